@@ -1,0 +1,189 @@
+"""Blobs: bytes kept under their own SHA-256, in a folder or in any object store.
+
+What a name holds cannot change: every read checks it, and a damaged blob is an error, never data.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import fsspec
+
+from cluster import canonical, errors
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobMissing(errors.FunnelcastError):
+    """No blob has this name."""
+
+
+class BlobDamaged(errors.FunnelcastError):
+    """The bytes under a name are not those that were put there."""
+
+
+class Blobs(Protocol):
+    """A content-addressed store. Safe to share between threads and processes."""
+
+    def put(self, data: bytes) -> str:
+        """Keep `data` and return its name, 64 hex digits; durable and whole when it returns.
+
+        Putting the same bytes again changes nothing, unless the stored ones are damaged: it heals.
+        """
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of `name`; raises BlobMissing, BlobDamaged, WrongUse for no name."""
+
+    def has(self, name: str) -> bool:
+        """Is there a blob of this name? It is not read, so it may still be damaged."""
+
+
+def open_blobs(where: str | Path) -> Blobs:
+    """Open the store in an absolute folder, or at an fsspec URL such as `s3://bucket/blobs`."""
+    text = str(where)
+    protocol, _, rest = text.rpartition("://")
+    if protocol in {"", "file", "local"}:  # fsspec's own local files are not written whole
+        return LocalBlobs(_absolute(rest))
+    try:
+        filesystem, root = fsspec.url_to_fs(text)
+    except (ValueError, ImportError) as error:
+        raise errors.WrongUse(
+            f"a blob store is a folder or an fsspec URL, got '{protocol}://': {error}"
+        ) from error
+    return FsspecBlobs(filesystem, root.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class LocalBlobs:
+    """Blobs as files of one folder that only its owner may enter, spread by two hex digits."""
+
+    root: Path
+
+    def put(self, data: bytes) -> str:
+        """Keep `data` and return its name."""
+        name = canonical.sha256_hex(data)
+        path = self._path(name)
+        self._make_folders(path.parent)
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == data:
+                _sync(path.parent)  # the one who wrote it may not have come so far
+                return name
+        _replace(path, data)
+        return name
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of `name`, checked."""
+        try:
+            return _checked(name, self._path(name).read_bytes())
+        except FileNotFoundError as error:
+            raise _missing(name) from error
+
+    def has(self, name: str) -> bool:
+        """Is there a blob of this name?"""
+        return self._path(name).is_file()
+
+    def _path(self, name: str) -> Path:
+        return self.root / _valid(name)[:2] / name
+
+    def _make_folders(self, folder: Path) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # Every time: whoever made a folder first may not have come to this line yet.
+        _sync(self.root)
+        _sync(self.root.parent)
+
+
+@dataclass(frozen=True)
+class FsspecBlobs:
+    """Blobs as objects below `root`, on a store whose writes of one object are all or nothing."""
+
+    filesystem: AbstractFileSystem
+    root: str
+
+    def put(self, data: bytes) -> str:
+        """Keep `data` and return its name."""
+        name = canonical.sha256_hex(data)
+        path = self._path(name)
+        with suppress(FileNotFoundError):
+            if self.filesystem.cat_file(path) == data:
+                return name
+        self.filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self.filesystem.pipe_file(path, data)
+        return name
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of `name`, checked."""
+        try:
+            return _checked(name, self.filesystem.cat_file(self._path(name)))
+        except FileNotFoundError as error:
+            raise _missing(name) from error
+
+    def has(self, name: str) -> bool:
+        """Is there a blob of this name?"""
+        return bool(self.filesystem.isfile(self._path(name)))
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{_valid(name)[:2]}/{name}"
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise errors.WrongUse(
+            f"a folder of blobs has an absolute path, got '{text}': write it from the root"
+        )
+    return path
+
+
+def _valid(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise errors.WrongUse(
+            f"a blob's name is 64 hex digits in lower case, got '{name[:80]!r}': pass what put gave"
+        )
+    return name
+
+
+def _checked(name: str, data: bytes) -> bytes:
+    found = canonical.sha256_hex(data)
+    if found != name:
+        raise BlobDamaged(
+            f"the bytes of a blob must hash to its name, got {found} for {name}: "
+            "put the original again, or restore it from a backup"
+        )
+    return data
+
+
+def _missing(name: str) -> BlobMissing:
+    return BlobMissing(f"a blob must be there to be read, got no {name}: put it, or restore it")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    # The name must never show half of the bytes, not even after a power cut.
+    handle, draft = tempfile.mkstemp(prefix="draft-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,88 @@
+"""Run records: what a job read and reported, under a key made of everything it depends on.
+
+A run with the same key is the same run: it need not happen again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from cluster import canonical, schema
+from cluster.settings import ROOT
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from cluster.database import Database
+
+PACKAGES = ("cluster", "features", "serving", "jobs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of one job."""
+
+    key: str
+    job: str
+    status: str  # running, done, failed
+    report: dict[str, object] | None
+
+
+class Runs:
+    """The run records of a workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, key: str) -> Run | None:
+        """Return the run of this key, whatever became of it."""
+        query = select(schema.runs).where(schema.runs.c.key == key)
+        with self._database.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            return None
+        report = json.loads(row["report"]) if row["report"] else None
+        return Run(key=row["key"], job=row["job"], status=row["status"], report=report)
+
+    def start(self, key: str, job: str, inputs: dict[str, str], now: datetime) -> None:
+        """Record that a run began; an earlier try under this key is replaced."""
+        row = {
+            "key": key,
+            "job": job,
+            "status": "running",
+            "inputs": canonical.dumps(inputs).decode(),
+            "report": None,
+            "started_at": schema.micros(now),
+            "finished_at": None,
+        }
+        with self._database.begin() as connection:
+            connection.execute(schema.runs.delete().where(schema.runs.c.key == key))
+            connection.execute(schema.runs.insert().values(row))
+
+    def finish(self, key: str, status: str, report: dict[str, object], now: datetime) -> None:
+        """Record how a run ended."""
+        values = {
+            "status": status,
+            "report": canonical.dumps(report).decode(),
+            "finished_at": schema.micros(now),
+        }
+        with self._database.begin() as connection:
+            connection.execute(schema.runs.update().where(schema.runs.c.key == key).values(values))
+
+
+def run_key(job: str, settings: dict[str, object], inputs: dict[str, str], code: str) -> str:
+    """Return the identity of a run: the job, its settings, all that it reads, and the code."""
+    return canonical.digest({"job": job, "settings": settings, "inputs": inputs, "code": code})
+
+
+def code_version(root: Path = ROOT) -> str:
+    """Return a hash over the source of the four packages, the same in every copy of them."""
+    files = sorted(p for package in PACKAGES for p in (root / package).rglob("*.py"))
+    return canonical.digest(
+        {str(p.relative_to(root)): canonical.sha256_hex(p.read_bytes()) for p in files}
+    )

@@ -1,0 +1,110 @@
+"""The tables of the database, in types that mean the same on SQLite and PostgreSQL.
+
+Times are UTC as whole microseconds since 1970 in a bigint; `micros` and `moment` convert.
+A change here needs a new revision in `cluster/migrations/versions` and its name in `REVISION`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from cluster import errors
+
+REVISION = "0001"  # the newest revision; a test compares it with the folder of revisions
+NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+METADATA = sa.MetaData()
+
+refs = sa.Table(
+    "refs",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("moved_at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+ref_moves = sa.Table(
+    "ref_moves",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, primary_key=True),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("moved_at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+journal = sa.Table(
+    "journal",
+    METADATA,
+    sa.Column("writer", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),  # canonical JSON
+    sa.Column("prev_hash", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Index("journal_by_time", "at", "writer", "seq"),
+    sa.Index("journal_by_kind", "kind", "at", "writer", "seq"),
+)
+
+runs = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("inputs", sa.Text, nullable=False),  # canonical JSON
+    sa.Column("report", sa.Text, nullable=True),  # canonical JSON
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger, nullable=True),
+)
+
+online_events = sa.Table(
+    "online_events",
+    METADATA,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("shard", sa.Text, nullable=False, index=True),
+    sa.Column("known_at", sa.BigInteger, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),  # opaque here; packed by its owner
+)
+
+online_keys = sa.Table(
+    "online_keys",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("shard", sa.Text, nullable=False),
+)
+
+
+def micros(instant: datetime) -> int:
+    """Return `instant` as microseconds since 1970 UTC; WrongUse if it has no time zone."""
+    if instant.tzinfo is None:
+        raise errors.WrongUse(
+            f"a time must have a time zone, got {instant.isoformat()}: pass a datetime in UTC"
+        )
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """Return the UTC datetime of `value` microseconds since 1970."""
+    return _EPOCH + value * _MICROSECOND
+
+
+def checked_name(what: str, value: str) -> str:
+    """Return `value` if both databases can hold and index it as a name, else raise WrongUse."""
+    if 0 < len(value) <= NAME_LIMIT and value.isprintable():
+        return value
+    shown = f"{value[:40]!r} of {len(value)}"
+    raise errors.WrongUse(
+        f"{what} must be 1 to {NAME_LIMIT} printable characters, got {shown}: choose another"
+    )

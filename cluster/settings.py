@@ -1,0 +1,166 @@
+"""Configuration, read once: a YAML file, then the environment, into frozen values.
+
+The environment wins over the file. An unknown key is an error that names the nearest valid one; every path is absolute,
+because a submitted job runs from a copy of the repository somewhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from cluster.errors import WrongUse, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "configs"
+PREFIX = "FUNNELCAST_"
+
+
+class Frozen(BaseModel):
+    """Base of everything that is read from a file: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RaySettings(Frozen):
+    """Where Ray runs; without an address a session starts its own on loopback."""
+
+    address: str | None = None
+    cpus: int | None = Field(default=None, ge=1)
+    dashboard: bool = False
+    object_store_mb: int = Field(default=512, ge=80)
+
+
+class ServeSettings(Frozen):
+    """Where the decision service listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    replicas: int = Field(default=1, ge=1)
+
+
+class Settings(Frozen):
+    """Everything a workspace needs to be opened, on the driver or on a worker."""
+
+    home: Path
+    database_url: SecretStr | None = None
+    blobs_url: str | None = None
+    tables_url: str | None = None
+    buckets: int = Field(default=8, ge=1, le=4096)
+    journal_wait_ms: float = Field(default=3.0, ge=0.0, le=1000.0)
+    ray_from_rows: int = Field(default=2_000_000, ge=0)
+    ray: RaySettings = RaySettings()
+    serve: ServeSettings = ServeSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absolute_home(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "home" in values:
+            values = {**values, "home": Path(str(values["home"])).expanduser()}
+            if not values["home"].is_absolute():
+                raise ValueError(f"must be absolute, got '{values['home']}'")
+        return values
+
+    @property
+    def database(self) -> str:
+        """URL of the SQL database; by default one SQLite file in the home folder."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home / 'funnelcast.db'}"
+
+    @property
+    def blobs(self) -> str:
+        """Folder or URL of the content-addressed store."""
+        return self.blobs_url or str(self.home / "blobs")
+
+    @property
+    def warehouse(self) -> str:
+        """Folder or URL below which the tables keep their files."""
+        return self.tables_url or str(self.home / "tables")
+
+
+def load_settings(environ: Mapping[str, str], path: Path = CONFIGS / "settings.yaml") -> Settings:
+    """Read the workspace settings: `path`, then FUNNELCAST_* of `environ` (nested by `__`)."""
+    values = _merged(read_yaml(path), _from_environ(environ))
+    return validated(Settings, values, where=str(path))
+
+
+def load[T: BaseModel](model: type[T], path: Path) -> T:
+    """Read a YAML document into `model`; WrongUse names the file, the key and the nearest valid one."""
+    return validated(model, read_yaml(path), where=str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; WrongUse when it is missing or not a mapping."""
+    if not path.is_file():
+        there = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        raise WrongUse(
+            f"a configuration file must exist, got '{path}': {nearest(path.name, there)}"
+        )
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise WrongUse(f"'{path}' must be YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise WrongUse(f"'{path}' must hold a mapping, got {type(document).__name__}")
+    return document
+
+
+def named(folder: str, name: str) -> Path:
+    """Return the file of `name`: a path as given, or configs/<folder>/<name>.yaml."""
+    given = Path(name)
+    return given if given.suffix in {".yaml", ".yml"} else CONFIGS / folder / f"{name}.yaml"
+
+
+def validated[T: BaseModel](model: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    """Build `model` from `values`; the first problem becomes one line of WrongUse."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise WrongUse(f"{where}: {_one_line(model, error)}") from error
+
+
+def _one_line(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        return (
+            f"unknown key '{'.'.join(place)}': {nearest(place[-1], _fields_at(model, place[:-1]))}"
+        )
+    shown = f", got {first['input']!r}" if first["type"] != "missing" else ""
+    return f"'{'.'.join(place) or model.__name__}': {first['msg']}{shown}"
+
+
+def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    for name in place:
+        field = model.model_fields.get(name)
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key in sorted(k for k in environ if k.startswith(PREFIX)):
+        *parents, last = key.removeprefix(PREFIX).lower().split("__")
+        spot = values
+        for parent in parents:
+            spot = spot.setdefault(parent, {})
+        spot[last] = yaml.safe_load(environ[key])
+    return values
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merged(old, value) if both and old is not None else value
+    return merged

@@ -1,0 +1,214 @@
+"""Tables: Apache Iceberg behind seven verbs, with one commit per change.
+
+A table may be bucketed: Iceberg's own `bucket[N]` transform of one column is its partition, so a job can take one bucket
+per task and needs no shuffle. Workers write data files, only the driver commits them, and a commit is a compare-and-swap in
+the SQL catalog: a reader sees all of a change or nothing of it. Names are `<table>`; all live in one namespace.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
+from pyiceberg.transforms import BucketTransform
+
+from cluster.database import driver_url
+from cluster.errors import FunnelcastError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table.snapshots import Snapshot
+
+NAMESPACE = "funnelcast"
+COMMIT_TRIES = 8
+
+
+class TableMissing(FunnelcastError):
+    """No table has this name."""
+
+
+class SnapshotMissing(FunnelcastError):
+    """The table has no such snapshot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """One partition of one snapshot: plain values, so that it can travel to a worker."""
+
+    table: str
+    snapshot: int
+    number: int
+    rows: int
+
+
+class Tables:
+    """The tables of one workspace. Not picklable: a worker opens its own."""
+
+    def __init__(self, database_url: str, warehouse: str) -> None:
+        self._url = database_url
+        self._warehouse = warehouse
+
+    @cached_property
+    def _catalog(self) -> SqlCatalog:
+        catalog = SqlCatalog("funnelcast", uri=driver_url(self._url), warehouse=self._warehouse)
+        catalog.create_namespace_if_not_exists(NAMESPACE)
+        return catalog
+
+    def create(
+        self, name: str, schema: pa.Schema, *, bucket_by: str | None = None, buckets: int = 8
+    ) -> None:
+        """Make the table if it is not there; with `bucket_by` partitioned by bucket[buckets] of that column."""
+        if self.exists(name):
+            return
+        with self._catalog.create_table_transaction(_full(name), schema=schema) as transaction:
+            if bucket_by is not None:
+                with transaction.update_spec() as spec:
+                    spec.add_field(bucket_by, BucketTransform(buckets), "bucket")
+
+    def exists(self, name: str) -> bool:
+        """Is there a table of this name?"""
+        return bool(self._catalog.table_exists(_full(name)))
+
+    def head(self, name: str) -> int | None:
+        """Return the id of the newest snapshot; None for an empty or missing table."""
+        if not self.exists(name):
+            return None
+        snapshot = self._table(name).current_snapshot()
+        return snapshot.snapshot_id if snapshot else None
+
+    def append(self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None) -> int:
+        """Add rows in one commit and return its snapshot id."""
+        return self.commit(name, self.write(name, rows), properties=properties)
+
+    def replace(
+        self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None
+    ) -> int:
+        """Make `rows` the whole content in one commit; older snapshots stay readable."""
+        return self.commit(name, self.write(name, rows), replace=True, properties=properties)
+
+    def write(self, name: str, rows: pa.Table) -> list[DataFile]:
+        """Write data files that no reader can see until they are committed (this is what workers call)."""
+        table = self._table(name)
+        ordered = rows.select(table.schema().column_names)
+        return list(
+            _dataframe_to_data_files(table.metadata, ordered, table.io, write_uuid=uuid.uuid4())
+        )
+
+    def commit(
+        self,
+        name: str,
+        files: Iterable[DataFile],
+        *,
+        replace: bool = False,
+        properties: Mapping[str, str] | None = None,
+    ) -> int:
+        """Make written files visible in one snapshot and return its id; retried when another writer was first."""
+        files, said = list(files), dict(properties or {})
+        for _ in range(COMMIT_TRIES):
+            try:
+                return self._commit_once(name, files, replace=replace, properties=said)
+            except CommitFailedException:
+                continue
+        raise FunnelcastError(
+            f"a commit to '{name}' must win within {COMMIT_TRIES} tries: run it again"
+        )
+
+    def _commit_once(
+        self, name: str, files: list[DataFile], *, replace: bool, properties: dict[str, str]
+    ) -> int:
+        table = self._table(name)
+        with table.transaction() as transaction:
+            update = transaction.update_snapshot(snapshot_properties=properties)
+            old = [task.file for task in table.scan().plan_files()] if replace else []
+            with update.overwrite() if old else update.fast_append() as change:
+                for file in old:
+                    change.delete_data_file(file)
+                for file in files:
+                    change.append_data_file(file)
+        return _id_of(table.current_snapshot(), name)
+
+    def read(
+        self, name: str, snapshot: int | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return all rows as of `snapshot` (default: the newest), in no particular order."""
+        table = self._table(name)
+        self._must_have(table, name, snapshot)
+        fields = tuple(columns) if columns else ("*",)
+        return table.scan(snapshot_id=snapshot, selected_fields=fields).to_arrow()
+
+    def buckets(self, name: str, snapshot: int | None = None) -> list[Bucket]:
+        """Return the non-empty buckets of a snapshot, by number."""
+        at = snapshot or self.head(name)
+        if at is None:
+            return []
+        rows: dict[int, int] = {}
+        for task in self._tasks(name, at):
+            number = _bucket_of(task)
+            rows[number] = rows.get(number, 0) + task.file.record_count
+        return [Bucket(table=name, snapshot=at, number=n, rows=rows[n]) for n in sorted(rows)]
+
+    def read_bucket(self, bucket: Bucket, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of one bucket, in no particular order."""
+        table = self._table(bucket.table)
+        tasks = [
+            t for t in self._tasks(bucket.table, bucket.snapshot) if _bucket_of(t) == bucket.number
+        ]
+        schema = table.schema()
+        projected = schema.select(*columns) if columns else schema
+        return ArrowScan(table.metadata, table.io, projected, AlwaysTrue()).to_table(tasks)
+
+    def properties(self, name: str, snapshot: int) -> dict[str, str]:
+        """Return what was said at the commit of a snapshot."""
+        found = self._table(name).snapshot_by_id(snapshot)
+        if found is None:
+            raise SnapshotMissing(f"'{name}' has no snapshot {snapshot}")
+        return dict(found.summary.additional_properties) if found.summary else {}
+
+    def tag(self, name: str, snapshot: int, tag: str) -> None:
+        """Pin a snapshot under a name, so that maintenance keeps it."""
+        table = self._table(name)
+        self._must_have(table, name, snapshot)
+        with table.manage_snapshots() as manage:
+            manage.create_tag(snapshot, tag)
+
+    def _table(self, name: str) -> Table:
+        try:
+            return self._catalog.load_table(_full(name))
+        except NoSuchTableError as error:
+            raise TableMissing(
+                f"no table is called '{name}': run the job that writes it"
+            ) from error
+
+    def _tasks(self, name: str, snapshot: int) -> list[FileScanTask]:
+        table = self._table(name)
+        self._must_have(table, name, snapshot)
+        return list(table.scan(snapshot_id=snapshot).plan_files())
+
+    @staticmethod
+    def _must_have(table: Table, name: str, snapshot: int | None) -> None:
+        if snapshot is not None and table.snapshot_by_id(snapshot) is None:
+            raise SnapshotMissing(f"'{name}' has no snapshot {snapshot}: it may have expired")
+
+
+def _full(name: str) -> str:
+    return f"{NAMESPACE}.{name}"
+
+
+def _bucket_of(task: FileScanTask) -> int:
+    return int(task.file.partition[0]) if len(task.file.partition) else 0
+
+
+def _id_of(snapshot: Snapshot | None, name: str) -> int:
+    if snapshot is None:
+        raise SnapshotMissing(f"'{name}' has no snapshot after a commit")
+    return snapshot.snapshot_id

@@ -1,0 +1,1 @@
+"""Sources: how an export becomes candidate events. Each is a mapping in `configs/sources/`."""

@@ -1,0 +1,66 @@
+"""What can be chosen about the world; everything else about it is a constant beside its use."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
+
+from cluster import settings
+from cluster.settings import Frozen
+from features.sources.world.chance import WEEK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WorldConfig(Frozen):
+    """Size, period and planted effects of a synthetic company; the same values give the same world."""
+
+    seed: int = Field(default=7, ge=0)
+    start: date = date(2024, 12, 30)  # a Monday
+    weeks: int = Field(default=78, ge=8, le=520)
+    scale: float = Field(default=1.0, gt=0, le=100)  # multiplies accounts, leads and reps
+    accounts: int = Field(default=700, ge=1)
+    leads: int = Field(default=4_000, ge=1)
+    reps: int = Field(default=14, ge=1)
+    rep_capacity: int = Field(default=24, ge=1)  # activities of a rep in a week
+    lead_weeks: int = Field(default=26, ge=4)  # a lead without an outcome is given up after these
+    deal_weeks: int = Field(default=52, ge=4)  # a deal without an outcome is lost after these
+    trial_share: float = Field(default=0.35, ge=0, le=1)  # of the accounts
+    trial_weeks: int = Field(default=8, ge=1)
+    effect: float = Field(default=1.8, gt=0)  # of outreach on the weekly hazard of qualification
+    effect_weeks: int = Field(default=6, ge=1)
+    lowest_propensity: float = Field(default=0.1, gt=0, lt=1)
+    highest_propensity: float = Field(default=0.9, gt=0, lt=1)
+    market_shock_sd: float = Field(default=0.08, ge=0)  # weekly, on log hazards, shared by all
+    corrections: float = Field(default=0.01, ge=0, le=1)  # share of amounts corrected later
+    faults: float = Field(default=0.002, ge=0, le=0.5)  # broken rows per good one
+
+    @model_validator(mode="after")
+    def _propensities_in_order(self) -> Self:
+        low, high = self.lowest_propensity, self.highest_propensity
+        if low > high:
+            raise ValueError(f"lowest_propensity <= highest_propensity must hold, got {low} > {high}")
+        return self
+
+    @property
+    def start_us(self) -> int:
+        """Start of the period in microseconds since 1970."""
+        midnight = datetime(self.start.year, self.start.month, self.start.day, tzinfo=UTC)
+        return int(midnight.timestamp()) * 1_000_000
+
+    @property
+    def end_us(self) -> int:
+        """End of the period in microseconds since 1970; no event happens at or after it."""
+        return self.start_us + self.weeks * WEEK
+
+    def sized(self, count: int) -> int:
+        """Return a count times the scale, at least one."""
+        return max(1, round(count * self.scale))
+
+
+def load_world(path: Path) -> WorldConfig:
+    """Read the world's configuration; WrongUse names an unknown key."""
+    return settings.load(WorldConfig, path)

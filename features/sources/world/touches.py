@@ -1,0 +1,128 @@
+"""Touches: what people do on our pages and with our mails, driven by their weekly interest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.sources.world.chance import HOUR, WEEK, moments, sigmoid
+
+NAMES = (
+    "email_sent",
+    "email_opened",
+    "email_clicked",
+    "email_replied",
+    "web_visit",
+    "pricing_visit",
+    "content_download",
+    "form_submitted",
+    "webinar_attended",
+    "ad_click",
+)
+SENT, OPENED, CLICKED, REPLIED, WEB, PRICING, DOWNLOAD, FORM, WEBINAR, AD = range(len(NAMES))
+MAILS_PER_WEEK = 0.8
+LOG_SECONDS = (4.6, 0.9)  # mean and spread of the log of the seconds of a visit
+HIGHEST_DRIVE = 3.0  # keeps the busiest visitor human
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habit:
+    """Something people do of their own accord."""
+
+    name: int
+    rate: float  # per week at interest 0
+    slope: float  # of the log rate over interest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaction:
+    """Something people do with a mail."""
+
+    name: int
+    cause: int  # the touch that it answers
+    odds: float  # log-odds at interest 0
+    slope: float  # of the log-odds over interest
+    hours: float  # mean wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class Touches:
+    """Touches in no order; arrays of one entry per touch."""
+
+    row: np.ndarray  # position of the lead or deal
+    name: np.ndarray  # position in NAMES
+    time: np.ndarray  # microseconds
+
+    def where(self, keep: np.ndarray) -> Touches:
+        """Return the touches with a true entry in `keep`."""
+        return Touches(row=self.row[keep], name=self.name[keep], time=self.time[keep])
+
+
+HABITS = (
+    Habit(name=WEB, rate=0.55, slope=0.5),
+    Habit(name=PRICING, rate=0.11, slope=0.8),
+    Habit(name=DOWNLOAD, rate=0.07, slope=0.5),
+    Habit(name=FORM, rate=0.03, slope=0.5),
+    Habit(name=WEBINAR, rate=0.03, slope=0.4),
+    Habit(name=AD, rate=0.08, slope=0.2),
+)
+REACTIONS = (
+    Reaction(name=OPENED, cause=SENT, odds=-0.7, slope=0.4, hours=8.0),
+    Reaction(name=CLICKED, cause=OPENED, odds=-1.4, slope=0.5, hours=0.2),
+    Reaction(name=REPLIED, cause=OPENED, odds=-3.0, slope=0.8, hours=6.0),
+)
+
+
+def draw(rng: np.random.Generator, drive: np.ndarray, week: np.ndarray) -> Touches:
+    """Draw the touches of every row (axis 0) in every week of its life (axis 1).
+
+    `week` is the calendar week in which each row's life begins. Neither birth nor end is looked at:
+    the caller drops what happens outside a life.
+    """
+    drive = np.minimum(drive, HIGHEST_DRIVE)
+    found = {SENT: _draw(rng, SENT, np.full(drive.shape, MAILS_PER_WEEK), week)}
+    for habit in HABITS:
+        found[habit.name] = _draw(rng, habit.name, habit.rate * np.exp(habit.slope * drive), week)
+    for reaction in REACTIONS:
+        found[reaction.name] = _react(rng, reaction, found[reaction.cause], drive, week)
+    return joined([found[name] for name in sorted(found)])
+
+
+def counts(touches: Touches, name: int, week: np.ndarray, steps: int) -> np.ndarray:
+    """Count the touches of one name per row and week of its life: shape (len(week), steps)."""
+    step = touches.time // WEEK - week[touches.row]
+    keep = (touches.name == name) & (step >= 0) & (step < steps)
+    cells = touches.row[keep] * steps + step[keep]
+    return np.bincount(cells, minlength=len(week) * steps).reshape(len(week), steps)
+
+
+def joined(parts: list[Touches]) -> Touches:
+    """Return all parts as one."""
+    return Touches(
+        row=np.concatenate([part.row for part in parts]),
+        name=np.concatenate([part.name for part in parts]),
+        time=np.concatenate([part.time for part in parts]),
+    )
+
+
+def _draw(rng: np.random.Generator, name: int, rate: np.ndarray, week: np.ndarray) -> Touches:
+    row, step = np.nonzero(times := rng.poisson(rate))
+    times = times[row, step]
+    row, step = np.repeat(row, times), np.repeat(step, times)
+    return Touches(row=row, name=np.full(len(row), name), time=moments(rng, week[row] + step))
+
+
+def _react(
+    rng: np.random.Generator,
+    reaction: Reaction,
+    cause: Touches,
+    drive: np.ndarray,
+    week: np.ndarray,
+) -> Touches:
+    step = np.clip(cause.time // WEEK - week[cause.row], 0, drive.shape[1] - 1)
+    chance = sigmoid(reaction.odds + reaction.slope * drive[cause.row, step])
+    answered = cause.where(rng.random(len(chance)) < chance)
+    wait = HOUR // 60 + rng.exponential(reaction.hours * HOUR, len(answered.row)).astype(np.int64)
+    name = np.full(len(wait), reaction.name)
+    return Touches(row=answered.row, name=name, time=answered.time + wait)

@@ -1,0 +1,8 @@
+"""Ready views, and the language they are written in."""
+
+from __future__ import annotations
+
+from features.views.catalog import VIEWS, view
+from features.views.language import Feature, View
+
+__all__ = ["VIEWS", "Feature", "View", "view"]

@@ -1,0 +1,17 @@
+"""Every view by name: an explicit list, nothing registers itself."""
+
+from __future__ import annotations
+
+from cluster.errors import WrongUse, nearest
+from features.views import lead, opportunity
+from features.views.language import View
+
+VIEWS: tuple[View, ...] = (lead.VIEW, opportunity.VIEW)
+
+
+def view(name: str) -> View:
+    """Return the view of this name; WrongUse names the nearest one."""
+    by_name = {v.name: v for v in VIEWS}
+    if name not in by_name:
+        raise WrongUse(f"a view must be declared, got '{name}': {nearest(name, by_name)}")
+    return by_name[name]

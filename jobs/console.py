@@ -1,0 +1,150 @@
+"""The console of every job: options, workspace, journal, and the rule that the same run is not done twice.
+
+Exit codes: 0 done or unchanged, 1 failed, 2 wrong use. `--json` prints the report as one JSON object on the last line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_type_hints
+
+import pandas as pd
+import typer
+
+from cluster import runs, session
+from cluster.errors import FunnelcastError, WrongUse
+from cluster.settings import load_settings
+from cluster.workspace import Workspace
+from jobs import show
+
+type Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a job read, wrote and decided."""
+
+    read: dict[str, object]
+    wrote: dict[str, object]
+    decided: list[str]
+    figures: dict[str, object] = field(default_factory=dict)
+    table: pd.DataFrame | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report as plain JSON values; the table as a list of records."""
+        table = None if self.table is None else json.loads(self.table.to_json(orient="records"))
+        return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "table": table}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job[S]:
+    """A verb: what it needs, what it reads, what it does."""
+
+    verb: str
+    summary: str
+    settings: type[S]
+    inputs: Callable[[Workspace, S], dict[str, str]]
+    run: Callable[[Workspace, S, Progress], Report]
+    # is what a run wrote still what is in place? If not, the run is done again
+    current: Callable[[Workspace, dict[str, Any]], bool] = lambda workspace, report: True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The outcome of a job: its report, and whether it was run now or found done."""
+
+    key: str
+    report: dict[str, Any]
+    unchanged: bool
+
+
+def perform[S](job: Job[S], settings: S, workspace: Workspace, progress: Progress) -> Done:
+    """Run a job unless a run with the same inputs is on record; every start and finish is journalled."""
+    options = dataclasses.asdict(settings)  # type: ignore[call-overload]
+    inputs = job.inputs(workspace, settings)
+    key = runs.run_key(job.verb, options, inputs, runs.code_version())
+    before = workspace.runs.find(key)
+    report = before.report if before is not None and before.status == "done" else None
+    if report is not None and job.current(workspace, report):
+        return Done(key=key, report=report, unchanged=True)
+    workspace.runs.start(key, job.verb, inputs, workspace.clock())
+    try:
+        report = job.run(workspace, settings, progress).as_dict()
+    except BaseException as error:
+        _record(workspace, job.verb, key, "failed", {"error": str(error) or type(error).__name__})
+        raise
+    _record(workspace, job.verb, key, "done", report)
+    return Done(key=key, report=report, unchanged=False)
+
+
+def main[S](job: Job[S]) -> None:
+    """Run one job from the command line."""
+
+    def command(**options: Any) -> None:
+        as_json = options.pop("json")
+        with guarded(as_json), Workspace.open(load_settings(os.environ)) as workspace:
+            settings = job.settings(**options)
+            done = perform(job, settings, workspace, show.progress(job.verb))
+            show.outcome(job.verb, done.report, unchanged=done.unchanged, as_json=as_json)
+
+    command.__signature__ = _signature(job.settings)  # type: ignore[attr-defined]
+    command.__doc__ = job.summary
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()
+
+
+class guarded:  # noqa: N801 - reads as a statement
+    """Turn our errors into one line and an exit code; leave the Ray session in order."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        session.disconnect()
+        if isinstance(error, FunnelcastError):
+            show.failure(str(error), as_json=self._as_json)
+            sys.exit(2 if isinstance(error, WrongUse) else 1)
+        if isinstance(error, KeyboardInterrupt):
+            show.failure("interrupted: run the same command to go on", as_json=self._as_json)
+            sys.exit(130)
+
+
+def _record(
+    workspace: Workspace, verb: str, key: str, status: str, report: dict[str, object]
+) -> None:
+    workspace.runs.finish(key, status, report, workspace.clock())
+    body = {"run": key, "job": verb, "status": status, "wrote": report.get("wrote")}
+    workspace.journal.record("job", body, now=workspace.clock())
+
+
+def _signature(settings: type[Any]) -> inspect.Signature:
+    hints = get_type_hints(settings, include_extras=True)
+    given = [_option(f, hints[f.name]) for f in dataclasses.fields(settings)]
+    as_json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature(
+        [*given, inspect.Parameter("json", keyword, default=False, annotation=as_json)]
+    )
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    default = ... if field.default is dataclasses.MISSING else field.default
+    help_text = field.metadata.get("help", "")
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if default is ... else default,
+        annotation=Annotated[
+            hint, typer.Option(f"--{field.name.replace('_', '-')}", help=help_text)
+        ],
+    )

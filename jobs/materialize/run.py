@@ -1,0 +1,83 @@
+"""The story of a materialization: pin the log, plan, compute bucket by bucket, commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, cast
+
+from cluster.errors import WrongUse, nearest
+from features import engine, log
+from features.targets import load_target
+from jobs.console import Job, Progress, Report
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+
+PURPOSES = ("training", "scoring")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaterializeSettings:
+    """For which target, for training or scoring, as known when, and on which runner."""
+
+    target: str
+    purpose: str = "training"
+    as_of: str | None = None
+    runner: str = "auto"
+
+
+def inputs(workspace: Workspace, settings: MaterializeSettings) -> dict[str, str]:
+    """Return the identity of the log's head, the target and its view."""
+    target = load_target(settings.target)
+    head = workspace.tables.head(log.TABLE)
+    return {"log": str(head), "target": target.version, "view": target.features.version}
+
+
+def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress) -> Report:
+    """Compute the rows of a target and commit them as the new content of its table."""
+    plan = _plan(workspace, settings)
+    made = engine.materialize(workspace, plan, settings.runner, progress)
+    rows = workspace.tables.read(made.table, made.snapshot, columns=["entity"]).num_rows
+    view = plan.target.features
+    return Report(
+        read={"events": made.events, "log snapshot": plan.snapshot, "buckets": made.buckets},
+        wrote={"table": made.table, "rows": rows, "snapshot": made.snapshot},
+        decided=[
+            f"runner: {made.choice}",
+            f"view {view.name} version {view.version}, {len(view.features)} features, as of {plan.as_of}",
+        ],
+        figures={"rows": rows, "events": made.events},
+    )
+
+
+def _plan(workspace: Workspace, settings: MaterializeSettings) -> engine.Plan:
+    if settings.purpose not in PURPOSES:
+        hint = nearest(settings.purpose, PURPOSES)
+        raise WrongUse(f"--purpose must be training or scoring, got '{settings.purpose}': {hint}")
+    target = load_target(settings.target)
+    snapshot = log.pinned(workspace.tables)
+    as_of = _moment(settings.as_of) or log.latest(workspace.tables, snapshot)
+    purpose = cast("Literal['training', 'scoring']", settings.purpose)
+    return engine.Plan(target=target, purpose=purpose, as_of=as_of, snapshot=snapshot)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise WrongUse(f"--as-of must be an ISO 8601 time with its zone, got '{text}'") from error
+    if moment.tzinfo is None:
+        raise WrongUse(f"--as-of must name its time zone, got '{text}': add Z for UTC")
+    return moment
+
+
+JOB = Job(
+    verb="materialize",
+    summary="Compute point-in-time features of a target over the whole log and commit them.",
+    settings=MaterializeSettings,
+    inputs=inputs,
+    run=run,
+)

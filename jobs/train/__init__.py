@@ -1,0 +1,1 @@
+"""The training job: a labelled table in, a calibrated and published model out."""

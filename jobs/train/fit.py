@@ -1,0 +1,173 @@
+"""Fitting: labelled rows as arrays, one fold of one trial, the final refit. Pure and repeatable.
+
+One thread per booster and fixed seeds: the same rows and parameters give the same trees anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+import xgboost as xgb
+
+from cluster.errors import FunnelcastError
+from serving import bundle, model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.train.split import Fold
+
+type Params = dict[str, float]
+
+MIN_CATEGORY_ROWS = 10  # a rarer category has no code of its own
+MAX_CATEGORIES = 63  # with "other" 64, as many as XGBoost splits at once by default
+MAX_ROUNDS = 400
+PATIENCE = 25  # rounds without a better loss before a fold stops
+FIXED: dict[str, object] = {
+    "objective": "binary:logistic",
+    "eval_metric": "logloss",
+    "tree_method": "hist",
+    "nthread": 1,
+    "seed": 0,
+}
+
+
+class ColumnMissing(FunnelcastError):
+    """The training table lacks a feature of the target's view, or has it in a type of no use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The training rows, sorted by time: plain arrays, so that they can travel to a worker."""
+
+    matrix: np.ndarray  # (n, f) float32
+    label: np.ndarray  # (n,) float32, 0 or 1
+    types: tuple[str, ...]  # of the features, in XGBoost's spelling
+    folds: tuple[Fold, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One fold of one trial."""
+
+    trial: int
+    fold: int
+    params: Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What one fold of one trial gave."""
+
+    trial: int
+    fold: int
+    loss: float  # log loss on the held rows, at its best round
+    rounds: int  # that round
+
+
+class Evaluator:
+    """Evaluates folds; keeps the matrices of each, so a worker bins its rows once. One thread."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._matrices: dict[int, tuple[xgb.DMatrix, xgb.DMatrix]] = {}
+
+    def evaluate(self, work: Work) -> Done:
+        """Train one fold, stopping early, and return its loss."""
+        train, held = self._of(work.fold)
+        booster = xgb.train(
+            {**FIXED, **whole(work.params)},
+            train,
+            MAX_ROUNDS,
+            evals=[(held, "held")],
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
+        return Done(
+            trial=work.trial,
+            fold=work.fold,
+            loss=float(booster.best_score),
+            rounds=int(booster.best_iteration) + 1,
+        )
+
+    def _of(self, number: int) -> tuple[xgb.DMatrix, xgb.DMatrix]:
+        if number not in self._matrices:
+            fold = self._data.folds[number]
+            # the held rows stay unbinned: a category the fold never saw is judged as it is served
+            self._matrices[number] = (
+                _binned(self._data, fold.train),
+                _matrix(xgb.DMatrix, self._data, fold.held),
+            )
+        return self._matrices[number]
+
+
+def refit(data: Data, params: Params, rounds: int, rows: np.ndarray | None = None) -> xgb.Booster:
+    """Train `rounds` trees on the rows at positions `rows` (default: all)."""
+    positions = np.arange(len(data.label)) if rows is None else rows
+    return xgb.train({**FIXED, **whole(params)}, _binned(data, positions), rounds)
+
+
+def out_of_fold(data: Data, params: Params, rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (margin, label) of every held row, from a model that never saw it nor later rows."""
+    margins = [
+        model.margins(refit(data, params, rounds, fold.train), data.matrix[fold.held])
+        for fold in data.folds
+    ]
+    held = np.concatenate([fold.held for fold in data.folds])
+    return np.concatenate(margins), data.label[held]
+
+
+def signature(rows: pa.Table, labels: Mapping[str, str]) -> model.Signature:
+    """Return the signature of the features in `labels` (name -> label), learnt from training rows.
+
+    A category gets a code if at least MIN_CATEGORY_ROWS rows have it and it is among the
+    MAX_CATEGORIES most frequent.
+    """
+    for name in labels:
+        if name not in rows.column_names:
+            raise ColumnMissing(
+                f"the training table must have '{name}', got none: run the materialize job again"
+            )
+    return model.Signature(
+        features=tuple(_feature(name, label, rows[name]) for name, label in labels.items())
+    )
+
+
+def whole(params: Params) -> dict[str, object]:
+    """Return parameters as XGBoost takes them: whole numbers as int."""
+    return {name: int(v) if float(v).is_integer() else v for name, v in params.items()}
+
+
+def _feature(name: str, label: str, column: pa.ChunkedArray) -> model.Feature:
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if model.is_number(kind) or pt.is_null(kind):
+        return model.Feature(name=name, kind="number", label=label)
+    if not model.is_text(kind):
+        raise ColumnMissing(f"'{name}' must be a number or a text, got {kind}: correct its view")
+    counts = pc.value_counts(pc.drop_null(pc.cast(column, pa.string()))).to_pylist()
+    frequent = sorted(
+        (-c["counts"], c["values"])
+        for c in counts
+        if c["counts"] >= MIN_CATEGORY_ROWS and c["values"] != bundle.RARE
+    )
+    vocabulary = tuple(sorted(value for _, value in frequent[:MAX_CATEGORIES]))
+    return model.Feature(name=name, kind="category", label=label, vocabulary=vocabulary)
+
+
+def _binned(data: Data, rows: np.ndarray) -> xgb.DMatrix:
+    return _matrix(xgb.QuantileDMatrix, data, rows)
+
+
+def _matrix(kind: type[xgb.DMatrix], data: Data, rows: np.ndarray) -> xgb.DMatrix:
+    return kind(
+        data.matrix[rows],
+        data.label[rows],
+        feature_types=list(data.types),
+        enable_categorical=True,
+        nthread=1,
+    )

@@ -1,0 +1,96 @@
+"""The HTTP API: routes, status codes and problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from cluster.errors import Refusal
+from serving.schemas import DecisionOut, DecisionRequest, Problem
+
+if TYPE_CHECKING:
+    from serving.service import DecisionService
+
+VERSION = "1.0.0"
+_PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {404: _PROBLEM, 422: _PROBLEM, 503: _PROBLEM}
+
+
+def make_api(service: DecisionService) -> FastAPI:
+    """Return the ASGI application that answers from `service`; its pages need no other host."""
+    api: FastAPI = FastAPIOffline(
+        title="Funnelcast decisions",
+        version=VERSION,
+        description="Calibrated scores, reasons and routes for leads, opportunities and accounts.",
+    )
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http_error)
+    _add_decisions(api, service)
+    _add_health(api, service)
+    return api
+
+
+def _add_decisions(api: FastAPI, service: DecisionService) -> None:
+    @api.post("/v1/decisions", response_model=DecisionOut, responses=_PROBLEMS, tags=["decisions"])
+    def decide(request: DecisionRequest) -> Any:
+        """Score and route one lead, opportunity or account (its best open lead); recorded before the answer."""
+        outcome = service.decide(request.question())
+        if isinstance(outcome, Refusal):
+            return problem(_status(outcome), str(outcome))
+        return DecisionOut.of(outcome)
+
+    @api.get(
+        "/v1/decisions/{id}", response_model=DecisionOut, responses={404: _PROBLEM}, tags=["decisions"]
+    )
+    def recorded(id: str) -> Any:
+        """Return a decision as it was recorded."""
+        record = service.recorded(id)
+        if record is None:
+            return problem(HTTPStatus.NOT_FOUND, f"no decision has the id '{id[:80]}'")
+        return DecisionOut.from_record(record)
+
+
+def _add_health(api: FastAPI, service: DecisionService) -> None:
+    @api.get("/healthz", tags=["health"])
+    def alive() -> dict[str, str]:
+        """Answer while the process lives."""
+        return {"status": "alive"}
+
+    @api.get("/readyz", responses={503: _PROBLEM}, tags=["health"])
+    def ready() -> Any:
+        """Answer 200 when every configured model is loaded and the database answers."""
+        missing = service.ready()
+        if missing:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(missing))
+        return {"status": "ready", "models": {k: s.basis.model for k, s in service.slots.items()}}
+
+
+def problem(status: HTTPStatus, detail: str) -> JSONResponse:
+    """Return a problem document."""
+    body = Problem(title=status.phrase, status=status, detail=detail)
+    return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
+
+
+def _status(refusal: Refusal) -> HTTPStatus:
+    if "must be in the event log" in refusal.rule:
+        return HTTPStatus.NOT_FOUND
+    if "model must answer" in refusal.rule:
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.UNPROCESSABLE_CONTENT
+
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    place = ".".join(str(part) for part in first.get("loc", ())[1:]) or "body"
+    return problem(HTTPStatus.UNPROCESSABLE_CONTENT, f"{place}: {first.get('msg', 'invalid')}")
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
+    return problem(status, f"{request.method} {request.url.path}: {status.phrase.lower()}")

@@ -1,0 +1,118 @@
+"""What goes over the wire: requests and answers of the HTTP API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from serving.decide import Decision
+from serving.service import Question
+
+Key = Field(default=None, min_length=1, max_length=200)
+
+
+class EventIn(BaseModel):
+    """An event the caller knows of and the log may not; it must lie before the decision's time."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: str
+    name: str
+    event_time: AwareDatetime
+    account: str | None = Key
+    person: str | None = Key
+    lead: str | None = Key
+    opportunity: str | None = Key
+    number: int | None = Field(default=None, ge=-(2**53), le=2**53)
+    text: str | None = Field(default=None, max_length=2000)
+
+
+class DecisionRequest(BaseModel):
+    """Ask for a decision about one lead, opportunity or account."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"lead": "lead-00042"}, {"account": "account-00007"}]},
+    )
+    lead: str | None = Key
+    opportunity: str | None = Key
+    account: str | None = Key
+    as_of: AwareDatetime | None = Field(default=None, description="Default: now.")
+    events: list[EventIn] = Field(default=[], max_length=100)
+
+    @model_validator(mode="after")
+    def _about_one(self) -> Self:
+        if sum(key is not None for key in (self.lead, self.opportunity, self.account)) != 1:
+            raise ValueError("name exactly one of lead, opportunity and account")
+        return self
+
+    def question(self) -> Question:
+        """Return the question in the service's words."""
+        kinds = ("lead", "opportunity", "account")
+        kind = next(k for k in kinds if getattr(self, k) is not None)
+        return Question(
+            kind=kind,
+            key=getattr(self, kind),
+            as_of=self.as_of,
+            events=tuple(event.model_dump() for event in self.events),
+        )
+
+
+class ReasonOut(BaseModel):
+    """One feature that moved the score."""
+
+    feature: str
+    label: str
+    value: Any
+    contribution: float = Field(description="Change of the log-odds.")
+
+
+class DecisionOut(BaseModel):
+    """A decision; its record was durable before this answer was sent."""
+
+    id: str
+    entity: str
+    account: str | None
+    as_of: datetime
+    score: float = Field(ge=0, le=1, description="Calibrated probability.")
+    interval: tuple[float, float]
+    confidence: str
+    route: str
+    route_reason: str
+    reasons: list[ReasonOut]
+    trace: list[str]
+    basis: dict[str, str]
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """Return a decision as the caller sees it."""
+        return cls.from_record(decision.as_dict())
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Return a journalled decision as the caller sees it."""
+        verdict = record["verdict"]
+        return cls(
+            id=record["id"],
+            entity=record["entity"],
+            account=record["account"],
+            as_of=record["time"],
+            score=record["probability"],
+            interval=(record["low"], record["high"]),
+            confidence=verdict["confidence"],
+            route=verdict["route"],
+            route_reason=verdict["reason"],
+            reasons=record["reasons"],
+            trace=verdict["trace"],
+            basis=record["basis"],
+        )
+
+
+class Problem(BaseModel):
+    """An error in the form of RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,59 @@
+"""Fixtures shared by all tests: a workspace of its own for each, one Ray session for all."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import session
+from cluster.settings import ROOT, Settings
+from cluster.workspace import Workspace
+
+SHARED_DATA = ROOT.parent / "shared" / "data"
+NODES = 2
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an empty workspace."""
+    return Settings(home=tmp_path / "home", buckets=4)
+
+
+@pytest.fixture
+def workspace(settings: Settings) -> Iterator[Workspace]:
+    """Open an empty workspace, on SQLite and local files."""
+    with Workspace.open(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Start the one Ray session of the ordinary tests: two nodes of one CPU each, on loopback."""
+    home = tmp_path_factory.mktemp("ray")
+    session.guard(Settings(home=home), os.environ)
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 200 * 2**20, "include_dashboard": False}
+    head = {**node, "node_ip_address": session.LOOPBACK}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(NODES - 1):
+        cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    session.connect(Settings(home=home))
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    yield
+    session.disconnect()
+    cluster.shutdown()
+    del os.environ["RAY_ADDRESS"]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real data, or skip with the reason."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"REAL DATA MISSING: {SHARED_DATA} is not there; nothing was tested on real input")
+    return SHARED_DATA

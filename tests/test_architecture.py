@@ -1,0 +1,96 @@
+"""The shape of the house, measured: budgets, names, and who may be imported as what."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("cluster", "features", "serving", "jobs")
+TOP_LEVEL = {
+    *PACKAGES,
+    *("configs", "tests", "docs", ".ci", "pyproject.toml", "README.md", "CHANGELOG.md"),
+    *("LICENSE", "Makefile", "uv.lock", ".python-version", ".gitignore"),
+}
+MODULE_LINES, FUNCTION_LINES, MEDIAN_FUNCTION_LINES, POSITIONAL = 300, 40, 8, 5
+SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
+
+
+def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text())
+    return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    if not body:
+        return 0
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_keep_their_budgets(path: Path) -> None:
+    """A module has a docstring and the future import, at most 300 lines, functions of at most 40."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a module says in its first line what it is"
+    assert len(tree.body) == 1 or "from __future__ import annotations" in text
+    assert len(text.splitlines()) <= MODULE_LINES
+    too_long = {f.name: _code_lines(f) for f in _functions(path) if _code_lines(f) > FUNCTION_LINES}
+    assert not too_long
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_take_few_positional_parameters(path: Path) -> None:
+    """At most five positional parameters beside self, then keywords; compiled kernels are exempt."""
+    plain = [f for f in _functions(path) if not any("njit" in ast.unparse(d) for d in f.decorator_list)]
+    many = {f.name for f in plain if len([a for a in f.args.args if a.arg not in {"self", "cls"}]) > POSITIONAL}
+    assert not many
+
+
+def test_the_median_function_is_short() -> None:
+    """Half of all functions have at most eight lines of code."""
+    lines = sorted(_code_lines(f) for path in SOURCES for f in _functions(path))
+    assert lines[len(lines) // 2] <= MEDIAN_FUNCTION_LINES
+
+
+def test_the_top_level_is_the_one_agreed() -> None:
+    """Nothing else lies at the top of the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert {name.split("/")[0] for name in listed} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_generic_names_are_ours(package: str) -> None:
+    """No installed distribution offers our import names, and what is imported lies in this repository."""
+    assert package not in importlib.metadata.packages_distributions()
+    assert Path(importlib.import_module(package).__file__ or "").is_relative_to(ROOT)
+
+
+def test_no_module_shadows_the_standard_library_or_a_dependency() -> None:
+    """No module of ours, however deep, is called like a module of anybody else's."""
+    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())
+    ours = {p.parent.name if p.name == "__init__.py" else p.stem for p in SOURCES}
+    assert not (taken & ours) - {"__main__"}
+    assert not list((ROOT / "tests").rglob("__init__.py")), "a package in tests/ would shadow ours"
+
+
+def test_no_pickle_is_read_or_written() -> None:
+    """What is stored is Parquet, JSON and UBJSON; nothing imports pickle, joblib or eval."""
+    banned = ("import pickle", "import joblib", "cloudpickle", "yaml.load(", "eval(", "exec(")
+    assert not [(p.name, word) for p in SOURCES for word in banned if word in p.read_text()]
+
+
+def test_jobs_import_without_ray() -> None:
+    """Starting a job must not pay for Ray: it is imported when it is used."""
+    code = "import sys, jobs.console, features.engine, serving.decide; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

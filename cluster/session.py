@@ -55,6 +55,8 @@ def connect(settings: Settings) -> None:
     guard(settings, os.environ)
     import ray
 
+    for name in ("ray.data", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if ray.is_initialized():
         return
     address = settings.ray.address or os.environ.get("RAY_ADDRESS")

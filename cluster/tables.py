@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.transforms import BucketTransform
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
 NAMESPACE = "funnelcast"
-COMMIT_TRIES = 8
+RETRIES = {  # of a commit that another writer overtook
+    "commit.retry.num-retries": "12",
+    "commit.retry.min-wait-ms": "20",
+    "commit.retry.max-wait-ms": "2000",
+}
 
 
 class TableMissing(FunnelcastError):
@@ -70,7 +74,9 @@ class Tables:
         """Make the table if it is not there; with `bucket_by` partitioned by bucket[buckets] of that column."""
         if self.exists(name):
             return
-        with self._catalog.create_table_transaction(_full(name), schema=schema) as transaction:
+        with self._catalog.create_table_transaction(
+            _full(name), schema=schema, properties=RETRIES
+        ) as transaction:
             if bucket_by is not None:
                 with transaction.update_spec() as spec:
                     spec.add_field(bucket_by, BucketTransform(buckets), "bucket")
@@ -112,23 +118,10 @@ class Tables:
         replace: bool = False,
         properties: Mapping[str, str] | None = None,
     ) -> int:
-        """Make written files visible in one snapshot and return its id; retried when another writer was first."""
-        files, said = list(files), dict(properties or {})
-        for _ in range(COMMIT_TRIES):
-            try:
-                return self._commit_once(name, files, replace=replace, properties=said)
-            except CommitFailedException:
-                continue
-        raise FunnelcastError(
-            f"a commit to '{name}' must win within {COMMIT_TRIES} tries: run it again"
-        )
-
-    def _commit_once(
-        self, name: str, files: list[DataFile], *, replace: bool, properties: dict[str, str]
-    ) -> int:
+        """Make written files visible in one snapshot and return its id; retried when another was first."""
         table = self._table(name)
         with table.transaction() as transaction:
-            update = transaction.update_snapshot(snapshot_properties=properties)
+            update = transaction.update_snapshot(snapshot_properties=dict(properties or {}))
             old = [task.file for task in table.scan().plan_files()] if replace else []
             with update.overwrite() if old else update.fast_append() as change:
                 for file in old:

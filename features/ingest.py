@@ -33,7 +33,7 @@ class Ingested:
     added: int
     known: int  # rows already in the log
     quarantined: int
-    reasons: pa.Table  # reason, rows: why rows were refused
+    reasons: pa.Table  # reason, rows: the first rule that each refused row broke
     snapshot: int | None  # of the log afterwards
 
 
@@ -98,6 +98,7 @@ def _row_texts(rows: pa.Table) -> pa.Array:
 
 
 def _counted(bad: pa.Table) -> pa.Table:
-    counts = pc.value_counts(bad["reasons"].combine_chunks())
+    first_rule = pc.replace_substring_regex(bad["reasons"], r":(\s.*)?$", "")
+    counts = pc.value_counts(first_rule.combine_chunks())
     table = pa.table({"reason": counts.field("values"), "rows": counts.field("counts")})
     return table.sort_by([("rows", "descending"), ("reason", "ascending")])

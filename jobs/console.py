@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import typer
 
 from cluster import runs, session
 from cluster.errors import FunnelcastError, WrongUse
-from cluster.settings import load_settings
+from cluster.settings import ROOT, load_settings
 from cluster.workspace import Workspace
 from jobs import show
 
@@ -62,6 +63,11 @@ class Done:
     key: str
     report: dict[str, Any]
     unchanged: bool
+
+
+def verbs() -> list[str]:
+    """Return the name of every job: the packages of this one."""
+    return sorted(m.name for m in pkgutil.iter_modules([str(ROOT / "jobs")]) if m.ispkg)
 
 
 def perform[S](job: Job[S], settings: S, workspace: Workspace, progress: Progress) -> Done:

@@ -48,6 +48,12 @@ def outcome(verb: str, report: dict[str, Any], *, unchanged: bool, as_json: bool
         console.print(_table(pd.DataFrame(report["table"])))
 
 
+def line(text: str, *, as_json: bool) -> None:
+    """Print one line for a person; nothing where JSON is wanted."""
+    if not as_json:
+        _write(text)
+
+
 def failure(text: str, *, as_json: bool) -> None:
     """Print one line about what went wrong, on standard error (as JSON on standard output)."""
     if as_json:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from cluster.settings import Frozen, load, named
+from features.sources.world import WorldConfig
 
 
 class Lookup(Frozen):
@@ -26,7 +27,7 @@ class Moment(Frozen):
     plus_hours: float = 0.0
 
     @model_validator(mode="after")
-    def _one_of(self) -> Moment:
+    def _one_of(self) -> Self:
         if (self.column is None) == (self.fixed is None):
             raise ValueError("needs exactly one of 'column' and 'fixed'")
         return self
@@ -77,9 +78,14 @@ class SourceMapping(Frozen):
 
     source: str
     description: str = ""
-    format: Literal["csv", "world"] = "csv"
     files: tuple[FileMapping, ...] = ()
-    world: dict[str, float | int | str] = {}
+    world: WorldConfig | None = None  # a synthetic company in place of files
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.files) == (self.world is not None):
+            raise ValueError("needs exactly one of 'files' and 'world'")
+        return self
 
 
 def load_source(name: str) -> SourceMapping:

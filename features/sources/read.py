@@ -17,18 +17,14 @@ if TYPE_CHECKING:
 
 def candidates(mapping: SourceMapping, folder: str | None) -> pa.Table:
     """Return the candidate events (CANDIDATE columns) of a source."""
-    if mapping.format == "world":
-        return world.generate(world.config(mapping.world)).events
+    if mapping.world is not None:
+        return world.generate(mapping.world).events
     return exports.read(mapping, _folder(mapping, folder))
 
 
 def fingerprint(mapping: SourceMapping, folder: str | None) -> str:
     """Return the identity of everything the source would read."""
-    content = (
-        mapping.world
-        if mapping.format == "world"
-        else exports.fingerprint(mapping, _folder(mapping, folder))
-    )
+    content = "" if mapping.world else exports.fingerprint(mapping, _folder(mapping, folder))
     return canonical.digest({"mapping": mapping.model_dump(mode="json"), "content": content})
 
 

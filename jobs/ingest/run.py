@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.settings import CONFIGS
 from features import ingest, log
@@ -27,10 +27,8 @@ class IngestSettings:
 
 
 def inputs(workspace: Workspace, settings: IngestSettings) -> dict[str, str]:
-    """Return the identity of the files that would be read, and of the log they would go to."""
-    mapping = load_source(settings.source)
-    there = workspace.tables.exists(log.TABLE)  # a log that was removed must be filled again
-    return {"source": read.fingerprint(mapping, settings.path), "log": str(there)}
+    """Return the identity of the files that would be read."""
+    return {"source": read.fingerprint(load_source(settings.source), settings.path)}
 
 
 def run(workspace: Workspace, settings: IngestSettings, progress: Progress) -> Report:
@@ -58,10 +56,16 @@ def _report(source: str, result: ingest.Ingested) -> Report:
     )
 
 
+def current(workspace: Workspace, report: dict[str, Any]) -> bool:
+    """Is the log still there? One that was removed must be filled again."""
+    return workspace.tables.exists(log.TABLE)
+
+
 JOB = Job(
     verb="ingest",
     summary="Read a source into the event log; rows that break their contract go to quarantine.",
     settings=IngestSettings,
     inputs=inputs,
     run=run,
+    current=current,
 )

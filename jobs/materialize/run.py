@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cluster.errors import WrongUse, nearest
 from features import engine, log
@@ -74,10 +74,16 @@ def _moment(text: str | None) -> datetime | None:
     return moment
 
 
+def current(workspace: Workspace, report: dict[str, Any]) -> bool:
+    """Is the table's content still what this run wrote?"""
+    return workspace.tables.head(report["wrote"]["table"]) == report["wrote"]["snapshot"]
+
+
 JOB = Job(
     verb="materialize",
     summary="Compute point-in-time features of a target over the whole log and commit them.",
     settings=MaterializeSettings,
     inputs=inputs,
     run=run,
+    current=current,
 )

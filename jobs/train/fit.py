@@ -5,7 +5,7 @@ One thread per booster and fixed seeds: the same rows and parameters give the sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +57,7 @@ class Work:
 
     trial: int
     fold: int
-    params: Params
+    params: Params = field(hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)

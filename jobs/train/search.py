@@ -1,8 +1,8 @@
 """The search: Optuna proposes, a pool evaluates, this process alone writes the study.
 
-The result is a function of data, seed, number of trials and `window`; never of the workers or of who
-is faster. Trial i is asked for when exactly the trials up to i - window have been told, with a sampler
-seeded by (seed, i), and is pruned by comparison with those only. Trials are told in their order.
+The result is a function of data, seed, number of trials and `window`; never of the workers or of
+who is faster. Trial i is asked for when exactly the trials up to i - window have been told, with a
+sampler seeded by (seed, i), and is pruned by comparison with those only. Trials are told in order.
 
 The study is a journal file. Each evaluated fold is in it before the next one starts, so a run that
 was killed goes on where it was: nothing finished is evaluated again, and the outcome is the same.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import statistics
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import optuna
@@ -98,20 +98,20 @@ class Best:
 
 
 class EarlierMedian(optuna.pruners.BasePruner):
-    """The median stopping rule (Golovin 2017) over trials that were told before this was asked."""
+    """The median stopping rule (Golovin 2017) over the trials told before this was asked for."""
 
     def __init__(self, window: int) -> None:
         self._window = window
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Is the value of the last fold worse than the median of earlier complete trials there?"""
+        """Is the loss so far worse than the median of earlier complete trials at this fold?"""
         step = trial.last_step
+        if step is None:
+            return False
         before = trial.user_attrs["index"] - self._window
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         seen = [t.intermediate_values[step] for t in complete if t.user_attrs["index"] <= before]
-        if step is None or len(seen) < PRUNE_FROM:
-            return False
-        return trial.intermediate_values[step] > statistics.median(seen)
+        return len(seen) >= PRUNE_FROM and trial.intermediate_values[step] > statistics.median(seen)
 
 
 @contextmanager
@@ -120,6 +120,7 @@ def opened(path: Path, name: str) -> Iterator[Study]:
 
     Raises StudyBusy while another process has it open.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".guard").open("w") as guard:
         try:
@@ -138,28 +139,127 @@ def opened(path: Path, name: str) -> Iterator[Study]:
 def search(
     study: Study, pool: Pool, budget: Budget, told: Callable[[int], None] = lambda _: None
 ) -> Best:
-    """Run the study up to its budget and return the best trial; `told` hears the number finished."""
+    """Run the study up to its budget and return the best trial; `told` hears how many are told."""
     study.pruner = EarlierMedian(budget.window)
-    running: dict[int, Trial] = {}
-    settled: set[int] = set()
-    first = _finished(study)
-    while first < budget.trials:
-        last = budget.trials if not budget.is_over() else first
-        for trial in _ask(study, running, range(first, min(first + budget.window, last)), budget):
-            _advance(trial, pool, budget, settled)
-        if first not in running:
-            break
-        while first not in settled:
-            done = pool.next()
-            running[done.trial].set_user_attr(f"fold{done.fold}", [done.loss, done.rounds])
-            _advance(running[done.trial], pool, budget, settled)
-        _tell(study, running.pop(first))
+    run = _Search(study, pool, budget)
+    first = len(study.get_trials(deepcopy=False, states=FINISHED))
+    while first < budget.trials and run.reaches(first):
+        run.tell(first)
         first += 1
         told(first)
     return _best(study, budget)
 
 
-def _ask(study: Study, running: dict[int, Trial], wanted: range, budget: Budget) -> list[Trial]:
-    """Ask for the trials of `wanted` that are not running: left ones first, then new ones."""
-    asked = [study.ask(SPACE) for _ in study.get_trials(False, (TrialState.WAITING,))]
-    ...
+@dataclass(kw_only=True)
+class _Open:
+    """A trial under way."""
+
+    index: int  # its place in the search, kept when a new run takes it up
+    trial: Trial
+    losses: list[float] = field(default_factory=list)  # per evaluated fold
+    is_settled: bool = False  # evaluated or pruned, not yet told
+
+
+class _Search:
+    def __init__(self, study: Study, pool: Pool, budget: Budget) -> None:
+        self._study = study
+        self._pool = pool
+        self._budget = budget
+        self._open: dict[int, _Open] = {}
+
+    def reaches(self, first: int) -> bool:
+        """Fill the window that starts at `first`; False when the time is over before that trial."""
+        for index in range(first, min(first + self._budget.window, self._budget.trials)):
+            if index not in self._open and (index == 0 or not self._budget.is_over()):
+                self._start(index)
+        return first in self._open
+
+    def tell(self, first: int) -> None:
+        """Wait for trial `first` and tell its outcome."""
+        while not self._open[first].is_settled:
+            done = self._pool.next()
+            opened = self._open[done.trial]
+            opened.trial.set_user_attr(_fold(done.fold), [done.loss, done.rounds])
+            self._add(opened, done.loss)
+            self._go_on(opened)
+        told = self._open.pop(first)
+        if len(told.losses) == self._budget.folds:
+            self._study.tell(told.trial, statistics.fmean(told.losses))
+        else:
+            self._study.tell(told.trial, state=TrialState.PRUNED)
+
+    def _start(self, index: int) -> None:
+        trial = self._ask(index)
+        opened = self._open[index] = _Open(index=index, trial=trial)
+        known = trial.user_attrs
+        for fold in range(self._budget.folds):
+            if _fold(fold) in known:
+                self._add(opened, known[_fold(fold)][0])
+        self._go_on(opened)
+
+    def _ask(self, index: int) -> Trial:
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if index == 0 and not waiting:
+            self._study.enqueue_trial(FIRST, user_attrs={"index": 0})
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=int(digest([self._budget.seed, index])[:8], 16), n_startup_trials=RANDOM_TRIALS
+        )
+        trial = self._study.ask(SPACE)
+        if "index" not in trial.user_attrs:
+            trial.set_user_attr("index", index)
+        return trial
+
+    def _add(self, opened: _Open, loss: float) -> None:
+        opened.losses.append(loss)
+        opened.trial.report(statistics.fmean(opened.losses), len(opened.losses) - 1)
+
+    def _go_on(self, opened: _Open) -> None:
+        fold = len(opened.losses)
+        if fold == self._budget.folds or (fold and opened.trial.should_prune()):
+            opened.is_settled = True
+            return
+        params = opened.trial.params
+        self._pool.submit(Work(trial=opened.index, fold=fold, params=params))
+
+
+def _fold(number: int) -> str:
+    return f"fold{number}"
+
+
+def _mend(path: Path) -> None:
+    # a killed process may leave half a line and Optuna's lock: the next append would join the line,
+    # and wait for the lock; both are ours alone, because we hold the guard
+    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    if path.exists():
+        written = path.read_bytes()
+        with path.open("r+b") as file:
+            file.truncate(written.rfind(b"\n") + 1)
+
+
+def _take_up(study: Study) -> None:
+    """Fail the trials a killed run left running, and queue them again with the folds they have."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    queued = {trial.user_attrs["index"] for trial in waiting}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if "index" in trial.user_attrs and trial.user_attrs["index"] not in queued:
+            study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _best(study: Study, budget: Budget) -> Best:
+    told = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        if trial.user_attrs["index"] < budget.trials
+    ]
+    complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
+    best = min(complete, key=lambda t: (t.value, t.user_attrs["index"]))
+    rounds = [best.user_attrs[_fold(fold)][1] for fold in range(budget.folds)]
+    return Best(
+        trial=best.user_attrs["index"],
+        loss=float(best.value or 0.0),
+        params=dict(best.params),
+        rounds=round(statistics.fmean(rounds)),
+        complete=len(complete),
+        pruned=len(told) - len(complete),
+    )

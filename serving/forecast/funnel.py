@@ -1,10 +1,11 @@
 """The kernel: weekly steps of a funnel of leads and deals, state in, state out.
 
-Each week, in this order: leads and lead-less deals arrive; levers list leads and contact them, longest-waiting first, while
-capacity lasts; every open lead may qualify (and becomes a deal in the first stage) or be disqualified; every open deal
-moves. What begins within a week takes part in that week with chance one half, which is right on average for a beginning
-at any moment of the week. All chance is addressed by (seed, draw, deal, step, purpose), so that scenarios share it, and
-nothing depends on how draws are cut into chunks. Counts and cents are integers.
+Each week, in this order: leads and lead-less deals arrive; levers list leads and contact them,
+longest-waiting first, while capacity lasts; every open lead may qualify (and becomes a deal in the
+first stage) or be disqualified; every open deal moves. What begins within a week takes part in that
+week with chance one half, which is right on average for a beginning at any moment of the week. All
+chance is addressed by (seed, draw, deal, step, purpose), so that scenarios share it, and nothing
+depends on how draws are cut into chunks. Counts and cents are integers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from serving.forecast.start import Start
     from serving.forecast.tables import Tables
 
-# purposes of random numbers: never renumber, only append; 16 to 63 are taken by serving.forecast.tables
+# purposes of random numbers, never renumbered; 16 to 63 belong to serving.forecast.tables
 LEAD_MOVES, LEAD_BEGINS, DEAL_MOVES, DEAL_BEGINS, AMOUNT = 1, 2, 3, 4, 5
 LISTED = 64  # plus the number of the lever
 
@@ -46,7 +47,7 @@ class Span(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What happened, per draw and week. The last axis of `won` and `cents` is (existing, new) deals."""
+    """What happened, per draw and week; the last axis of `won` and `cents` is PARTS."""
 
     won: np.ndarray  # int64 [draws, weeks, 2]
     cents: np.ndarray  # int64 [draws, weeks, 2], value of the deals won
@@ -54,12 +55,12 @@ class Outcome(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next week needs. Records are only ever appended; `size` says how many leads and deals there are."""
+    """What the next week needs; records are only ever appended."""
 
-    size: np.ndarray  # int64 [2]
+    size: np.ndarray  # int64 [2], how many leads and deals there are
     leads: np.ndarray  # LEAD records, with room for all that will arrive
     deals: np.ndarray  # DEAL records, likewise
-    contact_ends: np.ndarray  # int64 [lead, lever], week from which a contact no longer counts, or WAITING
+    contact_ends: np.ndarray  # int64 [lead, lever], first week without the contact, or WAITING
     queue: np.ndarray  # int64 [lever, place], a ring of leads in order of listing
     queue_ends: np.ndarray  # int64 [lever, 2], place of the next to serve, next free place
 
@@ -73,7 +74,7 @@ class Chance(NamedTuple):
 
 
 def simulate(start: Start, tables: Tables, levers: Levers, span: Span) -> Outcome:
-    """Simulate draws [first_draw, first_draw + draws); row i of `tables` belongs to draw first_draw + i."""
+    """Simulate the draws of `span`; row i of `tables` belongs to draw first_draw + i."""
     shape, n_levers = (span.draws, span.weeks), levers.rate.size
     outcome = Outcome(
         won=np.zeros((*shape, 2), np.int64),
@@ -89,7 +90,7 @@ def simulate(start: Start, tables: Tables, levers: Levers, span: Span) -> Outcom
 
 
 def init(start: Start, arrivals: np.ndarray, n_levers: int) -> State:
-    """Return the state before the first week, with room for the arrivals int64 [weeks, (leads, deals)]."""
+    """Return the state before week 0, with room for arrivals int64 [weeks, (leads, deals)]."""
     more_leads, lone_deals = (int(count) for count in arrivals.sum(axis=0))
     n_leads = start.leads.size + more_leads
     more_deals = n_leads + lone_deals
@@ -130,11 +131,12 @@ def _arrive(state: State, leads: int, lone_deals: int, chance: Chance) -> None:
         lead.begins = chance.week + _late(lead.name, LEAD_BEGINS, chance)
         state.size[0] += 1
     for i in range(lone_deals):
-        _begin_deal(state, _NOT_YET | _ALONE | week | np.uint64(i), chance)
+        name = _NOT_YET | _ALONE | week | np.uint64(i)
+        _begin_deal(state, name, chance)
 
 
 @njit(nogil=True)
-def _begin_deal(state: State, name: int, chance: Chance) -> None:
+def _begin_deal(state: State, name: np.uint64, chance: Chance) -> None:
     deal = state.deals[state.size[1]]
     deal.name = name
     deal.begins = chance.week + _late(name, DEAL_BEGINS, chance)
@@ -144,13 +146,13 @@ def _begin_deal(state: State, name: int, chance: Chance) -> None:
 
 
 @njit(nogil=True)
-def _late(name: int, purpose: int, chance: Chance) -> int:
+def _late(name: np.uint64, purpose: int, chance: Chance) -> int:
     return int(uniform(chance.seed, chance.draw, name, chance.week, purpose) < 0.5)
 
 
 @njit(nogil=True)
 def _list(state: State, lever: int, reach: int, rate: float, chance: Chance) -> None:
-    """Put each reachable lead that neither waits nor is under a contact on the list, with chance `rate`."""
+    """List, with chance `rate`, each reachable lead that neither waits nor is under a contact."""
     queue, ends = state.queue[lever], state.queue_ends[lever]
     for i in range(reach):
         lead = state.leads[i]
@@ -165,7 +167,7 @@ def _list(state: State, lever: int, reach: int, rate: float, chance: Chance) -> 
 
 @njit(nogil=True)
 def _serve(state: State, lever: int, capacity: int, contact_ends: int) -> int:
-    """Contact the longest-waiting leads while capacity lasts; whoever closed while waiting costs nothing."""
+    """Contact the longest-waiting while capacity lasts; who closed while waiting costs nothing."""
     queue, ends = state.queue[lever], state.queue_ends[lever]
     made = 0
     while made < capacity and ends[0] != ends[1]:
@@ -219,12 +221,13 @@ def _count(
         deal = state.deals[i]
         if deal.ends == chance.week and deal.stage == WON:
             part = int(i >= open_deals)
-            cents = deal.cents if deal.cents != _UNKNOWN else _drawn_cents(deal.name, amounts, chance)
             outcome.won[chance.week, part] += 1
-            outcome.cents[chance.week, part] += cents
+            outcome.cents[chance.week, part] += _value(deal.cents, deal.name, amounts, chance)
 
 
 @njit(nogil=True)
-def _drawn_cents(name: int, amounts: np.ndarray, chance: Chance) -> int:
+def _value(cents: int, name: np.uint64, amounts: np.ndarray, chance: Chance) -> int:
+    if cents != _UNKNOWN:
+        return cents
     z = normal(uniform(chance.seed, chance.draw, name, 0, AMOUNT))
     return int(min(_MOST_CENTS, math.exp(amounts[0] + amounts[1] * z) + 0.5))

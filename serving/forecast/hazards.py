@@ -1,13 +1,14 @@
-"""Weekly hazards and rates with their uncertainty: counts in, a posterior out, one parameter draw per simulated draw.
+"""Weekly hazards and rates with their uncertainty: counts in, a posterior out, a sample per draw.
 
-- A deal's week leads to one of the destinations (another stage, won, lost, or the stage it is in), with a Dirichlet
-  posterior per stage and band of weeks in stage: counts + PSEUDO_WEEKS x the pooled rates of the stage.
-- A lead's week leads to qualified, disqualified or stay, in the same way by band of weeks since creation.
-- Leads, and deals that come without a lead, arrive as a Poisson whose rate has a gamma posterior; when weekly counts vary
-  more than Poisson, the rate also varies from week to week, and the posterior is widened by the same ratio.
+- A deal's week leads to one of the destinations (another stage, won, lost, or the stage it is in),
+  with a Dirichlet posterior per stage and band of weeks in stage: counts + PSEUDO_WEEKS x the
+  pooled rates of the stage.
+- A lead's week leads to qualified, disqualified or stay, likewise by band of weeks since creation.
+- Leads, and deals that come without a lead, arrive as a Poisson whose rate has a gamma posterior;
+  when weekly counts vary more than Poisson, the rate also varies from week to week, and the
+  posterior is widened by the same ratio.
 - Log amounts are normal with the standard normal-inverse-gamma posterior.
-- A shock common to all deals of a week moves the log odds of going forward; its variance is the excess of the squared
-  weekly residuals over what independent deals would show, by the method of moments, and not below 0.
+- A shock common to all deals of a week moves the log odds of going forward.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Parameters(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hazards:
-    """The posterior; `deals` and `leads` are Dirichlet weights, shaped as in Parameters without draws."""
+    """The posterior: Dirichlet weights for deals and leads, shaped as Parameters of one draw."""
 
     deals: np.ndarray
     leads: np.ndarray
@@ -93,7 +94,7 @@ def fit(past: History) -> Hazards | Refusal:
 
 
 def sample(hazards: Hazards, seed: int, first_draw: int, draws: int) -> Parameters:
-    """Draw parameters for `draws` draws; each has its own generator, so that a chunk changes nothing."""
+    """Draw parameters, each draw with a generator of its own: how they are cut changes nothing."""
     parts = [_one(hazards, seed, draw) for draw in range(first_draw, first_draw + draws)]
     deals, leads, arrivals, amounts = (np.stack(part) for part in zip(*parts, strict=True))
     return Parameters(
@@ -108,7 +109,7 @@ def sample(hazards: Hazards, seed: int, first_draw: int, draws: int) -> Paramete
 
 
 def mean(hazards: Hazards) -> Parameters:
-    """Return the posterior means as the parameters of one draw, without shock: the centre, not a forecast."""
+    """Return the posterior means as one draw without shocks: the centre, not a forecast."""
     return Parameters(
         deals=_shares(hazards.deals)[None],
         leads=_shares(hazards.leads)[None],
@@ -123,8 +124,9 @@ def mean(hazards: Hazards) -> Parameters:
 def shock_sd(deal_weeks: pd.DataFrame, rates: np.ndarray) -> float:
     """Estimate the sd of the common weekly shock on the log odds of going forward.
 
-    Per calendar week with O forward moves, expected E and binomial variance V: Var(O - E) is about V + sd^2 V^2, because
-    a shift z of the log odds moves E by z V. Hence sd^2 = sum((O - E)^2 - V) / sum(V^2), not below 0.
+    Per calendar week with O forward moves, expected E and binomial variance V: Var(O - E) is about
+    V + sd^2 V^2, because a shift z of the log odds moves E by z V. Hence sd^2 = sum((O - E)^2 - V)
+    / sum(V^2), not below 0.
     """
     cells = _codes(deal_weeks["stage"], STAGES), bands(deal_weeks["weeks_in_stage"].to_numpy())
     expected = _forward(rates)[cells]
@@ -171,7 +173,7 @@ def _lead_weights(lead_weeks: pd.DataFrame) -> np.ndarray:
 
 
 def _arrivals(past: History, weeks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return shape, exposure and weekly variance for leads and for deals that came without a lead."""
+    """Return shape, exposure and weekly variance, for leads and for deals without a lead."""
     alone = past.deals[~past.deals["lead"].isin(past.leads["lead"])]
     counts = np.stack([_per_week(frame["born"], past.at, weeks) for frame in (past.leads, alone)])
     average = counts.mean(axis=1)
@@ -189,7 +191,8 @@ def _per_week(born: pd.Series, at: int, weeks: int) -> np.ndarray:
 def _amounts(deals: pd.DataFrame) -> np.ndarray:
     cents = deals["cents"].where(deals["end_cents"] < 0, deals["end_cents"])
     won = cents[(cents > 0) & (deals["how"] == "won")]
-    return np.log((won if len(won) >= LEAST_WON else cents[cents > 0]).to_numpy(float))
+    chosen = won if len(won) >= LEAST_WON else cents[cents > 0]
+    return np.asarray(np.log(chosen.to_numpy(float)))
 
 
 def _one(
@@ -217,4 +220,4 @@ def _forward(rates: np.ndarray) -> np.ndarray:
 
 
 def _codes(names: pd.Series, vocabulary: tuple[str, ...]) -> np.ndarray:
-    return names.map({name: code for code, name in enumerate(vocabulary)}).to_numpy(np.int64)
+    return np.array(names.map({name: code for code, name in enumerate(vocabulary)}), np.int64)

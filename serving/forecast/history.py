@@ -1,8 +1,9 @@
 """The history a forecast learns from: person-period tables as known at T.
 
-One row per week that a deal (or lead) was open for a whole week before T, on its own clock: week 0 begins when it is
-created, and an event at exactly 7 days belongs to week 1. A week that T cuts short is left out even if its outcome is
-known: to keep such weeks only when something happened would overstate every rate.
+One row per week that a deal (or lead) was open for a whole week before T, on its own clock: week 0
+begins when it is created, and an event at exactly 7 days belongs to week 1. A week that T cuts
+short is left out even if its outcome is known: to keep such weeks only when something happened
+would overstate every rate.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 
 CONTACT_WEEKS = 4  # a lead counts as contacted for this long after an outreach
 COLUMNS = (
-    "event_id row_key kind name event_time known_at account lead opportunity number text".split()
+    *("event_id", "row_key", "kind", "name", "event_time", "known_at"),
+    *("account", "lead", "opportunity", "number", "text"),
 )
 DEAL_WEEK_COLUMNS = (
-    "opportunity week week_start stage weeks_in_stage destination outcome cents touched".split()
+    *("opportunity", "week", "week_start", "stage", "weeks_in_stage"),
+    *("destination", "outcome", "cents", "touched"),
 )
 _KINDS = ("opportunity", "stage", "outcome", "lead", "activity", "intervention")
 _STAGE_CODE = {name: code for code, name in enumerate(STAGES)}
@@ -36,13 +39,14 @@ _NEVER = log.NEVER
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class History:
-    """What was known at `at`. Times are int64 microseconds since 1970, money int64 cents (-1 where unknown).
+    """What was known at `at`: times are int64 microseconds since 1970, money is int64 cents.
 
-    `deals`: opportunity, lead, born, died, how ("" while open), cents as created, end_cents as won.
-    `deal_weeks`: opportunity, week, week_start, stage (name), weeks_in_stage, destination (name), outcome (stay, advance,
-    regress, won, lost), cents, touched (a rep's activity in that week).
-    `leads`: lead, born, died, how. `lead_weeks`: lead, week, week_start, outcome (stay, qualified, disqualified),
-    contacted (an outreach within the 4 weeks before the week began).
+    `deals`: opportunity, lead, born, died, how ("" while open), cents as created, end_cents as won
+    (-1 where unknown).
+    `deal_weeks`: opportunity, week, week_start, stage (name), weeks_in_stage, destination (name),
+    outcome (stay, advance, regress, won, lost), cents, touched (a rep's activity in that week).
+    `leads`: lead, born, died, how. `lead_weeks`: lead, week, week_start, outcome (stay, qualified,
+    disqualified), contacted (an outreach within the 4 weeks before the week began).
     """
 
     at: int
@@ -77,7 +81,7 @@ def read(events: pa.Table, at: datetime) -> History:
 def stage_before(
     stages: pd.DataFrame, deals: pd.Series, times: pd.Series
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return per (deal, time) the code of the stage just before that time and when it was entered; -1 if none."""
+    """Return stage code and time of entry just before each time; -1 where there is none."""
     asked = pd.DataFrame({"opportunity": deals.to_numpy(), "asked": times.to_numpy()})
     asked["row"] = np.arange(len(asked))
     found = pd.merge_asof(
@@ -94,7 +98,7 @@ def stage_before(
 def contacted_before(
     events: pd.DataFrame, leads: pd.Series, times: pd.Series, span: int
 ) -> np.ndarray:
-    """Return per (lead, time) whether an outreach treated the lead within `span` microseconds before that time."""
+    """Was each lead treated by an outreach within `span` microseconds before each time?"""
     treated = events[(events["kind"] == "intervention") & (events["text"] == "treated")]
     asked = pd.DataFrame({"lead": leads.to_numpy(), "asked": times.to_numpy()})
     asked["row"] = np.arange(len(asked))
@@ -105,7 +109,7 @@ def contacted_before(
         by="lead",
         allow_exact_matches=False,
     ).sort_values("row")
-    return (found["at"].notna() & (found["asked"] - found["at"] <= span)).to_numpy(bool)
+    return np.asarray(found["at"].notna() & (found["asked"] - found["at"] <= span), bool)
 
 
 def _known(events: pa.Table, at: datetime, moment: int) -> pd.DataFrame:
@@ -150,7 +154,7 @@ def _lives(created: pd.DataFrame, ends: pd.DataFrame, key: str, at: int) -> pd.D
 
 
 def _stages(known: pd.DataFrame) -> pd.DataFrame:
-    """Return every change of stage in order of time; entering the stage one is in already is no change."""
+    """Return the changes of stage by time; to enter the stage one is in is no change."""
     created = (known["kind"] == "opportunity") & (known["name"] == "created")
     named = (known["kind"] == "stage") & known["name"].isin(STAGES)
     rows = known[created | named]
@@ -205,7 +209,7 @@ def _lead_weeks(known: pd.DataFrame, leads: pd.DataFrame, at: int) -> pd.DataFra
 
 
 def _whole_weeks(lives: pd.DataFrame, at: int) -> pd.DataFrame:
-    """Return one row per whole week lived before `at`; `ends` marks the week in which the life ended."""
+    """Return one row per whole week lived before `at`; `ends` marks the week of the end."""
     born, died = lives["born"].to_numpy(), lives["died"].to_numpy()
     last = np.where(died == _NEVER, _NEVER, (np.minimum(died, at) - born) // WEEK_MICROSECONDS)
     count = np.minimum((at - born) // WEEK_MICROSECONDS, last + (last != _NEVER))

@@ -1,8 +1,9 @@
 """Random numbers as a function: Philox4x32-10, counter in, uniform out.
 
-A number is addressed by (seed, draw, deal, step, purpose) and by nothing else: not by the order of calls, the chunk or the
-worker. The seed is the key; the counter words are the draw, the two halves of the deal, and step * 2^16 + purpose.
-Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), with Random123's constants.
+A number is addressed by (seed, draw, deal, step, purpose) and by nothing else: not by the order of
+calls, the chunk or the worker. The seed is the key; the counter words are the draw, the two halves
+of the deal, and step * 2^16 + purpose. Source: Salmon, Moraes, Dror, Shaw, "Parallel random
+numbers: as easy as 1, 2, 3" (SC 2011), with Random123's constants.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _STEP = 2.0**-52
 
 
 @njit(nogil=True)
-def uniform(seed: int, draw: int, deal: int, step: int, purpose: int) -> float:
-    """Return the uniform number in (0, 1) at this address, of 52 random bits; never 0 and never 1."""
+def uniform(seed: int, draw: int, deal: int | np.uint64, step: int, purpose: int) -> float:
+    """Return the uniform number in (0, 1) at this address: 52 random bits, never 0, never 1."""
     key, unit = np.uint64(seed), np.uint64(deal)
     place = np.uint64(step * 65536 + purpose)
     counter = (np.uint64(draw) & _LOW, unit & _LOW, unit >> _HALF, place & _LOW)
@@ -49,9 +50,9 @@ def block(
 
 @njit(nogil=True)
 def common(seed: int, first_draw: int, draws: int, steps: int, purpose: int) -> np.ndarray:
-    """Return float64 [draws, steps] of uniform numbers that belong to no deal: what all deals of a draw share."""
+    """Return float64 [draws, steps] of numbers that all deals of a draw share (deal 0)."""
     numbers = np.empty((draws, steps))
     for row in range(draws):
         for step in range(steps):
-            numbers[row, step] = uniform(seed, first_draw + row, np.uint64(0), step, purpose)
+            numbers[row, step] = uniform(seed, first_draw + row, 0, step, purpose)
     return numbers

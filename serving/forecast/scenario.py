@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.settings import Frozen, validated
 
 ESTIMATED = "estimated"
+BASELINE = "baseline"
+RESERVED = (BASELINE, "difference")
 MOST_LEVERS = 4  # the kernel tabulates every combination of levers
 
 
@@ -30,7 +32,7 @@ class Grade(StrEnum):
 GRADE_WORDS = {
     None: "business as usual: no lever, no assumed effect",
     Grade.RANDOMISED: "randomised: measured here, by chance assignment with logged propensity",
-    Grade.OBSERVATIONAL: "observational: from history that nobody randomised; sensitive to what was not recorded",
+    Grade.OBSERVATIONAL: "observational: from history, not randomised; hidden causes may bias it",
     Grade.ASSUMPTION: "assumption: the planner's number, nothing measured here supports it",
 }
 
@@ -43,7 +45,7 @@ class Audience(StrEnum):
 
 
 class Effect(Frozen):
-    """What one contact does to a lead's rate of qualification, against the same lead without a contact."""
+    """What a contact does to a lead's rate of qualification, against the lead without it."""
 
     hazard_ratio: float = Field(gt=0.0)
     sd: float = Field(ge=0.0)  # standard error of the log hazard ratio
@@ -71,9 +73,9 @@ class Outreach(Frozen):
 class Scenario(Frozen):
     """One question to the forecast."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,60}$")
     horizon_weeks: int = Field(default=26, ge=1, le=260)
-    draws: int = Field(default=1000, ge=1, le=10_000_000)
+    draws: int = Field(default=1000, ge=1, le=100_000)
     seed: int = Field(default=1, ge=0, lt=2**63)
     levers: tuple[Outreach, ...] = Field(default=(), max_length=MOST_LEVERS)
 
@@ -87,9 +89,17 @@ class Scenario(Frozen):
             for place, item in enumerate(value, start=1)
         ]
 
+    @model_validator(mode="after")
+    def _keep_baseline_free_of_levers(self) -> Self:
+        if self.levers and self.name in RESERVED:
+            raise ValueError(
+                f"a scenario with levers must have a name of its own, got '{self.name}'"
+            )
+        return self
+
     def baseline(self) -> Scenario:
         """Return the same question without levers."""
-        return self.model_copy(update={"name": "baseline", "levers": ()})
+        return self.model_copy(update={"name": BASELINE, "levers": ()})
 
     def needs_estimate(self) -> bool:
         """Does any lever leave its effect to be estimated from the log?"""
@@ -123,7 +133,7 @@ class Levers(NamedTuple):
 
 
 def levers(scenario: Scenario) -> Levers:
-    """Return the arrays of a scenario whose effects are all known; ValueError for one left to be estimated."""
+    """Return the scenario's arrays; ValueError when an effect is still to be estimated."""
     effects = [lever.effect for lever in scenario.levers if isinstance(lever.effect, Effect)]
     if len(effects) < len(scenario.levers):
         raise ValueError(f"every effect must be known, got '{ESTIMATED}' in '{scenario.name}'")

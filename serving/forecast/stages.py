@@ -1,6 +1,7 @@
 """The words of the funnel: stages, where a week may lead, and bands of waiting.
 
-Stages are numbered in order, and the two ends follow them, so a destination above the stage is forward unless it is LOST.
+Stages are numbered in order, and the two ends follow them, so a destination above the stage is
+forward unless it is LOST.
 """
 
 from __future__ import annotations
@@ -24,4 +25,4 @@ WEEK_MICROSECONDS = 7 * 86_400 * 1_000_000
 
 def bands(weeks: np.ndarray) -> np.ndarray:
     """Return the band of each number of whole weeks."""
-    return BAND_OF_WEEK[np.minimum(weeks, LAST_BAND_WEEK)]
+    return np.asarray(BAND_OF_WEEK[np.minimum(weeks, LAST_BAND_WEEK)])

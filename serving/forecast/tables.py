@@ -1,6 +1,7 @@
 """What a simulation looks up, tabulated per draw before the kernel runs.
 
-The kernel then only compares a uniform number with a table: a lever or a shock is arithmetic here and costs nothing there.
+The kernel then only compares a uniform number with a table: a lever or a shock is arithmetic here
+and costs nothing there.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ if TYPE_CHECKING:
     from serving.forecast.hazards import Parameters
     from serving.forecast.scenario import Levers
 
-# purposes of random numbers: never renumber, only append; below 16 is taken by serving.forecast.funnel
+# purposes of random numbers, never renumbered; below 16 and from 64 on see the funnel
 SHOCK = 16
 ARRIVALS = (17, 18)  # leads, deals without a lead
 ARRIVAL_FACTOR = (19, 20)
 EFFECT = 32  # plus the number of the lever
 _LEAST_VARIANCE = 1e-6  # below it a weekly factor is 1 for every purpose
-# where a week leads, in the order in which the kernel asks: won, the stages from last to first; what is left is lost
+# the kernel asks for won, then the stages from last to first; what is left is lost
 _ORDER = tuple(range(LOST - 1, -1, -1))
 
 
 class Tables(NamedTuple):
     """One row per draw."""
 
-    deals: np.ndarray  # float64 [draws, weeks, stage, band, place]: cumulative chances of won, then stages downwards
+    deals: np.ndarray  # float64 [draws, weeks, stage, band, place], cumulative in _ORDER
     leads: np.ndarray  # float64 [draws, band, set of contacts in force, (qualified, disqualified)]
     arrivals: np.ndarray  # int64 [draws, weeks, 2]: leads, deals without a lead
     amounts: np.ndarray  # float64 [draws, 2], mean and sd of log cents
@@ -47,7 +48,7 @@ def tabulate(parameters: Parameters, levers: Levers, span: Span) -> Tables:
 
 
 def _deals(parameters: Parameters, span: Span) -> np.ndarray:
-    """Multiply the odds of going forward by exp(sd * z) of the week, and accumulate in the order of asking."""
+    """Multiply the odds of going forward by exp(sd z) of the week; accumulate as asked."""
     factor = np.exp(parameters.shock_sd * _normals(span, span.weeks, SHOCK))
     ahead = np.arange(len(DESTINATIONS)) > np.arange(len(STAGES))[:, None]
     ahead[:, LOST] = False
@@ -60,8 +61,9 @@ def _deals(parameters: Parameters, span: Span) -> np.ndarray:
 def _leads(parameters: Parameters, levers: Levers, span: Span) -> np.ndarray:
     """Multiply the rate of qualification for every set of contacts that may be in force.
 
-    History already contains contacts, in a share p of lead-weeks, and the hazards are its averages: a contact multiplies
-    the average rate by r / (1 + p (r - 1)) for a hazard ratio r against no contact.
+    History already contains contacts, in a share p of lead-weeks, and the hazards are its averages:
+    a contact multiplies the average rate by r / (1 + p (r - 1)) for a hazard ratio r against no
+    contact.
     """
     log_ratios = [np.zeros(span.draws)]
     for lever in range(levers.rate.size):
@@ -74,7 +76,7 @@ def _leads(parameters: Parameters, levers: Levers, span: Span) -> np.ndarray:
 
 
 def raised(qualified: np.ndarray, disqualified: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """Return the weekly chances (..., 2) after the continuous rate of the first is multiplied by `ratio`."""
+    """Return the weekly chances (..., 2) after the rate of the first is raised by `ratio`."""
     either = np.clip(qualified + disqualified, 1e-12, 1.0 - 1e-12)
     total = -np.log1p(-either)
     first, second = total * (qualified / either), total * (disqualified / either)

@@ -1,6 +1,7 @@
 """Draws by inversion: one uniform number in, one variate out.
 
-One number per draw keeps common random numbers common: a scenario that changes a rate moves its variate and no other.
+One number per draw keeps common random numbers common: a scenario that changes a rate moves its
+variate and no other.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import math
 
 from numba import njit
 
-# rational approximation of the normal quantile by P. J. Acklam, relative error 1.15e-9 before the correction below
+# the normal quantile by P. J. Acklam: relative error 1.15e-9, before the step that corrects it
 _CENTRE_TOP = (
     -3.969683028665376e01,
     2.209460984245205e02,
@@ -59,10 +60,10 @@ def normal(u: float) -> float:
 
 @njit(nogil=True)
 def poisson(mean: float, u: float) -> int:
-    """Return the smallest k with P(Poisson(mean) <= k) >= u; above a mean of 500 by Cornish-Fisher."""
+    """Return the smallest k with P(Poisson <= k) >= u; above a mean of 500 Cornish-Fisher."""
     if mean > _POISSON_LARGE:
         z = normal(u)
-        return max(0, int(math.floor(mean + math.sqrt(mean) * z + (z * z - 1.0) / 6.0 + 0.5)))
+        return max(0, math.floor(mean + math.sqrt(mean) * z + (z * z - 1.0) / 6.0 + 0.5))
     k = 0
     probability = math.exp(-mean)
     total = probability
@@ -75,7 +76,7 @@ def poisson(mean: float, u: float) -> int:
 
 @njit(nogil=True)
 def gamma(shape: float, u: float) -> float:
-    """Return the quantile of u of Gamma(shape, scale 1): Wilson-Hilferty, then Halley steps on the incomplete gamma."""
+    """Return the quantile of u of Gamma(shape, 1): Wilson-Hilferty, then Halley steps."""
     x = _gamma_guess(shape, u)
     log_gamma = math.lgamma(shape)
     for _ in range(_GAMMA_STEPS):
@@ -124,7 +125,7 @@ def _gamma_guess(shape: float, u: float) -> float:
 
 @njit(nogil=True)
 def _gamma_below(shape: float, x: float, log_gamma: float) -> float:
-    """Return P(Gamma(shape) <= x), by its series below shape + 1 and by Lentz's continued fraction above."""
+    """Return P(Gamma(shape) <= x): series below shape + 1, Lentz's fraction above."""
     scale = math.exp(shape * math.log(x) - x - log_gamma)
     if x < shape + 1.0:
         return scale * _gamma_series(shape, x)

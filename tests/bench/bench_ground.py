@@ -16,6 +16,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from cluster import database, journal, schema, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 SECONDS = 10.0
 JOURNAL_PER_S = 400
@@ -136,11 +138,11 @@ def _offer(writer: journal.Journal, offered: Offered, start: float, number: int)
         future = writer.append("bench", body, now=datetime.now(UTC))
         with offered.lock:
             offered.count += 1
-        future.add_done_callback(lambda done, due=due: _note(offered, done, due))
+        future.add_done_callback(partial(_note, offered, due))
         due += step
 
 
-def _note(offered: Offered, done: Any, due: float) -> None:
+def _note(offered: Offered, due: float, done: Future[journal.Entry]) -> None:
     error = done.exception()
     with offered.lock:
         if error is None:

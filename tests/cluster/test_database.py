@@ -76,7 +76,7 @@ def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
     with opened.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     opened.close()
-    with pytest.raises(database.DatabaseBroken, match="9999.*use the version"):
+    with pytest.raises(database.DatabaseBroken, match=r"9999.*use the version"):
         database.open_database(database_url)
 
 

@@ -26,12 +26,12 @@ INDUSTRIES = {
 }
 REGIONS = {"dach": 0.25, "nordics": 0.2, "uk": 0.1, "france": -0.1, "iberia": -0.2, "usa": 0.0}
 CHANNELS = {
-    "organic": 0.25,
+    "organic": 0.35,
     "paid_search": 0.0,
-    "social": -0.4,
-    "referral": 0.7,
-    "webinar": 0.3,
-    "list": -0.7,
+    "social": -0.6,
+    "referral": 1.0,
+    "webinar": 0.45,
+    "list": -1.0,
 }
 CAMPAIGNS_PER_CHANNEL = 3
 SMALLEST, LARGEST = 5, 20_000  # employees
@@ -79,7 +79,7 @@ def accounts(config: WorldConfig) -> Accounts:
     employees = np.clip(np.exp(5.0 + 1.3 * size), SMALLEST, LARGEST).astype(np.int64)
     # a mid-sized company fits best
     fit = np.array(list(INDUSTRIES.values()))[industry] + np.array(list(REGIONS.values()))[region]
-    fit += 0.45 * size - 0.2 * size**2 + rng.normal(0.0, 0.5, count)
+    fit += 0.45 * size - 0.2 * size**2 + rng.normal(0.0, 0.4, count)
     fit = (fit - fit.mean()) / max(float(fit.std()), 1e-9)
     pull = np.exp(rng.normal(0.0, 0.7, count) + 0.15 * size)
     return Accounts(

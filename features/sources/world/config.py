@@ -42,7 +42,9 @@ class WorldConfig(Frozen):
     def _propensities_in_order(self) -> Self:
         low, high = self.lowest_propensity, self.highest_propensity
         if low > high:
-            raise ValueError(f"lowest_propensity <= highest_propensity must hold, got {low} > {high}")
+            raise ValueError(
+                f"lowest_propensity <= highest_propensity must hold, got {low} > {high}"
+            )
         return self
 
     @property

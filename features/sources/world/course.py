@@ -23,7 +23,7 @@ WON, LOST = len(STAGES), len(STAGES) + 1  # states after the last stage
 # weekly log hazards of an average deal by stage; to advance from negotiation is to win
 ADVANCE = np.array([-1.25, -1.55, -1.45, -1.55])
 REGRESS = np.array([-np.inf, -4.2, -3.9, -3.7])
-LOSE = np.array([-2.85, -2.75, -2.75, -2.75])
+LOSE = np.array([-2.6, -2.5, -2.5, -2.5])
 OBJECT = np.array([-4.0, -3.0, -2.3, -2.3])  # of an objection against the price
 
 
@@ -53,6 +53,10 @@ class Facts:
     deal: np.ndarray
     time: np.ndarray  # microseconds
     stage: np.ndarray  # entered, or held while it happened
+
+    def where(self, keep: np.ndarray) -> Facts:
+        """Return the facts with a true entry in `keep`."""
+        return Facts(deal=self.deal[keep], time=self.time[keep], stage=self.stage[keep])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +118,10 @@ def _target(
     drive, champion = opened.engagement[:, step], opened.has_champion
     push = np.where(stage == WON - 1, mood[1], mood[0])
     weeks, objections = np.minimum(state.weeks, 12), np.minimum(state.objections, 3)
-    advance = ADVANCE[stage] + 0.5 * drive + 0.3 * champion - 0.02 * weeks + push
+    advance = ADVANCE[stage] + 0.4 * drive + 0.25 * champion - 0.02 * weeks + push
     advance -= 0.2 * objections * (stage == WON - 1)
     regress = REGRESS[stage] - 0.2 * drive + 0.2 * objections
-    lose = LOSE[stage] - 0.7 * drive - 0.6 * champion + 0.35 * objections + 0.03 * weeks
+    lose = LOSE[stage] - 0.55 * drive - 0.4 * champion + 0.35 * objections + 0.03 * weeks
     rates = np.exp(np.stack([advance, regress, lose]))
     total = rates.sum(axis=0)
     bounds = np.cumsum(rates / total * -np.expm1(-total), axis=0)

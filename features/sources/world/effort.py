@@ -56,7 +56,9 @@ def wishes(
     )
 
 
-def after_lot(rng: np.random.Generator, treated: np.ndarray, drawn: np.ndarray, rep: np.ndarray) -> Effort:
+def after_lot(
+    rng: np.random.Generator, treated: np.ndarray, drawn: np.ndarray, rep: np.ndarray
+) -> Effort:
     """Return the calls and e-mails that outreach consists of: always done, whatever else waits."""
     row = np.repeat(treated, OUTREACH_WISHES)
     wait = rng.uniform(0.05, 4.4, len(row)) * (WEEK / 7)

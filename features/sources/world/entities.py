@@ -11,10 +11,10 @@ from features.sources.world.deals import PRODUCTS
 from features.sources.world.rows import NOBODY, Words
 
 if TYPE_CHECKING:
-    from features.sources.world.company import Accounts, Campaigns
     from features.sources.world.config import WorldConfig
     from features.sources.world.deals import Deals
     from features.sources.world.people import Leads
+    from features.sources.world.story import Story
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +53,18 @@ class Entities:
         return {c: self.key(c, known[c]) for c in ("opportunity", "account", *others)}
 
 
-def entities(
-    config: WorldConfig, accounts: Accounts, campaigns: Campaigns, leads: Leads, deals: Deals
-) -> Entities:
+def entities(config: WorldConfig, told: Story) -> Entities:
     """Name everything there is."""
     names = {
-        "account": _numbered("account", len(accounts.fit)),
-        "person": _numbered("person", len(leads.person)),
-        "lead": _numbered("lead", len(leads.person)),
-        "opportunity": _numbered("deal", len(deals.lead)),
-        "campaign": _numbered("campaign", len(campaigns.weight)),
+        "account": _numbered("account", len(told.accounts.fit)),
+        "person": _numbered("person", len(told.leads.person)),
+        "lead": _numbered("lead", len(told.leads.person)),
+        "opportunity": _numbered("deal", len(told.deals.lead)),
+        "campaign": _numbered("campaign", len(told.campaigns.weight)),
         "product": list(PRODUCTS),
         "rep": _numbered("rep", config.sized(config.reps)),
     }
-    return Entities(names=names, leads=leads, deals=deals)
+    return Entities(names=names, leads=told.leads, deals=told.deals)
 
 
 def _numbered(word: str, count: int) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from features.sources.world import touches
 from features.sources.world.chance import HOUR, NEVER, WEEK, sigmoid, stream
 from features.sources.world.people import IS_SENIOR
+from features.sources.world.qualify import Hazards
 
 if TYPE_CHECKING:
     from features.sources.world.config import WorldConfig
@@ -39,8 +40,8 @@ def outreach(config: WorldConfig, leads: Leads, touched: Touches, ended: np.ndar
     rng = stream(config.seed, "outreach")
     pricing = touches.counts(touched, touches.PRICING, leads.week, STEP).sum(axis=1)
     clicked = touches.counts(touched, touches.CLICKED, leads.week, STEP).sum(axis=1)
-    odds = -0.5 + 0.6 * np.minimum(pricing, 3) + 0.5 * np.minimum(clicked, 2)
-    odds += 0.5 * IS_SENIOR[leads.seniority]
+    odds = -1.1 + 0.7 * np.minimum(pricing, 3) + 0.7 * np.minimum(clicked, 2)
+    odds += 0.7 * IS_SENIOR[leads.seniority]
     chance = np.clip(sigmoid(odds), config.lowest_propensity, config.highest_propensity)
     ppm = np.round(chance * PPM).astype(np.int64)
     monday = (leads.week + STEP) * WEEK
@@ -53,8 +54,14 @@ def outreach(config: WorldConfig, leads: Leads, touched: Touches, ended: np.ndar
     )
 
 
-def log_effect(config: WorldConfig, lots: Outreach, steps: int) -> np.ndarray:
-    """Return what outreach adds to the log hazard: shape (leads, steps)."""
+def lasts(config: WorldConfig, steps: int) -> np.ndarray:
+    """Return in which weeks of a lead's life outreach has its effect: shape (steps,)."""
     step = np.arange(steps)
-    lasts = (step >= STEP) & (step < STEP + config.effect_weeks)
-    return np.asarray(np.log(config.effect) * (lots.is_treated[:, None] & lasts))
+    return (step >= STEP) & (step < STEP + config.effect_weeks)
+
+
+def affected(config: WorldConfig, hazard: Hazards, is_treated: np.ndarray) -> Hazards:
+    """Return the hazards when exactly the leads of `is_treated` get outreach."""
+    weeks = lasts(config, hazard.qualify.shape[1])
+    effect = np.log(config.effect) * (is_treated[:, None] & weeks)
+    return Hazards(qualify=hazard.qualify + effect, disqualify=hazard.disqualify)

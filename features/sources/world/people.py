@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from features.sources.world.company import Accounts, Campaigns, Market
     from features.sources.world.config import WorldConfig
 
-SENIORITIES = {"student": -0.9, "staff": -0.2, "manager": 0.2, "director": 0.45, "executive": 0.3}
+SENIORITIES = {"student": -1.2, "staff": -0.3, "manager": 0.25, "director": 0.6, "executive": 0.4}
 SENIORITY_SHARES = (0.08, 0.40, 0.30, 0.15, 0.07)
 IS_SENIOR = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
 WITHOUT_ACCOUNT = 0.02  # share of leads whose company nobody knows
 RETURNING = 0.04  # share of leads whose person was a lead before
-MEMORY, NOISE = 0.93, 0.28  # of the weekly interest
+MEMORY, NOISE = 0.94, 0.2  # of the weekly interest
 COOLING = 0.03  # interest lost per week
+CURIOSITY, CURIOUS_WEEKS = 0.7, 1.5  # extra drive to look around at first, and how long it lasts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,14 @@ def leads(config: WorldConfig, accounts: Accounts, campaigns: Campaigns, market:
     )
 
 
+def drive(leads: Leads) -> np.ndarray:
+    """Return what drives the touches of leads: interest, and curiosity that fades with age."""
+    age = np.arange(leads.interest.shape[1])
+    return np.asarray(leads.interest + CURIOSITY * np.exp(-age / CURIOUS_WEEKS))
+
+
 def _interest(config: WorldConfig, level: np.ndarray) -> np.ndarray:
-    own = stream(config.seed, "person").normal(0.0, 0.5, len(level))
+    own = stream(config.seed, "person").normal(0.0, 0.75, len(level))
     path = walk(
         stream(config.seed, "interest"), level + own, config.lead_weeks, memory=MEMORY, noise=NOISE
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from features.sources.world.people import Leads
     from features.sources.world.touches import Touches
 
-QUALIFY, DISQUALIFY = -4.35, -2.75  # log hazards of an average lead
+QUALIFY, DISQUALIFY = -4.5, -2.75  # log hazards of an average lead
 REASONS = ("no_need", "no_budget", "bad_fit", "competitor", "no_response")
 
 
@@ -66,8 +66,8 @@ def hazards(leads: Leads, touched: Touches, sessions: np.ndarray, market: Market
     recent[:, 2:] += pricing[:, :-2]
     recent = np.minimum(recent, 4)
     fit, age = leads.fit[:, None], np.arange(steps)
-    qualify = QUALIFY + 0.75 * leads.interest + 0.55 * fit + 0.3 * recent - 0.02 * age
-    qualify += 0.2 * np.log1p(sessions) + 0.2 * IS_SENIOR[leads.seniority][:, None]
+    qualify = QUALIFY + 0.9 * leads.interest + 0.7 * fit + 0.3 * recent - 0.02 * age
+    qualify += 0.2 * np.log1p(sessions) + 0.3 * IS_SENIOR[leads.seniority][:, None]
     qualify += market.shock[week] + market.season[week]
     disqualify = DISQUALIFY - 0.5 * leads.interest - 0.35 * fit - 0.25 * recent + 0.02 * age
     # nobody sells to a person without a company
@@ -111,9 +111,7 @@ def chance(log_hazard: np.ndarray) -> np.ndarray:
     return np.asarray(-np.expm1(-np.exp(log_hazard)))
 
 
-def _first(
-    leads: Leads, happens: np.ndarray, when: np.ndarray, earliest: np.ndarray
-) -> np.ndarray:
+def _first(leads: Leads, happens: np.ndarray, when: np.ndarray, earliest: np.ndarray) -> np.ndarray:
     time = np.where(happens & leads.inside, when, NEVER)
     time[time < earliest[:, None] + HOUR] = NEVER
     return np.asarray(time.min(axis=1))

@@ -41,14 +41,14 @@ def story(config: WorldConfig) -> Story:
     market = company.market(config)
     leads = people.leads(config, accounts, campaigns, market)
     used = using.usage(config, accounts, leads)
-    touched = touching.draw(stream(config.seed, "touches"), leads.interest, leads.week)
+    touched = touching.draw(stream(config.seed, "touches"), people.drive(leads), leads.week)
     end = config.weeks * WEEK
     touched = _within(touched, leads.created, np.full(len(leads.created), end))
     hazard = qualify.hazards(leads, touched, using.of_leads(used, leads), market)
     luck = qualify.draws(config, leads)
     untreated = qualify.outcomes(leads, hazard, luck)
     lots = outreach.outreach(config, leads, touched, untreated.ended)
-    became = qualify.outcomes(leads, _with_effect(config, hazard, lots), luck, lots)
+    became = qualify.outcomes(leads, outreach.affected(config, hazard, lots.is_treated), luck, lots)
     opened = deals.deals(config, accounts, leads, became)
     ran = course.course(config, opened, market)
     seen = touching.draw(stream(config.seed, "deal touches"), opened.engagement, opened.week)
@@ -69,16 +69,7 @@ def story(config: WorldConfig) -> Story:
     )
 
 
-def _with_effect(
-    config: WorldConfig, hazard: qualify.Hazards, lots: outreach.Outreach
-) -> qualify.Hazards:
-    effect = outreach.log_effect(config, lots, hazard.qualify.shape[1])
-    return qualify.Hazards(qualify=hazard.qualify + effect, disqualify=hazard.disqualify)
-
-
-def _within(
-    touched: touching.Touches, since: np.ndarray, until: np.ndarray
-) -> touching.Touches:
+def _within(touched: touching.Touches, since: np.ndarray, until: np.ndarray) -> touching.Touches:
     return touched.where((touched.time > since[touched.row]) & (touched.time < until[touched.row]))
 
 
@@ -90,17 +81,21 @@ def _effort(
 ) -> effort.Effort:
     (leads, became), (opened, ran) = of_leads, of_deals
     rng, end = stream(config.seed, "effort"), config.weeks * WEEK
-    on_leads = effort.joined([
-        effort.wishes(rng, leads.interest, leads.week, leads.rep, is_deal=False),
-        effort.after_lot(rng, np.flatnonzero(lots.is_treated), lots.drawn, leads.rep),
-    ])
+    on_leads = effort.joined(
+        [
+            effort.wishes(rng, leads.interest, leads.week, leads.rep, is_deal=False),
+            effort.after_lot(rng, np.flatnonzero(lots.is_treated), lots.drawn, leads.rep),
+        ]
+    )
     on_deals = effort.wishes(
         rng, opened.engagement, opened.week, leads.rep[opened.lead], is_deal=True
     )
-    wished = effort.joined([
-        _alive(on_leads, leads.created, np.minimum(became.ended, end)),
-        _alive(on_deals, opened.created, np.minimum(ran.closed, end)),
-    ])
+    wished = effort.joined(
+        [
+            _alive(on_leads, leads.created, np.minimum(became.ended, end)),
+            _alive(on_deals, opened.created, np.minimum(ran.closed, end)),
+        ]
+    )
     return effort.done(wished, config.rep_capacity)
 
 

@@ -21,7 +21,7 @@ NAMES = (
     "ad_click",
 )
 SENT, OPENED, CLICKED, REPLIED, WEB, PRICING, DOWNLOAD, FORM, WEBINAR, AD = range(len(NAMES))
-MAILS_PER_WEEK = 0.8
+MAILS_PER_WEEK = 0.75
 LOG_SECONDS = (4.6, 0.9)  # mean and spread of the log of the seconds of a visit
 HIGHEST_DRIVE = 3.0  # keeps the busiest visitor human
 
@@ -60,16 +60,16 @@ class Touches:
 
 
 HABITS = (
-    Habit(name=WEB, rate=0.55, slope=0.5),
-    Habit(name=PRICING, rate=0.11, slope=0.8),
-    Habit(name=DOWNLOAD, rate=0.07, slope=0.5),
+    Habit(name=WEB, rate=0.5, slope=0.7),
+    Habit(name=PRICING, rate=0.11, slope=0.9),
+    Habit(name=DOWNLOAD, rate=0.07, slope=0.65),
     Habit(name=FORM, rate=0.03, slope=0.5),
     Habit(name=WEBINAR, rate=0.03, slope=0.4),
     Habit(name=AD, rate=0.08, slope=0.2),
 )
 REACTIONS = (
-    Reaction(name=OPENED, cause=SENT, odds=-0.7, slope=0.4, hours=8.0),
-    Reaction(name=CLICKED, cause=OPENED, odds=-1.4, slope=0.5, hours=0.2),
+    Reaction(name=OPENED, cause=SENT, odds=-0.7, slope=0.5, hours=8.0),
+    Reaction(name=CLICKED, cause=OPENED, odds=-1.4, slope=0.6, hours=0.2),
     Reaction(name=REPLIED, cause=OPENED, odds=-3.0, slope=0.8, hours=6.0),
 )
 

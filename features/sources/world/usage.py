@@ -27,7 +27,6 @@ class Usage:
 
     account: np.ndarray  # of each session
     time: np.ndarray  # of each session, microseconds
-    seconds: np.ndarray  # of each session
     ticket: np.ndarray  # positions of the sessions that led to a request
     trial_week: np.ndarray  # per account: first week of its trial, or NO_TRIAL
     weekly: np.ndarray  # sessions, one row per account and one column per week
@@ -47,7 +46,6 @@ def usage(config: WorldConfig, accounts: Accounts, leads: Leads) -> Usage:
     return Usage(
         account=account,
         time=moments(rng, week),
-        seconds=1 + np.exp(rng.normal(*LOG_SECONDS, len(account))).astype(np.int64),
         ticket=np.flatnonzero(rng.random(len(account)) < TICKETS_PER_SESSION),
         trial_week=trial_week,
         weekly=weekly.reshape(len(drive), config.weeks),

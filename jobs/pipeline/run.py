@@ -1,0 +1,65 @@
+"""The story of a pipeline: each step a job, done unless its inputs are unchanged."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import Field
+
+from cluster.errors import WrongUse, nearest
+from cluster.settings import Frozen, load, load_settings, named
+from cluster.workspace import Workspace
+from jobs import console, show
+
+if TYPE_CHECKING:
+    from jobs.console import Job
+
+
+class Step(Frozen):
+    """One job and its options."""
+
+    job: str
+    options: dict[str, str | int | float | bool | None] = {}
+
+
+class Pipeline(Frozen):
+    """Steps in order."""
+
+    name: str
+    description: str = ""
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
+def main(
+    pipeline: Annotated[str, typer.Option(help="Name in configs/pipelines, or a file.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
+) -> None:
+    """Run the steps of a pipeline in order; steps whose inputs are unchanged are passed over."""
+    with console.guarded(json), Workspace.open(load_settings(os.environ)) as workspace:
+        plan = load(Pipeline, named("pipelines", pipeline))
+        steps = list(_resolved(plan))
+        began = time.monotonic()
+        for job, settings in steps:
+            done = console.perform(job, settings, workspace, show.progress(job.verb))
+            show.outcome(job.verb, done.report, unchanged=done.unchanged, as_json=json)
+        show.line(f"{plan.name}: {len(steps)} steps in {time.monotonic() - began:.0f} s", as_json=json)
+
+
+def _resolved(plan: Pipeline) -> Iterator[tuple[Job[Any], Any]]:
+    """Yield each step's job and settings; a wrong name is refused before the first step runs."""
+    for step in plan.steps:
+        if step.job not in console.verbs():
+            hint = nearest(step.job, console.verbs())
+            raise WrongUse(f"a step must name a job, got '{step.job}': {hint}")
+        job: Job[Any] = importlib.import_module(f"jobs.{step.job}.run").JOB
+        known = [field.name for field in dataclasses.fields(job.settings)]
+        for option in step.options:
+            if option not in known:
+                raise WrongUse(f"{step.job} has no option '{option}': {nearest(option, known)}")
+        yield job, job.settings(**step.options)

@@ -1,0 +1,1 @@
+"""Score every open entity of a target with its stable model, as one committed snapshot."""

@@ -1,0 +1,108 @@
+"""The story of a scoring: load the stable model, decide in chunks, commit the table."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from cluster import runner, session
+from cluster.errors import FunnelcastError, Refusal
+from features.targets import load_target
+from jobs.console import Job, Progress, Report
+from serving import batch, registry
+from serving.service import Answer, Slot
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+
+CHUNK = 2_000  # rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Which target, under which policy, on which runner."""
+
+    target: str
+    policy: str
+    runner: str = "auto"
+
+
+def inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
+    """Return the identity of the rows, the model and the policy."""
+    target = load_target(settings.target)
+    ref = workspace.refs.get(registry.alias(target.name))
+    return {
+        "rows": str(workspace.tables.head(target.scoring_table)),
+        "model": ref.target if ref else "none",
+        "target": target.version,
+    }
+
+
+def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Report:
+    """Score the newest scoring rows of a target and commit the result as its scores."""
+    target = load_target(settings.target)
+    slot = Slot.load(workspace, Answer(target=settings.target, policy=settings.policy))
+    if isinstance(slot, Refusal):
+        raise FunnelcastError(str(slot))
+    snapshot = workspace.tables.head(target.scoring_table)
+    rows = workspace.tables.read(target.scoring_table, snapshot).sort_by("entity")
+    choice = runner.choose(settings.runner, rows.num_rows, workspace.settings)
+    scored = _scored(workspace, settings, slot, rows, choice.runner, progress)
+    table = f"scores_{target.name}"
+    workspace.tables.create(table, batch.SCHEMA)
+    written = workspace.tables.replace(table, scored)
+    routes = scored["route"].value_counts().to_pylist()
+    return Report(
+        read={"table": target.scoring_table, "snapshot": snapshot, "rows": rows.num_rows},
+        wrote={"table": table, "rows": scored.num_rows, "snapshot": written},
+        decided=[
+            f"runner: {choice}",
+            f"model {slot.basis.model[:12]}, policy {slot.basis.policy}",
+            *(f"{r['counts']:,} to {r['values']}" for r in sorted(routes, key=lambda r: -r["counts"])),
+        ],
+        figures={r["values"]: r["counts"] for r in routes},
+    )
+
+
+def _scored(
+    workspace: Workspace,
+    settings: ScoreSettings,
+    slot: Slot,
+    rows: pa.Table,
+    where: runner.Runner,
+    progress: Progress,
+) -> pa.Table:
+    chunks = [rows.slice(start, CHUNK) for start in range(0, rows.num_rows, CHUNK)]
+    now = workspace.clock()
+    if where == "ray":
+        session.connect(workspace.settings)
+        from jobs.score import pipeline
+
+        answer = Answer(target=settings.target, policy=settings.policy)
+        parts = pipeline.scored(workspace.settings, answer, chunks, now)
+    else:
+        with ThreadPoolExecutor(session.cores(workspace.settings)) as pool:
+            parts = pool.map(lambda chunk: batch.score(slot, chunk, now), chunks)
+    done: list[pa.Table] = [batch.SCHEMA.empty_table()]
+    for part in parts:
+        done.append(part)
+        progress(len(done) - 1, len(chunks), "chunks")
+    return pa.concat_tables(done).sort_by("entity")
+
+
+def current(workspace: Workspace, report: dict[str, Any]) -> bool:
+    """Are the scores still the ones this run wrote?"""
+    return workspace.tables.head(report["wrote"]["table"]) == report["wrote"]["snapshot"]
+
+
+JOB = Job(
+    verb="score",
+    summary="Score and route every open entity of a target with its stable model.",
+    settings=ScoreSettings,
+    inputs=inputs,
+    run=run,
+    current=current,
+)

@@ -1,0 +1,66 @@
+"""The question of a run: which scenario, as known when, over which snapshot of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cluster import settings as configuration
+from cluster.errors import WrongUse
+from features import log
+from serving.forecast.scenario import Scenario
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateSettings:
+    """Which scenario (a name in configs/scenarios or a path), as known when, and how many draws."""
+
+    scenario: str = "outreach"
+    as_of: str | None = None  # ISO 8601 with its zone; by default when all of the log is known
+    horizon_weeks: int | None = None
+    draws: int | None = None
+    seed: int | None = None
+    runner: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A scenario put to one snapshot of the log."""
+
+    scenario: Scenario
+    as_of: datetime
+    snapshot: int
+
+
+def ask(workspace: Workspace, settings: SimulateSettings) -> Question:
+    """Pin the log and settle what is asked; WrongUse for a scenario or a time that cannot be
+    read."""
+    scenario = load(settings)
+    snapshot = log.pinned(workspace.tables)
+    as_of = moment(settings.as_of) if settings.as_of else log.latest(workspace.tables, snapshot)
+    return Question(scenario=scenario, as_of=as_of, snapshot=snapshot)
+
+
+def load(settings: SimulateSettings) -> Scenario:
+    """Read the scenario and put the options given in place of its values."""
+    path = configuration.named("scenarios", settings.scenario)
+    options = ("horizon_weeks", "draws", "seed")
+    given = {name: getattr(settings, name) for name in options}
+    values = {name: value for name, value in given.items() if value is not None}
+    document = {**configuration.read_yaml(path), **values}
+    return configuration.validated(Scenario, document, where=str(path))
+
+
+def moment(text: str) -> datetime:
+    """Return the time that `text` names."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise WrongUse(f"--as-of must be an ISO 8601 time with its zone, got '{text}'") from error
+    if found.tzinfo is None:
+        raise WrongUse(f"--as-of must name its time zone, got '{text}': add Z for UTC")
+    return found

@@ -1,0 +1,338 @@
+"""The journal: what is acknowledged is durable, and no later change stays hidden."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster import canonical, chain, database, errors, journal, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    Execute = Callable[..., None]
+
+ROOT = Path(database.__file__).parent.parent
+ODD = {"nul": "\0", "text": 'é "\\ 😀 \u2028', "big": 2**70, "float": 0.1, "deep": [{"a": None}]}
+KILLS = 5
+PAUSE_S = 0.02  # before each commit of a child, so that kills fall there too
+
+
+def test_an_entry_is_read_back_as_it_was_acknowledged(log: journal.Journal, now: datetime) -> None:
+    entry = log.record("made", ODD, id="x", now=now)
+    assert (entry.writer, entry.seq, entry.kind, entry.at) == ("a", 1, "made", now)
+    assert entry.body == ODD
+    assert log.get("x") == entry
+    assert list(log.entries()) == [entry]
+    assert log.get("y") is None
+
+
+def test_the_hash_is_that_of_the_canonical_json_of_the_entry(
+    log: journal.Journal, now: datetime
+) -> None:
+    log.record("made", {}, now=now)
+    entry = log.record("made", ODD, now=now)
+    hashed = {"writer": "a", "seq": 2, "id": entry.id, "kind": "made", "body": ODD}
+    hashed |= {"at": schema.micros(now), "prev_hash": entry.prev_hash}
+    assert entry.hash == canonical.digest(hashed)
+
+
+def test_each_writer_has_a_chain_of_its_own(
+    db: database.Database, log: journal.Journal, now: datetime
+) -> None:
+    with closing(journal.Journal(db, "b")) as other:
+        chains = [[one.record("k", {}, now=now) for _ in range(3)] for one in (log, other)]
+    for entries in chains:
+        assert [entry.seq for entry in entries] == [1, 2, 3]
+        assert entries[0].prev_hash == "0" * 64
+        assert [e.prev_hash for e in entries[1:]] == [e.hash for e in entries[:-1]]
+    heads = {e[-1].writer: chain.Head(seq=3, hash=e[-1].hash) for e in chains}
+    assert log.verify() == chain.Verified(entries=6, heads=heads)
+
+
+def test_a_reopened_writer_continues_its_chain(db: database.Database, now: datetime) -> None:
+    for seq in (1, 2, 3):
+        with closing(journal.Journal(db, "a")) as log:
+            assert log.record("k", {}, now=now).seq == seq
+    assert log.verify()
+
+
+def test_an_empty_journal_verifies(log: journal.Journal) -> None:
+    assert log.verify() == chain.Verified(entries=0, heads={})
+
+
+def test_threads_share_one_chain(log: journal.Journal, now: datetime) -> None:
+    def work(number: int) -> list[int]:
+        return [log.record("k", {"thread": number}, now=now).seq for _ in range(40)]
+
+    with ThreadPoolExecutor(4) as pool:
+        seqs = list(pool.map(work, range(4)))
+    assert all(one == sorted(one) for one in seqs)
+    assert sorted(sum(seqs, [])) == list(range(1, 161))
+    assert log.verify()
+
+
+def test_entries_are_chosen_by_kind_and_time_and_read_in_pages(
+    log: journal.Journal, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PAGE", 2)
+    second = timedelta(seconds=1)
+    made = [log.record("ab"[n % 2], {"n": n}, now=now - n * second) for n in range(7)]
+    assert list(log.entries()) == made[::-1]
+    assert list(log.entries(since=now - 3 * second)) == made[3::-1]
+    assert list(log.entries("a", since=now - 3 * second)) == [made[2], made[0]]
+    assert isinstance(log.verify(), chain.Verified)
+
+
+def test_the_same_id_and_content_gives_the_stored_entry(
+    db: database.Database, log: journal.Journal, now: datetime
+) -> None:
+    first = log.record("k", {"n": 1}, id="x", now=now)
+    assert log.record("k", {"n": 1}, id="x", now=now + timedelta(days=1)) == first
+    with closing(journal.Journal(db, "b")) as other:
+        assert other.record("k", {"n": 1}, id="x", now=now) == first
+    assert list(log.entries()) == [first]
+
+
+@pytest.mark.parametrize(("kind", "body"), [("k", {"n": 2}), ("other", {"n": 1})])
+def test_the_same_id_with_another_content_conflicts(
+    log: journal.Journal, now: datetime, kind: str, body: dict[str, Any]
+) -> None:
+    first = log.record("k", {"n": 1}, id="x", now=now)
+    with pytest.raises(journal.Conflict, match="'x'"):
+        log.record(kind, body, id="x", now=now)
+    assert log.get("x") == first
+
+
+def test_a_conflict_loses_nothing_else_in_its_group(db: database.Database, now: datetime) -> None:
+    with closing(journal.Journal(db, "a", wait_ms=100)) as log:
+        futures = [log.append("k", {"n": n // 2}, id="xxyxz"[n], now=now) for n in range(5)]
+        wait(futures)
+    assert [type(future.exception()).__name__ for future in futures] == [
+        "NoneType", "NoneType", "NoneType", "Conflict", "NoneType",
+    ]  # fmt: skip
+    assert futures[0].result() == futures[1].result()
+    assert [entry.id for entry in log.entries()] == ["x", "y", "z"]
+    assert log.verify()
+
+
+def test_a_cancelled_append_is_not_written(db: database.Database, now: datetime) -> None:
+    with closing(journal.Journal(db, "a", wait_ms=200)) as log:
+        kept, dropped = (log.append("k", {}, id=id, now=now) for id in ("kept", "dropped"))
+        assert dropped.cancel()
+        assert kept.result().seq == 1
+    assert log.get("dropped") is None
+
+
+def test_closing_writes_everything_queued(db: database.Database, now: datetime) -> None:
+    log = journal.Journal(db, "a", wait_ms=1)
+    futures = [log.append("k", {"n": n}, now=now) for n in range(1200)]
+    log.close()
+    assert [future.result(timeout=0).seq for future in futures] == list(range(1, 1201))
+    with pytest.raises(errors.WrongUse, match="closed"):
+        log.append("k", {}, now=now)
+
+
+def test_a_failing_database_acknowledges_nothing_and_the_journal_recovers(
+    log: journal.Journal, now: datetime, execute: Execute
+) -> None:
+    log.record("k", {}, now=now)
+    execute("ALTER TABLE journal RENAME TO away")
+    lost = [log.append("k", {"n": n}, id=f"{n}", now=now) for n in range(3)]
+    for future in lost:
+        with pytest.raises(journal.JournalBroken, match="append it again") as broken:
+            future.result(timeout=10)
+        assert "\n" not in str(broken.value)
+    execute("ALTER TABLE away RENAME TO journal")
+    assert log.record("k", {"n": 0}, id="0", now=now).seq == 2
+    assert log.verify()
+
+
+def test_a_chain_cut_while_it_is_written_is_noticed(
+    log: journal.Journal, now: datetime, execute: Execute
+) -> None:
+    for _ in range(3):
+        log.record("k", {}, now=now)
+    execute("DELETE FROM journal WHERE seq = 3")
+    with pytest.raises(journal.JournalBroken, match="seq 2 where 3 was durable"):
+        log.record("k", {}, now=now)
+
+
+@pytest.mark.parametrize("body", [{"x": float("nan")}, {"x": {1, 2}}, {"x": "\ud800"}])
+def test_a_body_that_is_no_json_is_refused_at_once(
+    log: journal.Journal, now: datetime, body: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.WrongUse, match="JSON"):
+        log.append("k", body, now=now)
+
+
+@pytest.mark.parametrize("bad", ["", "nul\0", "\ud800", "x" * 201])
+def test_a_name_that_not_every_database_can_hold_is_refused(
+    db: database.Database, log: journal.Journal, now: datetime, bad: str
+) -> None:
+    with pytest.raises(errors.WrongUse, match="kind"):
+        log.append(bad, {}, now=now)
+    with pytest.raises(errors.WrongUse, match="id"):
+        log.append("k", {}, id=bad, now=now)
+    with pytest.raises(errors.WrongUse, match="writer"):
+        journal.Journal(db, bad)
+
+
+CHANGED = [
+    "UPDATE journal SET body = REPLACE(body, '3', '7') WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET body = body || ' ' WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET kind = 'other' WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET id = 'other' WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET at = at + 1 WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET hash = REPLACE(hash, 'a', 'b') WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET prev_hash = hash WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET writer = 'b', seq = 99 WHERE writer = 'a' AND seq = 4",
+    "DELETE FROM journal WHERE writer = 'a' AND seq = 4",
+    # swapped with its neighbour
+    "UPDATE journal SET seq = -4 WHERE writer = 'a' AND seq = 4;"
+    "UPDATE journal SET seq = 4 WHERE writer = 'a' AND seq = 5;"
+    "UPDATE journal SET seq = 5 WHERE writer = 'a' AND seq = -4",
+    # one more inserted before it, a copy of what was there
+    "UPDATE journal SET seq = -1 - seq WHERE writer = 'a' AND seq >= 4;"
+    "UPDATE journal SET seq = -seq WHERE seq < 0;"
+    "INSERT INTO journal SELECT writer, 4, 'new', kind, at, body, prev_hash, hash"
+    " FROM journal WHERE writer = 'a' AND seq = 5",
+]
+
+
+@pytest.mark.parametrize("statements", CHANGED)
+def test_a_change_behind_its_back_is_named_by_writer_and_seq(
+    filled: journal.Journal, execute: Execute, statements: str
+) -> None:
+    _change(execute, statements)
+    found = filled.verify()
+    assert isinstance(found, errors.Refusal)
+    assert found.value == "a break at writer 'a' seq 4"
+
+
+@pytest.mark.parametrize("statements", [CHANGED[0], CHANGED[4]])
+def test_without_comparing_the_hash_a_change_is_not_found(
+    filled: journal.Journal,
+    execute: Execute,
+    statements: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chain, "_true_hash", lambda row: row.hash)
+    _change(execute, statements)
+    assert isinstance(filled.verify(), chain.Verified)
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("DELETE FROM journal WHERE writer = 'a' AND seq = 1", "writer 'a' seq 1"),
+        ("DELETE FROM journal WHERE writer = 'b' AND seq = 2", "writer 'b' seq 2"),
+        ("UPDATE journal SET writer = 'c' WHERE writer = 'a'", "writer 'c' seq 1"),
+        ("UPDATE journal SET seq = seq + 10 WHERE writer = 'b'", "writer 'b' seq 1"),
+    ],
+)
+def test_the_first_bad_place_is_named_wherever_it_is(
+    filled: journal.Journal, execute: Execute, statement: str, place: str
+) -> None:
+    execute(statement)
+    assert place in str(filled.verify())
+
+
+def test_an_entry_hashed_anew_breaks_at_the_next_one(
+    filled: journal.Journal, execute: Execute
+) -> None:
+    old = next(entry for entry in filled.entries() if entry.seq == 4 and entry.writer == "a")
+    after = chain.Head(seq=3, hash=old.prev_hash)
+    at = schema.micros(old.at)
+    forged = chain.link("a", after, id=old.id, kind=old.kind, at=at, body='{"n":77}')
+    where = "WHERE writer = 'a' AND seq = 4"
+    execute(
+        f"UPDATE journal SET body = :body, hash = :hash {where}", body=forged.body, hash=forged.hash
+    )
+    assert "writer 'a' seq 5" in str(filled.verify())
+
+
+@pytest.mark.parametrize("column", ["writer", "id", "kind", "body", "prev_hash", "hash", "at"])
+def test_bytes_that_are_no_text_are_a_break_and_no_crash(
+    filled: journal.Journal, execute: Execute, db: database.Database, column: str
+) -> None:
+    if db.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL stores no text that is no UTF-8")
+    execute(f"UPDATE journal SET {column} = CAST(x'ff' AS BLOB) WHERE writer = 'a' AND seq = 4")
+    assert "writer 'a' seq 4" in str(filled.verify())
+
+
+def test_kills_at_random_moments_lose_nothing_acknowledged(
+    database_url: str, log: journal.Journal
+) -> None:
+    moments = random.Random(20260301)
+    acknowledged: set[str] = set()
+    for kill in range(KILLS):
+        acknowledged |= _killed_child(database_url, f"{kill}", moments, "careful")
+    stored = {entry.id for entry in log.entries()}
+    assert len(acknowledged) >= KILLS
+    assert acknowledged <= stored
+    assert log.verify()
+
+
+def test_acknowledging_before_the_commit_loses_entries(
+    database_url: str, log: journal.Journal
+) -> None:
+    moments = random.Random(20260301)
+    for kill in range(KILLS):
+        acknowledged = _killed_child(database_url, f"{kill}", moments, "hasty")
+        if acknowledged - {entry.id for entry in log.entries()}:
+            return
+    pytest.fail("the mutant was not found")
+
+
+def test_processes_with_one_writer_name_extend_one_chain(
+    database_url: str, log: journal.Journal
+) -> None:
+    children = [_child(database_url, prefix, 40, 0, "careful") for prefix in "xy"]
+    said = [child.communicate()[0].split() for child in children]
+    assert [len(lines) for lines in said] == [160, 160]
+    assert {entry.id for entry in log.entries()} == {*said[0], *said[1]}
+    assert [entry.writer for entry in log.entries()] == ["child"] * 320
+    assert isinstance(log.verify(), chain.Verified)
+
+
+@pytest.fixture
+def filled(db: database.Database, log: journal.Journal, now: datetime) -> journal.Journal:
+    """A journal with eight entries of "a" and four of "b"."""
+    with closing(journal.Journal(db, "b", wait_ms=1)) as other:
+        futures = [log.append("k", {"n": n}, now=now) for n in range(8)]
+        futures += [other.append("k", {"n": n}, now=now) for n in range(4)]
+        wait(futures)
+    return log
+
+
+def _change(execute: Execute, statements: str) -> None:
+    for statement in statements.split(";"):
+        execute(statement)
+
+
+def _child(url: str, prefix: str, count: int, pause_s: float, manner: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.cluster.child_writer"]
+    arguments = [url, prefix, str(count), str(pause_s), manner]
+    return subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def _killed_child(url: str, prefix: str, moments: random.Random, manner: str) -> set[str]:
+    child = _child(url, prefix, 10_000, PAUSE_S, manner)
+    with child:
+        first = child.stdout.readline() if child.stdout else ""
+        time.sleep(moments.uniform(0.0, 0.15))
+        child.kill()
+        rest = child.communicate()[0]
+    return {first.strip(), *rest.splitlines()}

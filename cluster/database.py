@@ -209,8 +209,7 @@ def _upgrade(database: Database) -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+        _wait_for_other_openers(connection)
         found = _revision(connection)
         if found == schema.REVISION:
             return
@@ -222,6 +221,12 @@ def _upgrade(database: Database) -> None:
                 f"the schema must be a revision up to {schema.REVISION}, got {found}: "
                 "use the version of the program that wrote this database, or a newer one"
             ) from error
+
+
+def _wait_for_other_openers(connection: sa.Connection) -> None:
+    # On SQLite every write transaction has waited for the others already.
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
 
 
 def _unopened(url: sa.URL, error: Exception) -> DatabaseBroken:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 PREFIX = "FUNNELCAST_"
+NOT_SETTINGS = {"FUNNELCAST_TRACE"}
 
 
 class Frozen(BaseModel):
@@ -148,7 +149,7 @@ def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for key in sorted(k for k in environ if k.startswith(PREFIX)):
+    for key in sorted(k for k in environ if k.startswith(PREFIX) and k not in NOT_SETTINGS):
         *parents, last = key.removeprefix(PREFIX).lower().split("__")
         spot = values
         for parent in parents:

@@ -24,6 +24,8 @@ from cluster.settings import ROOT, load_settings
 from cluster.workspace import Workspace
 from jobs import show
 
+TRACE = "FUNNELCAST_TRACE"  # in the environment: show the trace of what we did not foresee
+
 type Progress = Callable[[int, int, str], None]
 
 
@@ -123,6 +125,10 @@ class guarded:  # noqa: N801 - reads as a statement
         if isinstance(error, KeyboardInterrupt):
             show.failure("interrupted: run the same command to go on", as_json=self._as_json)
             sys.exit(130)
+        if isinstance(error, Exception) and not os.environ.get(TRACE):
+            words = " ".join(str(error).split())[:500]
+            show.failure(f"{type(error).__name__}: {words}: {TRACE}=1 shows where", as_json=self._as_json)
+            sys.exit(1)
 
 
 def _record(

@@ -77,8 +77,7 @@ def in_our_time(_: Mapping[str, Contract], events: pa.Table) -> Iterator[Broken]
     end = pa.scalar(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC), pa.timestamp("us", tz="UTC"))
     for column in TIMES:
         outside = pc.or_(pc.less(events[column], first), pc.greater_equal(events[column], end))
-        # as text, because not every such moment is one that Python can hold
-        yield _broken(events[column].cast(pa.string()), outside, f"{column} lies {rule}")
+        yield _broken(events[column], outside, f"{column} lies {rule}")
 
 
 def of_known_kind(contracts: Mapping[str, Contract], events: pa.Table) -> Iterator[Broken]:
@@ -195,9 +194,12 @@ def _broken(
     values: Cells, cells: Cells, rule: str, valid: Iterable[str] = (), *, is_private: bool = False
 ) -> Broken:
     rows = _where(cells)
-    wrong = values.take(pa.array(rows)).to_pylist()
+    # as text, because Python cannot hold every moment that Arrow can
+    wrong = values.take(pa.array(rows)).cast(pa.string()).to_pylist()
     hints = _hints(wrong, list(valid))
-    reasons = [f"{rule}: {_quoted(value, is_private)}{hints.get(value, '')}" for value in wrong]
+    quote = repr if pa.types.is_string(values.type) else str
+    quoted = [_shortened(quote(v), len(v), is_private) if v else "absent" for v in wrong]
+    reasons = [f"{rule}: {q}{hints.get(v, '')}" for q, v in zip(quoted, wrong, strict=True)]
     return Broken(rows=rows, reasons=reasons)
 
 
@@ -235,11 +237,7 @@ def _unlisted(column: Cells, valid: Iterable[str]) -> Cells:
     return pc.and_(pc.invert(is_listed), pc.invert(_absent(column)))
 
 
-def _quoted(value: object, is_private: bool) -> str:
-    if value is None or value == "":
-        return "absent"
+def _shortened(quoted: str, letters: int, is_private: bool) -> str:
     if is_private:
-        return f"a private value of {len(str(value))} letters"
-    text = str(value)
-    short = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
-    return repr(short) if isinstance(value, str) else short
+        return f"a private value of {letters} letters"
+    return quoted if len(quoted) <= LONGEST_QUOTE else f"{quoted[:LONGEST_QUOTE]}..."

@@ -171,7 +171,7 @@ class Contract(Frozen):
 
 
 def load_contracts(folder: Path) -> dict[str, Contract]:
-    """Read a folder of contracts, by event kind; WrongUse names the file and what is wrong in it."""
+    """Read a folder of contracts, by event kind; WrongUse names the file and what is wrong."""
     contracts: dict[str, Contract] = {}
     for path in sorted(folder.glob("*.yaml")):
         contract = _read(path)

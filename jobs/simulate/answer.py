@@ -46,8 +46,11 @@ class Answer:
     def payoff(self) -> Payoff | None:
         """The levers against the baseline; None without a lever."""
         levers = self.question.scenario.levers
+        if not levers:
+            return None
+        baseline, pulled = self.outcomes.values()
         cost = np.array([lever.cost_per_contact_cents for lever in levers], np.int64)
-        return summary.payoff(*self.outcomes.values(), cost) if levers else None
+        return summary.payoff(baseline, pulled, cost)
 
 
 def answer(

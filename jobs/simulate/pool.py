@@ -9,10 +9,9 @@ import ray
 from serving.forecast import experiment
 
 if TYPE_CHECKING:
+    from jobs.console import Progress
     from serving.forecast.experiment import Experiment
     from serving.forecast.funnel import Outcome, Span
-
-    from jobs.console import Progress
 
 
 def run(asked: Experiment, spans: list[Span], progress: Progress) -> list[tuple[Outcome, ...]]:

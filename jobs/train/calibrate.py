@@ -44,8 +44,13 @@ def platt(margin: np.ndarray, label: np.ndarray) -> tuple[float, float]:
     slope, intercept = logistic(margin, wanted, np.ones(len(label)))
     if slope > 0:
         return slope, intercept
-    rate = wanted.mean()
-    return 0.0, float(np.log(rate / (1 - rate)))
+    return 0.0, log_odds(wanted)
+
+
+def log_odds(label: np.ndarray) -> float:
+    """Return the log-odds of the mean of `label` (n,), which must lie inside (0, 1)."""
+    rate = float(label.mean())
+    return float(np.log(rate / (1 - rate)))
 
 
 def logistic(x: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from jobs.train import calibrate
 
@@ -22,7 +24,7 @@ METRICS = (
 )
 COMPARED = ("auc", "average_precision", "log_loss", "brier", "lift_10", "lift_20")
 
-type Json = dict[str, object]
+type Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,8 @@ class Judged:
     def _caught(cases: np.ndarray, hits: np.ndarray, share: np.ndarray | float) -> np.ndarray:
         # linear inside a group of equal rank: the expectation over how its ties are broken
         places = np.asarray(share) * cases[-1]
-        return np.interp(places, np.append(0, cases), np.append(0, hits)) / hits[-1]
+        caught = np.interp(places, np.append(0, cases), np.append(0, hits))
+        return np.asarray(caught / hits[-1])
 
     def _calibration(self, weight: np.ndarray) -> tuple[float, float]:
         if np.ptp(self.logit) == 0:
@@ -121,18 +124,37 @@ def evaluate(judged: list[Judged], clusters: np.ndarray, seed: int) -> Json:
 def signal(auc: Json) -> Json:
     """Return the verdict on an AUC with its interval, and a sentence that says it."""
     shown = f"AUC {auc['value']:.3f}, 95 % interval {auc['low']:.3f} to {auc['high']:.3f}"
-    low, high = float(str(auc["low"])), float(str(auc["high"]))
-    if low <= 0.5 <= high:
+    if auc["low"] <= 0.5 <= auc["high"]:
         verdict, means = "no signal", "the model cannot be told from a coin on later rows"
-    elif high < 0.5:
+    elif auc["high"] < 0.5:
         verdict, means = "reversed", "the model ranks later rows worse than a coin"
     else:
         verdict, means = "signal", "the model ranks later rows better than a coin"
     return {"verdict": verdict, "sentence": f"{verdict.capitalize()}: {means} ({shown})."}
 
 
+def said(evaluation: Json) -> list[str]:
+    """Return the verdicts in words: is there signal, and is the model better than the rules?"""
+    auc = evaluation["differences"]["rules"]["auc"]
+    if auc["low"] > 0:
+        against = "better than the rules"
+    elif auc["high"] < 0:
+        against = "worse than the rules: use the rules"
+    else:
+        against = "not to be told from the rules"
+    gap = f"AUC {auc['value']:+.3f}, {auc['low']:+.3f} to {auc['high']:+.3f}"
+    return [evaluation["signal"]["sentence"], f"on later rows the model is {against} ({gap})"]
+
+
+def table(evaluation: Json) -> pd.DataFrame:
+    """Return one row per metric, one column per scorer, each value with its interval."""
+    scorers = evaluation["scorers"]
+    shown = {name: [_shown(values[m]) for m in METRICS] for name, values in scorers.items()}
+    return pd.DataFrame({"metric": METRICS, **shown})
+
+
 def calibration_curve(scorer: Judged) -> list[Json]:
-    """Return up to BINS bins of equal size by probability, with the Wilson interval of their rate."""
+    """Return up to BINS equal bins by probability, each with its rate and Wilson interval."""
     edges = np.unique(np.quantile(scorer.probability, np.linspace(0, 1, BINS + 1)[1:-1]))
     place = np.searchsorted(edges, scorer.probability, side="left")
     return [_point(scorer, place == number) for number in np.unique(place)]
@@ -181,3 +203,9 @@ def _point(scorer: Judged, chosen: np.ndarray) -> Json:
         "low": low,
         "high": high,
     }
+
+
+def _shown(interval: Json) -> str:
+    if interval["value"] is None:
+        return "-"
+    return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 import xgboost as xgb
 
-from cluster.errors import FunnelcastError
+from cluster.errors import FunnelcastError, Refusal
+from jobs.train import split
 from serving import bundle, model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobs.train.split import Fold
+    from jobs.train.split import Fold, Split
 
 type Params = dict[str, float]
 
@@ -49,6 +50,47 @@ class Data:
     label: np.ndarray  # (n,) float32, 0 or 1
     types: tuple[str, ...]  # of the features, in XGBoost's spelling
     folds: tuple[Fold, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The mature rows of a training table, sorted and split."""
+
+    rows: pa.Table  # by time
+    label: np.ndarray  # (n,) float32, 0 or 1
+    immature: int  # rows left out
+    parts: Split
+    signature: model.Signature
+    data: Data  # the training part
+
+    @property
+    def train(self) -> pa.Table:
+        """The training rows."""
+        return self.rows.take(pa.array(self.parts.train))
+
+    @property
+    def test(self) -> pa.Table:
+        """The held-out rows, later than all others."""
+        return self.rows.take(pa.array(self.parts.test))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows there are, and what became of the rest."""
+        return {
+            "rows": len(self.label),
+            "positives": int(self.label.sum()),
+            "immature": self.immature,
+            "purged": self.parts.purged,
+        }
+
+    @property
+    def said(self) -> str:
+        """The split in words."""
+        folds, planned = len(self.data.folds), len(self.parts.folds)
+        return (
+            f"split by time: {len(self.parts.train):,} rows to learn from in {folds} of {planned} "
+            f"folds, {len(self.parts.test):,} later rows to judge, {self.parts.purged:,} purged"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +146,41 @@ class Evaluator:
                 _matrix(xgb.DMatrix, self._data, fold.held),
             )
         return self._matrices[number]
+
+
+def prepare(
+    table: pa.Table, labels: Mapping[str, str], horizon: int, *, test_share: float, purge: bool
+) -> Prepared | Refusal:
+    """Sort, split and encode a training table, or refuse one that has too few rows.
+
+    `labels` gives the features, name -> label; `horizon` is in microseconds.
+    """
+    rows = split.ordered(table)
+    label = np.asarray(pc.cast(rows["label"], pa.float32()))
+    refusal = split.enough(label)
+    if refusal is not None:
+        return refusal
+    times = np.asarray(pc.cast(rows["time"], pa.int64()))
+    parts = split.by_time(times, horizon, test_share=test_share, purge=purge)
+    folds = split.usable(parts.folds, label[parts.train])
+    refusal = split.judgeable(parts, folds, label)
+    if refusal is not None:
+        return refusal
+    train = rows.take(pa.array(parts.train))
+    learnt = signature(train, labels)
+    return Prepared(
+        rows=rows,
+        label=label,
+        immature=len(table) - len(rows),
+        parts=parts,
+        signature=learnt,
+        data=Data(
+            matrix=learnt.encode(train),
+            label=label[parts.train],
+            types=tuple(model.feature_types(learnt)),
+            folds=folds,
+        ),
+    )
 
 
 def refit(data: Data, params: Params, rounds: int, rows: np.ndarray | None = None) -> xgb.Booster:

@@ -28,7 +28,7 @@ class FoldLost(FunnelcastError):
 
 
 @contextmanager
-def inline(data: Data, workers: int) -> Iterator[InlinePool]:
+def inline_pool(data: Data, workers: int) -> Iterator[InlinePool]:
     """Evaluate in this process, on `workers` threads."""
     with ThreadPoolExecutor(workers, thread_name_prefix="train") as executor:
         try:
@@ -38,7 +38,7 @@ def inline(data: Data, workers: int) -> Iterator[InlinePool]:
 
 
 @contextmanager
-def ray(data: Data, workers: int) -> Iterator[RayPool]:
+def ray_pool(data: Data, workers: int) -> Iterator[RayPool]:
     """Evaluate on `workers` actors of the Ray session this process is connected to."""
     pool = RayPool(data, workers)
     try:

@@ -96,6 +96,15 @@ class Best:
     complete: int
     pruned: int
 
+    @property
+    def said(self) -> str:
+        """The outcome in words."""
+        params = ", ".join(f"{name} {value:.3g}" for name, value in sorted(self.params.items()))
+        return (
+            f"trial {self.trial} is the best of {self.complete} complete and {self.pruned} pruned: "
+            f"log loss {self.loss:.4f}, {self.rounds} rounds, {params}"
+        )
+
 
 class EarlierMedian(optuna.pruners.BasePruner):
     """The median stopping rule (Golovin 2017) over the trials told before this was asked for."""

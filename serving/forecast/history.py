@@ -82,17 +82,9 @@ def stage_before(
     stages: pd.DataFrame, deals: pd.Series, times: pd.Series
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return stage code and time of entry just before each time; -1 where there is none."""
-    asked = pd.DataFrame({"opportunity": deals.to_numpy(), "asked": times.to_numpy()})
-    asked["row"] = np.arange(len(asked))
-    found = pd.merge_asof(
-        asked.sort_values("asked", kind="stable"),
-        stages.rename(columns={"time": "asked"}).assign(entered=stages["time"]),
-        on="asked",
-        by="opportunity",
-        allow_exact_matches=False,
-    ).sort_values("row")
-    codes = found["stage"].fillna(-1).to_numpy(np.int64)
-    return codes, found["entered"].fillna(-1).to_numpy(np.int64)
+    found = _latest(stages.assign(entered=stages["time"]), deals, times)[["stage", "entered"]]
+    codes = found.fillna(-1).to_numpy(np.int64)
+    return codes[:, 0], codes[:, 1]
 
 
 def contacted_before(
@@ -100,16 +92,24 @@ def contacted_before(
 ) -> np.ndarray:
     """Was each lead treated by an outreach within `span` microseconds before each time?"""
     treated = events[(events["kind"] == "intervention") & (events["text"] == "treated")]
-    asked = pd.DataFrame({"lead": leads.to_numpy(), "asked": times.to_numpy()})
-    asked["row"] = np.arange(len(asked))
+    found = _latest(treated[["lead", "time"]].assign(contact=treated["time"]), leads, times)
+    # a lead without a contact compares false
+    return np.asarray(found["time"] - found["contact"] <= span, bool)
+
+
+def _latest(rows: pd.DataFrame, keys: pd.Series, times: pd.Series) -> pd.DataFrame:
+    """Return, in the order asked, the latest of `rows` (sorted by time) of each key before each
+    time."""
+    key = str(keys.name)
+    asked = pd.DataFrame({key: keys.array, "time": times.array, "place": np.arange(len(keys))})
     found = pd.merge_asof(
-        asked.sort_values("asked", kind="stable"),
-        treated[["lead", "time"]].rename(columns={"time": "asked"}).assign(at=treated["time"]),
-        on="asked",
-        by="lead",
+        asked.sort_values("time", kind="stable"),
+        rows,
+        on="time",
+        by=key,
         allow_exact_matches=False,
-    ).sort_values("row")
-    return np.asarray(found["at"].notna() & (found["asked"] - found["at"] <= span), bool)
+    )
+    return found.sort_values("place", ignore_index=True)
 
 
 def _known(events: pa.Table, at: datetime, moment: int) -> pd.DataFrame:
@@ -147,7 +147,8 @@ def _lives(created: pd.DataFrame, ends: pd.DataFrame, key: str, at: int) -> pd.D
     first_end = first_end.rename(columns={"time": "died", "number": "end_cents"})
     born = born.rename(columns={"number": "cents"})
     lives = born.merge(first_end[[key, "died", "how", "end_cents"]], on=key, how="left")
-    lives["died"] = lives["died"].fillna(_NEVER).astype(np.int64)
+    died = lives["died"].fillna(0).astype(np.int64)
+    lives["died"] = died.where(lives["died"].notna(), _NEVER)  # NEVER has no place in a float
     lives["how"] = lives["how"].fillna("")
     kept = dict.fromkeys((key, "lead", "born", "died", "how", "cents", "end_cents"))
     return lives[list(kept)].sort_values(["born", key], ignore_index=True)

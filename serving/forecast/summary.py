@@ -54,20 +54,20 @@ def table(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
 
 
 def headline(rows: pd.DataFrame, every: int = 2) -> pd.DataFrame:
-    """Return the cumulative forecast of all deals for a reader: every so many weeks, and the last.
+    """Return the cumulative forecast of all deals for a reader, every so many weeks and the last.
 
-    Columns: week, then per scenario `<scenario> won p05|p50|p95` and `<scenario> value p50` in
-    whole currency units.
+    Columns: week, then won per scenario and the value of the last (the difference, if there is
+    one), each as a text: the median and the 90 % interval, values in thousands of the currency.
     """
     chosen = rows[(rows["part"] == "all") & (rows["span"] == "cumulative")]
     last = int(rows["week"].max())
     chosen = chosen[(chosen["week"] % every == 0) | (chosen["week"] == last)]
-    columns: dict[str, pd.Series] = {}
-    for scenario in rows["scenario"].unique():
-        one = chosen[chosen["scenario"] == scenario].set_index("week")
-        won, value = (one[one["measure"] == measure] for measure in MEASURES)
-        columns |= {f"{scenario} won {name}": won[name] for name in ("p05", "p50", "p95")}
-        columns[f"{scenario} value p50"] = value["p50"] // 100
+    last_scenario = rows["scenario"].iloc[-1]
+    columns = {
+        f"{scenario} {measure.removesuffix('_cents')}": _texts(group.set_index("week"), measure)
+        for (measure, scenario), group in chosen.groupby(["measure", "scenario"], sort=False)
+        if measure == "won" or scenario == last_scenario
+    }
     return pd.DataFrame(columns).reset_index()
 
 
@@ -83,6 +83,14 @@ def payoff(baseline: Outcome, lever: Outcome, cost_per_contact_cents: np.ndarray
         cost_cents=float(cost.mean()),
         pays=float((value > cost).mean()),
     )
+
+
+def _texts(rows: pd.DataFrame, measure: str) -> pd.Series:
+    unit, mark = (100_000, "k") if measure == "value_cents" else (1, "")
+    low, mid, high = (
+        rows[name].floordiv(unit).map("{:,}".format) for name in ("p05", "p50", "p95")
+    )
+    return mid + mark + " (" + low + "–" + high + ")"
 
 
 def _total(outcome: Outcome, field: str) -> np.ndarray:

@@ -1,10 +1,13 @@
-"""A program that tests start and kill: appends from four threads and says what was acknowledged.
+"""A program for tests that kill processes: forks one child per line of work and tells its fate.
 
-python -m tests.cluster.child_writer URL PREFIX COUNT PAUSE careful|hasty
+A line on standard input is JSON: {"work": ..., "url": ..., "prefix": ..., "count": ...}. Standard
+output says "pid <number>", then what the child says, then "exit <status>". Forking keeps the
+imports, which take longer than the work.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -12,6 +15,8 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
+
+import psycopg  # noqa: F401  imported before the fork, for every child
 
 from cluster import database, journal
 
@@ -22,7 +27,7 @@ THREADS = 4
 class Careful(journal.Journal):
     """The journal, with a slow commit: the moment before it is when a kill hurts."""
 
-    pause_s = 0.0
+    pause_s = 0.02
 
     def _write(self, connection: Any, group: Any) -> Any:
         written = super()._write(connection, group)
@@ -41,27 +46,46 @@ class Hasty(Careful):
             time.sleep(self.pause_s)
 
 
-def main(url: str, prefix: str, count: int, pause_s: float, kind: type[Careful]) -> None:
-    """Append `count` entries per thread, each once the one before is acknowledged."""
-    kind.pause_s = pause_s
+KINDS = {"plain": journal.Journal, "careful": Careful, "hasty": Hasty}
+
+
+def main() -> None:
+    """Fork a child for each line, and wait for it."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            say(f"pid {os.getpid()}")
+            work(**json.loads(line))
+            os._exit(0)
+        say(f"exit {os.waitpid(child, 0)[1]}")
+
+
+def work(work: str, url: str, prefix: str = "", count: int = 0) -> None:
+    """Open the database; then append `count` entries from each thread, one after another."""
     db = database.open_database(url)
-    with closing(db), closing(kind(db, WRITER, wait_ms=1)) as log:
-        threads = [
-            threading.Thread(target=_append, args=(log, f"{prefix}-{number}", count))
-            for number in range(THREADS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    if work in KINDS:
+        with closing(db), closing(KINDS[work](db, WRITER, wait_ms=1)) as log:
+            threads = [
+                threading.Thread(target=append, args=(log, f"{prefix}-{number}", count))
+                for number in range(THREADS)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
 
-def _append(log: journal.Journal, prefix: str, count: int) -> None:
+def append(log: journal.Journal, prefix: str, count: int) -> None:
+    """Say every id once it is acknowledged."""
     for number in range(count):
         entry = log.record("test", {"n": number}, id=f"{prefix}-{number}", now=datetime.now(UTC))
-        os.write(1, f"{entry.id}\n".encode())
+        say(entry.id)
+
+
+def say(line: str) -> None:
+    """Write a line at once, so that no kill can hold it back."""
+    os.write(1, f"{line}\n".encode())
 
 
 if __name__ == "__main__":
-    _, url, prefix, count, pause, manner = sys.argv
-    main(url, prefix, int(count), float(pause), {"careful": Careful, "hasty": Hasty}[manner])
+    main()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 import warnings
 from contextlib import closing
 from datetime import UTC, datetime
@@ -19,9 +25,57 @@ from cluster import database, journal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(database.__file__).parent.parent
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
 _unavailable: list[str] = []  # why PostgreSQL did not start, told once more at the end
+
+
+class Nursery:
+    """A process that forks a child for each piece of work; see child_writer."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cluster.child_writer"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, work: str, url: str, **details: object) -> None:
+        """Let a child begin."""
+        if self.process.stdin:
+            self.process.stdin.write(json.dumps({"work": work, "url": url, **details}) + "\n")
+            self.process.stdin.flush()
+
+    def line(self) -> str:
+        """Return the next line said: "pid <number>", an id acknowledged, or "exit <status>"."""
+        return self.process.stdout.readline().strip() if self.process.stdout else ""
+
+    def finish(self) -> list[str]:
+        """Return every line until the child is gone, its exit the last."""
+        lines = [self.line()]
+        while not lines[-1].startswith("exit"):
+            lines.append(self.line())
+        return [line for line in lines if not line.startswith("pid")]
+
+    def kill(self, after_s: float) -> set[str]:
+        """Kill -9 the child `after_s` after it first acknowledged; return all it acknowledged."""
+        child = int(self.line().removeprefix("pid "))
+        said = self.line()
+        time.sleep(after_s)
+        os.kill(child, signal.SIGKILL)
+        return {said, *self.finish()[:-1]}
+
+
+@pytest.fixture(scope="session")
+def nurseries() -> Iterator[list[Nursery]]:
+    """Two processes to start children from, ready to fork."""
+    both = [Nursery(), Nursery()]
+    yield both
+    for nursery in both:
+        nursery.process.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -41,28 +95,59 @@ def postgresql_server() -> Iterator[str]:
     except Exception as error:  # whatever stops it, the reason must be seen
         _unavailable.append(f"PostgreSQL did not start: {type(error).__name__}: {error}")
         pytest.skip(_unavailable[0])
+    with closing(psycopg.connect(server.get_uri(), autocommit=True)) as admin:
+        admin.execute("ALTER SYSTEM SET fsync = off")  # only its clients are killed, never itself
+        admin.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file at the newest schema, to be copied."""
+    file = tmp_path_factory.mktemp("newest") / "newest.db"
+    database.open_database(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def newest_postgresql(postgresql_server: str) -> str:
+    """Name of a PostgreSQL database at the newest schema, to be copied."""
+    url = _new_postgresql(postgresql_server, "newest", "template0")
+    database.open_database(url).close()
+    return "newest"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty database."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database of this test's own."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/test.db"
-        return
+        return f"sqlite:///{tmp_path}/empty.db"
     server = request.getfixturevalue("postgresql_server")
-    name = f"test_{os.getpid()}_{os.urandom(4).hex()}"
+    return _new_postgresql(server, f"test_{os.urandom(8).hex()}", "template0")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def current_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database of this test's own, at the newest schema and without rows."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("newest"), tmp_path / "current.db")
+        return f"sqlite:///{tmp_path}/current.db"
+    template = request.getfixturevalue("newest_postgresql")
+    server = request.getfixturevalue("postgresql_server")
+    return _new_postgresql(server, f"test_{os.urandom(8).hex()}", template)
+
+
+def _new_postgresql(server: str, name: str, template: str) -> str:
     with closing(psycopg.connect(server, autocommit=True)) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        yield server.replace("/postgres?", f"/{name}?")
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    return server.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture
-def db(database_url: str) -> Iterator[database.Database]:
+def db(current_url: str) -> Iterator[database.Database]:
     """An open database at the newest schema."""
-    opened = database.open_database(database_url)
+    opened = database.open_database(current_url)
     yield opened
     opened.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
@@ -45,8 +44,11 @@ def test_a_closed_queue_takes_nothing() -> None:
         queue.put(2)
 
 
-def test_a_dead_thread_is_an_error_and_not_a_silent_queue() -> None:
-    queue = groups.Groups[int](lambda _: sys.exit(), wait_s=0, limit=4, name="test")
+def test_a_dead_thread_is_an_error_and_not_a_silent_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = groups.Groups[int](lambda _: None, wait_s=0, limit=4, name="test")
+    monkeypatch.setattr(queue, "_thread", threading.Thread(target=lambda: None))
     queue.put(1)
     queue._thread.join()
     with pytest.raises(groups.GroupsStopped, match="open what owns it again"):

@@ -1,7 +1,7 @@
 """Chance and calendar: a generator of its own for every concern, and moments inside a week.
 
-Times are int64 microseconds since the start of the world. A concern draws from a stream that depends
-on the seed and its own name alone, so that a new concern changes nothing that others draw.
+Times are int64 microseconds since the start of the world. The stream of a concern depends on the
+seed and its name alone, so that a new concern changes nothing that others draw.
 """
 
 from __future__ import annotations

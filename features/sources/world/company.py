@@ -1,4 +1,4 @@
-"""Who there is: accounts with a hidden fit, campaigns with a hidden quality, and the market's weeks."""
+"""Who there is: accounts with a hidden fit, campaigns with a hidden quality, and the market."""
 
 from __future__ import annotations
 

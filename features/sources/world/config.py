@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WorldConfig(Frozen):
-    """Size, period and planted effects of a synthetic company; the same values give the same world."""
+    """Size, period and planted effects of a synthetic company; equal values give equal worlds."""
 
     seed: int = Field(default=7, ge=0)
     start: date = date(2024, 12, 30)  # a Monday
@@ -25,7 +25,7 @@ class WorldConfig(Frozen):
     accounts: int = Field(default=700, ge=1)
     leads: int = Field(default=4_000, ge=1)
     reps: int = Field(default=14, ge=1)
-    rep_capacity: int = Field(default=24, ge=1)  # activities of a rep in a week
+    rep_capacity: int = Field(default=20, ge=1)  # activities of a rep in a week
     lead_weeks: int = Field(default=26, ge=4)  # a lead without an outcome is given up after these
     deal_weeks: int = Field(default=52, ge=4)  # a deal without an outcome is lost after these
     trial_share: float = Field(default=0.35, ge=0, le=1)  # of the accounts

@@ -1,7 +1,7 @@
 """Effort: calls, meetings and e-mails of reps, who have only so many in a week.
 
 Work is wished for by leads and deals; in each week a rep does the most urgent of it and the rest is
-never done. Effort follows interest and does not cause it: only the randomised outreach has an effect.
+never done. Effort follows interest and does not cause it: only the randomised outreach does.
 """
 
 from __future__ import annotations

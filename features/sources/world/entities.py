@@ -30,7 +30,7 @@ class Entities:
         return Words(vocabulary=self.names[column], codes=position)
 
     def of_lead(self, lead: np.ndarray, *others: str) -> dict[str, Words]:
-        """Return the keys that an event of a lead carries: lead, account and some `others`.
+        """Return the keys of an event of a lead: lead, account and some `others`.
 
         Without an account the person is named as well, so that all events of a lead share a shard.
         """
@@ -41,7 +41,7 @@ class Entities:
         return {column: self.key(column, position) for column, position in keys.items()}
 
     def of_deal(self, deal: np.ndarray, *others: str) -> dict[str, Words]:
-        """Return the keys that an event of a deal carries: opportunity, account and some `others`."""
+        """Return the keys of an event of a deal: opportunity, account and some `others`."""
         lead = self.deals.lead[deal]
         known = {
             "opportunity": deal,

@@ -24,12 +24,11 @@ class World:
 
 
 def generate(config: WorldConfig) -> World:
-    """Make the world of a configuration; the same values give the same bytes on every machine."""
+    """Make the world of a configuration; equal values give equal tables."""
     told = story.story(config)
     who = entities.entities(config, told)
     blocks = [*marketing.records(config, told, who), *sales.records(config, told, who)]
-    good = rows.table(blocks, config.start_us)
-    corrections = mistakes.corrected(config, good)
+    good, corrections = mistakes.misread(config, rows.table(blocks, config.start_us))
     faults = mistakes.broken(config, good)
     events = rows.in_order(pa.concat_tables([good, corrections, *faults.values()]))
     return World(events=events, truth=truth.tables(config, told, who, corrections, faults))

@@ -1,4 +1,4 @@
-"""Marketing's records: leads, what is known about them, touches, trials and the lots of outreach."""
+"""Marketing's records: leads and their attributes, touches, trials and the lots of outreach."""
 
 from __future__ import annotations
 

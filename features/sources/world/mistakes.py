@@ -28,16 +28,22 @@ FAULTS = {
 }
 
 
-def corrected(config: WorldConfig, rows: pa.Table) -> pa.Table:
-    """Return later versions of some amounts of new deals: the same row, known later, another number."""
+def misread(config: WorldConfig, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Make some amounts of new deals wrong at first.
+
+    Returns the rows with wrong amounts, and later known versions of the same rows with right ones.
+    """
     rng = stream(config.seed, "corrections")
-    deals = rows.filter(_is(rows, "opportunity", "created"))
-    deals = deals.filter(pa.array(rng.random(deals.num_rows) < config.corrections))
-    factor = rng.choice(WRONG_FACTORS, deals.num_rows)
-    number = (deals["number"].to_numpy() * factor).round().astype(np.int64)
-    wait = rng.uniform(FIRST_DAYS * DAY, LAST_DAYS * DAY, deals.num_rows).astype(np.int64)
-    known = log.microseconds(deals["known_at"]) + wait
-    return _with(deals, {"number": number, "known_at": pa.array(known).cast(log.MICROSECONDS)})
+    is_misread = _is(rows, "opportunity", "created").to_numpy()
+    is_misread[is_misread] = rng.random(is_misread.sum()) < config.corrections
+    right = rows.filter(pa.array(is_misread))
+    wrong = right["number"].to_numpy() * rng.choice(WRONG_FACTORS, right.num_rows)
+    wait = rng.uniform(FIRST_DAYS * DAY, LAST_DAYS * DAY, right.num_rows).astype(np.int64)
+    known = pa.array(log.microseconds(right["known_at"]) + wait).cast(log.MICROSECONDS)
+    at_first = pc.replace_with_mask(
+        rows["number"], pa.array(is_misread), pa.array(wrong.round().astype(np.int64))
+    )
+    return _with(rows, {"number": at_first}), _with(right, {"known_at": known})
 
 
 def broken(config: WorldConfig, rows: pa.Table) -> dict[str, pa.Table]:
@@ -76,6 +82,7 @@ def _is(rows: pa.Table, kind: str, name: str) -> pa.ChunkedArray:
 
 def _with(rows: pa.Table, columns: dict[str, object]) -> pa.Table:
     for name, values in columns.items():
-        field = log.CANDIDATE.field(name)
-        rows = rows.set_column(rows.column_names.index(name), field, [pa.array(values, field.type)])
+        field, place = log.CANDIDATE.field(name), rows.column_names.index(name)
+        is_arrow = isinstance(values, pa.Array | pa.ChunkedArray)
+        rows = rows.set_column(place, field, values if is_arrow else pa.array(values, field.type))
     return rows

@@ -25,7 +25,7 @@ CURIOSITY, CURIOUS_WEEKS = 0.7, 1.5  # extra drive to look around at first, and 
 
 @dataclass(frozen=True, kw_only=True)
 class Leads:
-    """Leads in the order of their creation; arrays of one entry per lead, positions count from 0."""
+    """Leads in the order of their creation; arrays of one entry per lead."""
 
     account: np.ndarray  # -1 without one
     person: np.ndarray

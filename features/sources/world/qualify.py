@@ -53,7 +53,7 @@ class Outcomes:
     @property
     def ended(self) -> np.ndarray:
         """When the lead stopped being open."""
-        return np.minimum(self.qualified, self.disqualified)
+        return np.asarray(np.minimum(self.qualified, self.disqualified))
 
 
 def hazards(leads: Leads, touched: Touches, sessions: np.ndarray, market: Market) -> Hazards:
@@ -91,7 +91,7 @@ def draws(config: WorldConfig, leads: Leads) -> Draws:
 
 
 def outcomes(leads: Leads, hazard: Hazards, luck: Draws, lots: Outreach | None = None) -> Outcomes:
-    """Return what becomes of the leads; nothing happens within an hour of creation or of the lot."""
+    """Return what becomes of the leads; nothing does within an hour of creation or of the lot."""
     earliest = leads.created
     if lots is not None:
         earliest = np.where(lots.drawn == NEVER, earliest, lots.drawn)
@@ -109,6 +109,16 @@ def outcomes(leads: Leads, hazard: Hazards, luck: Draws, lots: Outreach | None =
 def chance(log_hazard: np.ndarray) -> np.ndarray:
     """Return the probability of an event within the week."""
     return np.asarray(-np.expm1(-np.exp(log_hazard)))
+
+
+def risk(hazard: Hazards, runs: np.ndarray) -> np.ndarray:
+    """Return each lead's probability to qualify, and to do so first, in the weeks where `runs`."""
+    qualify = np.where(runs, chance(hazard.qualify), 0.0)
+    disqualify = np.where(runs, chance(hazard.disqualify), 0.0)
+    stays = np.cumprod((1.0 - qualify) * (1.0 - disqualify), axis=1)
+    before = np.concatenate([np.ones((len(stays), 1)), stays[:, :-1]], axis=1)
+    # where both happen in one week, either is first in half of the cases
+    return np.asarray((before * qualify * (1.0 - disqualify / 2)).sum(axis=1))
 
 
 def _first(leads: Leads, happens: np.ndarray, when: np.ndarray, earliest: np.ndarray) -> np.ndarray:

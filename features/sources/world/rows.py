@@ -46,7 +46,7 @@ class Block:
 
 
 def table(blocks: list[Block], start_us: int) -> pa.Table:
-    """Return all blocks as rows in the columns of log.CANDIDATE; a row's key is its place in its kind."""
+    """Return all blocks as rows of log.CANDIDATE; the key of a row is its place in its kind."""
     next_of_kind: dict[str, int] = {}
     parts = []
     for block in blocks:

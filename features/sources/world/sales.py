@@ -136,4 +136,4 @@ def _by_hand(rng: np.random.Generator, count: int) -> np.ndarray:
     late = rng.uniform(0.0, LATEST_DAYS * DAY, count).astype(np.int64)
     is_late = rng.random(count) < LATE_SHARE
     prompt = np.minimum(delays(rng, count, BY_HAND), DAY)
-    return np.where(is_late, np.maximum(late, prompt), prompt)
+    return np.asarray(np.where(is_late, np.maximum(late, prompt), prompt))

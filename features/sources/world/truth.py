@@ -30,10 +30,10 @@ def tables(
 ) -> dict[str, pd.DataFrame]:
     """Return the truth by name.
 
-    accounts, campaigns, leads, opportunities: one row per entity with its hidden values and outcome;
-    interventions: one row per lot; effect: one row with what outreach does; hazards: one row per
-    stage and move; market: one row per week; corrections and faults: one row per planted row;
-    fault_counts: one row per fault.
+    accounts, campaigns, leads, opportunities: a row per entity with its hidden values and outcome;
+    interventions: a row per lot; effect: one row with what outreach does; hazards: a row per stage
+    and move; market: a row per week; corrections, faults: a row per planted row; fault_counts: a
+    row per fault.
     """
     return {
         "accounts": _accounts(told, who),

@@ -53,7 +53,7 @@ def usage(config: WorldConfig, accounts: Accounts, leads: Leads) -> Usage:
 
 
 def of_leads(use: Usage, leads: Leads) -> np.ndarray:
-    """Return the sessions of each lead's account in the week before each week of the lead's life."""
+    """Return the sessions of each lead's account in the week before each week of its life."""
     before = leads.week[:, None] + np.arange(leads.interest.shape[1]) - 1
     inside = leads.inside & (before >= 0) & (leads.account[:, None] >= 0)
     column = np.clip(before, 0, use.weekly.shape[1] - 1)

@@ -1,0 +1,1 @@
+"""Report: one self-contained page with pictures of models, scores and forecasts."""

@@ -1,0 +1,92 @@
+"""Gather what the report shows: models from the registry, scores and forecasts from the tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from cluster.errors import Refusal
+from features.targets import load_target
+from serving.bundle import Manifest
+from serving.forecast import record
+from serving.forecast.scenario import GRADE_WORDS, Grade
+from serving.registry import Registry, alias
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cluster.workspace import Workspace
+    from features.targets import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPart:
+    """One target: its live model and the newest scores under it."""
+
+    target: Target
+    model: str
+    manifest: Manifest
+    scores: pd.DataFrame | None  # of serving.batch, best first; None when nothing was scored
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the held-out rows said."""
+        evaluation: dict[str, Any] = self.manifest.provenance.metrics["evaluation"]
+        return evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastPart:
+    """The newest forecast of a scenario."""
+
+    scenario: str
+    run: str
+    rows: pd.DataFrame  # of serving.forecast.record
+    facts: dict[str, Any]
+
+    @property
+    def evidence(self) -> str:
+        """What the answer rests on, in words."""
+        grade = self.facts.get("grade")
+        return GRADE_WORDS[Grade(grade) if grade else None]
+
+
+def model_part(workspace: Workspace, name: str) -> ModelPart | Refusal:
+    """Return what is known about the live model of a target."""
+    target = load_target(name)
+    if workspace.refs.get(alias(target.name)) is None:
+        return _missing(f"a model of '{target.name}'", f"python -m jobs.train --target {target.name}")
+    registry = Registry(workspace.blobs, workspace.refs, workspace.journal)
+    model, manifest = registry.manifest(alias(target.name))
+    return ModelPart(
+        target=target, model=model, manifest=manifest, scores=_scores(workspace, target)
+    )
+
+
+def forecast_part(workspace: Workspace, scenario: str) -> ForecastPart | Refusal:
+    """Return the newest forecast of a scenario."""
+    ref = workspace.refs.get(record.ref(scenario))
+    if ref is None:
+        return _missing(f"a forecast '{scenario}'", f"python -m jobs.simulate --scenario {scenario}")
+    table = workspace.tables.read(record.TABLE)
+    mine = table.filter(pc.equal(table["run"], ref.target))
+    _, facts = record.read(workspace.blobs.get(ref.target))
+    # a scenario run again gives the same blob and appends equal rows
+    rows = mine.to_pandas().drop_duplicates(["scenario", "part", "measure", "span", "week"])
+    return ForecastPart(scenario=scenario, run=ref.target, rows=rows, facts=facts)
+
+
+def _scores(workspace: Workspace, target: Target) -> pd.DataFrame | None:
+    table = f"scores_{target.name}"
+    if workspace.tables.head(table) is None:
+        return None
+    rows = workspace.tables.read(table).to_pandas()
+    rows["reasons"] = rows["reasons"].map(json.loads)
+    return rows.sort_values(["probability", "entity"], ascending=[False, True])
+
+
+def _missing(what: str, remedy: str) -> Refusal:
+    return Refusal(rule=f"{what} must be there", value="none", remedy=remedy)

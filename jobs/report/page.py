@@ -1,0 +1,103 @@
+"""The page: parts and pictures into one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from cluster.errors import Refusal
+from jobs.report import pictures
+from jobs.report.gather import ForecastPart, ModelPart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.report.pictures import Picture
+
+METRICS = {  # as the table shows them: name, and whether higher is better
+    "auc": "AUC (1 is perfect, 0.5 a coin)",
+    "average_precision": "average precision",
+    "lift_10": "lift in the best 10 %",
+    "log_loss": "log loss (lower is better)",
+    "brier": "Brier score (lower is better)",
+}
+SCORERS = {"model": "model", "rules": "rules", "base_rate": "base rate"}
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One model on the page."""
+
+    part: ModelPart
+    pictures: list[Picture]
+    metrics: list[dict[str, str]]
+    top: list[dict[str, Any]]
+
+
+def render(
+    models: list[ModelPart | Refusal], forecast: ForecastPart | Refusal, *, top: int, as_of: str
+) -> str:
+    """Return the page as HTML; parts that are missing are named with what to do."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    return environment.get_template("page.html").render(
+        sections=[_section(part, top) for part in models if isinstance(part, ModelPart)],
+        missing=[str(part) for part in (*models, forecast) if isinstance(part, Refusal)],
+        forecast=forecast if isinstance(forecast, ForecastPart) else None,
+        fans=_fans(forecast) if isinstance(forecast, ForecastPart) else [],
+        as_of=as_of,
+    )
+
+
+def plain(value: object) -> str:
+    """Return a feature's value as a person would write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _section(part: ModelPart, top: int) -> Section:
+    drawn = [
+        pictures.calibration(part.metrics["calibration_curve"]),
+        pictures.lift(part.metrics["lift_curve"]),
+    ]
+    if part.scores is not None and len(part.scores):
+        drawn.append(pictures.routes(part.scores["route"].value_counts().to_dict()))
+    best = [] if part.scores is None else part.scores.head(top).to_dict("records")
+    return Section(part=part, pictures=drawn, metrics=_metric_rows(part.metrics), top=best)
+
+
+def _fans(part: ForecastPart) -> list[Picture]:
+    scenarios = [s for s in part.rows["scenario"].unique() if s != "difference"]
+    drawn = [pictures.fan(part.rows, measure, scenarios) for measure in ("won", "value_cents")]
+    has_lever = "difference" in set(part.rows["scenario"])
+    return [*drawn, pictures.difference(part.rows)] if has_lever else drawn
+
+
+def _metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+    scorers = {name: metrics["scorers"][name] for name in SCORERS if name in metrics["scorers"]}
+    return [
+        {"name": words, **{name: _interval(scorer[key]) for name, scorer in scorers.items()}}
+        for key, words in METRICS.items()
+    ]
+
+
+def _interval(value: Mapping[str, float | None]) -> str:
+    if value["value"] is None:
+        return "-"
+    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"

@@ -1,0 +1,92 @@
+"""The story of a report: gather, draw, write one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster import canonical
+from cluster.errors import FunnelcastError, Refusal
+from features import log
+from jobs.console import Job, Progress, Report
+from jobs.report import gather, page
+from serving.forecast import record
+from serving.registry import alias
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """Which targets (comma-separated) and which scenario to show, and where to write."""
+
+    targets: str = "lead_qualification,opportunity_win"
+    scenario: str = "outreach"
+    top: int = 15
+    out: str | None = None
+
+
+def inputs(workspace: Workspace, settings: ReportSettings) -> dict[str, str]:
+    """Return the identity of every model, score table and forecast shown, and of the page."""
+    names = [name.strip() for name in settings.targets.split(",")]
+    refs = [*(alias(name) for name in names), record.ref(settings.scenario)]
+    targets = {ref: _target(workspace, ref) for ref in refs}
+    scores = {f"scores_{name}": str(workspace.tables.head(f"scores_{name}")) for name in names}
+    template = Path(page.__file__).with_name("page.html").read_bytes()
+    return {**targets, **scores, "page": canonical.sha256_hex(template)}
+
+
+def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> Report:
+    """Write the report as one HTML file, and keep its bytes as a blob."""
+    names = [name.strip() for name in settings.targets.split(",")]
+    models = [gather.model_part(workspace, name) for name in names]
+    forecast = gather.forecast_part(workspace, settings.scenario)
+    missing = [str(part) for part in (*models, forecast) if isinstance(part, Refusal)]
+    if len(missing) == len(models) + 1:
+        raise FunnelcastError(f"a report must have something to show: {missing[0]}")
+    as_of = log.latest(workspace.tables, log.pinned(workspace.tables))
+    html = page.render(models, forecast, top=settings.top, as_of=page.plain(as_of)).encode()
+    path = _path(workspace, settings)
+    _write(path, html)
+    signals = [part.metrics["signal"]["sentence"] for part in models if not isinstance(part, Refusal)]
+    return Report(
+        read={"targets": ", ".join(names), "scenario": settings.scenario},
+        wrote={"report": str(path), "blob": workspace.blobs.put(html), "bytes": len(html)},
+        decided=[*signals, *(f"not shown: {line}" for line in missing)],
+    )
+
+
+def current(workspace: Workspace, report: dict[str, Any]) -> bool:
+    """Is the page still where it was written, unchanged?"""
+    path = Path(report["wrote"]["report"])
+    return path.is_file() and canonical.sha256_hex(path.read_bytes()) == report["wrote"]["blob"]
+
+
+def _target(workspace: Workspace, ref: str) -> str:
+    found = workspace.refs.get(ref)
+    return found.target if found else "none"
+
+
+def _path(workspace: Workspace, settings: ReportSettings) -> Path:
+    if settings.out:
+        return Path(settings.out).resolve()
+    return workspace.settings.home / "reports" / "report.html"
+
+
+def _write(path: Path, html: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(html)
+    draft.replace(path)  # readers see the old page or the new one
+
+
+JOB = Job(
+    verb="report",
+    summary="Write one HTML page with pictures of models, top leads with reasons, and forecasts.",
+    settings=ReportSettings,
+    inputs=inputs,
+    run=run,
+    current=current,
+)

@@ -1,0 +1,271 @@
+"""The story of a training: pin the rows, split, search, refit, calibrate, judge, publish."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+import pyarrow.compute as pc
+
+from cluster import canonical, runner, runs, session
+from cluster.errors import FunnelcastError, Refusal, WrongUse
+from features.targets import load_target
+from jobs.console import Job, Progress, Report
+from jobs.train import calibrate, evaluate, fit, pool, search
+from serving import bundle, model, registry, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.runner import Choice
+    from cluster.workspace import Workspace
+    from features.targets import Target
+    from jobs.train.evaluate import Json
+    from jobs.train.fit import Data, Prepared
+    from jobs.train.search import Best
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+class TrainingRefused(FunnelcastError):
+    """The rows are too few to learn from, or to judge what was learnt."""
+
+
+class PublicationLost(FunnelcastError):
+    """Another publisher was first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What to train, how long to search, and how to split."""
+
+    target: str
+    trials: int = 24
+    minutes: float | None = None
+    seed: int = 7
+    runner: str = "auto"
+    snapshot: int | None = None
+    purge: bool = True
+    test_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise WrongUse(f"--trials must be 1 or more, got {self.trials}")
+        if not 0.05 <= self.test_share <= 0.5:
+            raise WrongUse(f"--test-share must be from 0.05 to 0.5, got {self.test_share}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """What a training reads: a declared target and one snapshot of its table."""
+
+    target: Target
+    snapshot: int
+
+    @classmethod
+    def of(cls, workspace: Workspace, settings: TrainSettings) -> Pinned:
+        """Pin the snapshot of the settings, else the newest; WrongUse when there is none."""
+        target = load_target(settings.target)
+        snapshot = settings.snapshot or workspace.tables.head(target.training_table)
+        if snapshot is None:
+            raise WrongUse(
+                f"'{target.training_table}' must have rows, got none: "
+                f"python -m jobs.materialize --target {settings.target}"
+            )
+        return cls(target=target, snapshot=snapshot)
+
+
+def inputs(workspace: Workspace, settings: TrainSettings) -> dict[str, str]:
+    """Return the identity of the target, its view and the rows."""
+    pinned = Pinned.of(workspace, settings)
+    target = pinned.target
+    return {
+        "target": target.version,
+        "view": target.features.version,
+        "snapshot": str(pinned.snapshot),
+    }
+
+
+def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Report:
+    """Train, judge and publish a model of the target."""
+    pinned = Pinned.of(workspace, settings)
+    prepared = _prepared(workspace, settings, pinned)
+    work = len(prepared.data.label) * settings.trials
+    choice = runner.choose(settings.runner, work, workspace.settings)
+    best = _searched(workspace, settings, pinned, data=prepared.data, told=progress, on=choice)
+    trained, calibrated = _trained(prepared, best)
+    evaluation = _evaluated(pinned.target, prepared, trained, settings.seed)
+    made_from = _provenance(workspace, pinned, prepared, {"evaluation": evaluation, **_found(best)})
+    packed = bundle.pack(trained, prepared.train, made_from)
+    decided = [
+        f"runner: {choice}",
+        prepared.said,
+        best.said,
+        calibrated,
+        *evaluate.said(evaluation),
+    ]
+    id = _published(workspace, pinned, packed, reason=evaluation["signal"]["sentence"])
+    return Report(
+        read={
+            "table": pinned.target.training_table,
+            "snapshot": pinned.snapshot,
+            **prepared.counts,
+        },
+        wrote={"model": id, "alias": registry.alias(pinned.target.name)},
+        decided=decided,
+        figures={"evaluation": evaluation, **_found(best)},
+        table=evaluate.table(evaluation),
+    )
+
+
+def current(workspace: Workspace, report: dict[str, Any]) -> bool:
+    """Is the live model still the one this run published?"""
+    live = workspace.refs.get(report["wrote"]["alias"])
+    return live is not None and live.target == report["wrote"]["model"]
+
+
+def _prepared(workspace: Workspace, settings: TrainSettings, pinned: Pinned) -> Prepared:
+    target = pinned.target
+    prepared = fit.prepare(
+        workspace.tables.read(target.training_table, pinned.snapshot),
+        {feature.name: feature.label for feature in target.features.features},
+        round(target.horizon_days * MICROSECONDS_PER_DAY),
+        test_share=settings.test_share,
+        purge=settings.purge,
+    )
+    if isinstance(prepared, Refusal):
+        raise TrainingRefused(str(prepared))
+    return prepared
+
+
+def _searched(
+    workspace: Workspace,
+    settings: TrainSettings,
+    pinned: Pinned,
+    *,
+    data: Data,
+    told: Progress,
+    on: Choice,
+) -> Best:
+    if on.runner == "ray":
+        session.connect(workspace.settings)
+    pooled = pool.ray_pool if on.runner == "ray" else pool.inline_pool
+    workers = min(session.cores(workspace.settings), search.WINDOW, settings.trials)
+    budget = search.Budget(
+        trials=settings.trials,
+        folds=len(data.folds),
+        seed=settings.seed,
+        is_over=_timer(settings.minutes),
+    )
+    name = _study(settings, pinned)
+    path = workspace.settings.home / "studies" / f"{name}.log"
+    with search.opened(path, name) as study, pooled(data, workers) as evaluators:
+        return search.search(
+            study, evaluators, budget, lambda done: told(done, budget.trials, "trials")
+        )
+
+
+def _study(settings: TrainSettings, pinned: Pinned) -> str:
+    """Return the identity of a search: all that its trials depend on, not how many there are."""
+    return canonical.digest(
+        {
+            "target": pinned.target.version,
+            "view": pinned.target.features.version,
+            "snapshot": pinned.snapshot,
+            "seed": settings.seed,
+            "purge": settings.purge,
+            "test_share": settings.test_share,
+            "code": runs.code_version(),
+            "libraries": {**bundle.libraries(), "optuna": optuna.__version__},
+        }
+    )
+
+
+def _timer(minutes: float | None) -> Callable[[], bool]:
+    if minutes is None:
+        return lambda: False
+    end = time.monotonic() + minutes * 60
+    return lambda: time.monotonic() >= end
+
+
+def _trained(prepared: Prepared, best: Best) -> tuple[model.Model, str]:
+    margin, outcome = fit.out_of_fold(prepared.data, best.params, best.rounds)
+    calibrator, said = calibrate.calibrator(margin, outcome)
+    booster = fit.refit(prepared.data, best.params, best.rounds)
+    trained = model.Model(booster=booster, signature=prepared.signature, calibrator=calibrator)
+    return trained, said
+
+
+def _evaluated(target: Target, prepared: Prepared, trained: model.Model, seed: int) -> Json:
+    """Judge model, rules and base rate on the held-out rows."""
+    test, label = prepared.test, prepared.label[prepared.parts.test]
+    declared, learnt = rules.parse(target.rules), prepared.data.label
+    slope, intercept = calibrate.platt(rules.score(declared, prepared.train).astype(float), learnt)
+    points = rules.score(declared, test).astype(float)
+    scored = trained.score(trained.encode(test)).probability
+    constant = model.sigmoid(np.full(len(label), calibrate.log_odds(learnt)))
+    by_rules = model.sigmoid(points * slope + intercept)
+    judged = [
+        evaluate.Judged(name="model", rank=scored, probability=scored, label=label),
+        evaluate.Judged(name="rules", rank=points, probability=by_rules, label=label),
+        evaluate.Judged(name="base_rate", rank=constant, probability=constant, label=label),
+    ]
+    keys = pc.coalesce(test["account"], test["entity"]).combine_chunks().dictionary_encode()
+    return evaluate.evaluate(judged, keys.indices.to_numpy(), seed)
+
+
+def _published(workspace: Workspace, pinned: Pinned, packed: bundle.Bundle, *, reason: str) -> str:
+    published = registry.Registry(workspace.blobs, workspace.refs, workspace.journal).publish(
+        packed, pinned.target.name, actor="jobs.train", reason=reason, now=workspace.clock()
+    )
+    if isinstance(published, Refusal):
+        raise PublicationLost(str(published))
+    return published
+
+
+def _provenance(
+    workspace: Workspace, pinned: Pinned, prepared: Prepared, metrics: Json
+) -> bundle.Provenance:
+    target = pinned.target
+    return bundle.Provenance(
+        target=target.model_dump(mode="json"),
+        target_version=target.version,
+        training_table=target.training_table,
+        training_snapshot=str(pinned.snapshot),
+        views={target.features.name: target.features.version},
+        code_version=runs.code_version(),
+        created_at=workspace.clock(),
+        metrics=metrics | prepared.counts,
+        card=_card(target, prepared, metrics["evaluation"]),
+    )
+
+
+def _card(target: Target, prepared: Prepared, evaluation: Json) -> str:
+    lines = [
+        f"# {target.name}",
+        target.description,
+        f"Answers for one {target.entity}: the probability of the label within "
+        f"{target.horizon_days:g} days. Not meant for other entities or moments.",
+        f"Learnt from {len(prepared.data.label):,} rows, judged on {evaluation['rows']:,} later "
+        f"ones of {evaluation['clusters']:,} accounts.",
+        *evaluate.said(evaluation),
+        evaluate.table(evaluation).to_string(index=False),
+    ]
+    return "\n\n".join(lines)
+
+
+def _found(best: Best) -> dict[str, object]:
+    return {"search": asdict(best)}
+
+
+JOB = Job(
+    verb="train",
+    summary="Search, fit, calibrate, judge and publish a model of a target.",
+    settings=TrainSettings,
+    inputs=inputs,
+    run=run,
+    current=current,
+)

@@ -6,6 +6,7 @@ A write transaction takes its lock when it begins and is durable when it ends, o
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
 }
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x46554E4E454C  # any fixed number: the key of PostgreSQL's advisory lock
+_ONE_UPGRADE = threading.Lock()  # Alembic keeps its context in a global of the process
 _WRITE = "funnelcast_write"  # execution option that marks a write transaction
 
 
@@ -208,7 +210,7 @@ def _upgrade(database: Database) -> None:
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with database.begin() as connection:
+    with _ONE_UPGRADE, database.begin() as connection:
         _wait_for_other_openers(connection)
         found = _revision(connection)
         if found == schema.REVISION:

@@ -33,6 +33,9 @@ def guard(settings: Settings, environ: MutableMapping[str, str]) -> None:
     for key, value in QUIET.items():
         environ.setdefault(key, value)
     environ.setdefault("RAY_AUTH_MODE", "token")
+    if _on_this_machine(settings.ray.address or environ.get("RAY_ADDRESS")):
+        # Ray replaces 127.0.0.1 by the machine's outer address, unless it believes it cannot have a cluster
+        environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if not any(key in environ for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
         environ["RAY_AUTH_TOKEN_PATH"] = str(token_file(settings.home))
 
@@ -48,6 +51,10 @@ def token_file(home: Path) -> Path:
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_hex(32))
     return path
+
+
+def _on_this_machine(address: str | None) -> bool:
+    return address in {None, "local"} or str(address).startswith((LOOPBACK, "localhost"))
 
 
 def connect(settings: Settings) -> None:

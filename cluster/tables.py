@@ -104,6 +104,8 @@ class Tables:
 
     def write(self, name: str, rows: pa.Table) -> list[DataFile]:
         """Write data files that no reader can see until they are committed (this is what workers call)."""
+        if not rows.num_rows:
+            return []
         table = self._table(name)
         ordered = rows.select(table.schema().column_names)
         return list(

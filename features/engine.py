@@ -71,6 +71,7 @@ class Materialized:
     snapshot: int
     buckets: int
     events: int
+    nodes: int  # machines that worked on it
     choice: runner.Choice
 
 
@@ -89,11 +90,16 @@ def materialize(workspace: Workspace, plan: Plan, asked: str, progress: Progress
     choice = runner.choose(asked, events, settings)
     tables.create(plan.table, plan.schema)
     if choice.runner == "ray":
-        snapshot = _on_ray(settings, plan, buckets, progress)
+        snapshot, nodes = _on_ray(settings, plan, buckets, progress)
     else:
-        snapshot = _inline(settings, tables, plan, buckets, progress)
+        snapshot, nodes = _inline(settings, tables, plan, buckets, progress), 1
     return Materialized(
-        table=plan.table, snapshot=snapshot, buckets=len(buckets), events=events, choice=choice
+        table=plan.table,
+        snapshot=snapshot,
+        buckets=len(buckets),
+        events=events,
+        nodes=nodes,
+        choice=choice,
     )
 
 
@@ -113,7 +119,9 @@ def _inline(
     return tables.commit(plan.table, files, replace=True, properties=plan.properties)
 
 
-def _on_ray(settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progress) -> int:
+def _on_ray(
+    settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progress
+) -> tuple[int, int]:
     session.connect(settings)
     from features import pipeline
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
+import ray
 import ray.data
 from ray.data import DataContext, Datasink
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from features.engine import Plan, Progress
 
 
-def run(settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progress) -> int:
-    """Run the kernel over all buckets on Ray and commit; returns the snapshot id."""
+def run(
+    settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progress
+) -> tuple[int, int]:
+    """Run the kernel over all buckets on Ray and commit; returns the snapshot id and the number of nodes that worked."""
     _quiet(DataContext.get_current())
     progress(0, len(buckets), "buckets")
     sink = TableSink(settings, plan.table, plan.properties)
@@ -36,7 +39,7 @@ def run(settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progres
     )
     computed.write_datasink(sink)
     progress(len(buckets), len(buckets), "buckets")
-    return sink.snapshot
+    return sink.snapshot, sink.nodes
 
 
 def _kernel(descriptors: pa.Table, settings: Settings, plan: Plan) -> pa.Table:
@@ -47,7 +50,15 @@ def _kernel(descriptors: pa.Table, settings: Settings, plan: Plan) -> pa.Table:
     return pa.concat_tables([plan.schema.empty_table(), *parts])
 
 
-class TableSink(Datasink["list[DataFile]"]):
+@dataclass(frozen=True)
+class Written:
+    """What one task wrote, and where it ran."""
+
+    node: str
+    files: list[DataFile]
+
+
+class TableSink(Datasink[Written]):
     """Writes blocks as files of an Iceberg table that become visible together, in one commit, at the end."""
 
     def __init__(self, settings: Settings, table: str, properties: dict[str, str]) -> None:
@@ -55,17 +66,19 @@ class TableSink(Datasink["list[DataFile]"]):
         self._table = table
         self._properties = properties
         self.snapshot = -1
+        self.nodes = 0
 
-    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> list[DataFile]:
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> Written:
         """Write blocks on a worker; no reader sees the files yet."""
         tables = self._tables()
-        return [
-            file for block in blocks if block.num_rows for file in tables.write(self._table, block)
-        ]
+        files = [file for block in blocks for file in tables.write(self._table, block)]
+        return Written(node=ray.get_runtime_context().get_node_id(), files=files)
 
     def on_write_complete(self, write_result: WriteResult[Any]) -> None:
         """Commit everything that was written, on the driver."""
-        files = [file for part in write_result.write_returns for file in part]
+        parts: list[Written] = write_result.write_returns
+        self.nodes = len({part.node for part in parts})
+        files = [file for part in parts for file in part.files]
         self.snapshot = self._tables().commit(
             self._table, files, replace=True, properties=self._properties
         )

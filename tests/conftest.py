@@ -55,5 +55,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def shared_data() -> Path:
     """Return the folder of real data, or skip with the reason."""
     if not SHARED_DATA.is_dir():
-        pytest.skip(f"REAL DATA MISSING: {SHARED_DATA} is not there; nothing was tested on real input")
+        pytest.skip(
+            f"REAL DATA MISSING: {SHARED_DATA} is not there; nothing was tested on real input"
+        )
     return SHARED_DATA

@@ -49,8 +49,14 @@ def test_modules_keep_their_budgets(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_functions_take_few_positional_parameters(path: Path) -> None:
     """At most five positional parameters beside self, then keywords; compiled kernels are exempt."""
-    plain = [f for f in _functions(path) if not any("njit" in ast.unparse(d) for d in f.decorator_list)]
-    many = {f.name for f in plain if len([a for a in f.args.args if a.arg not in {"self", "cls"}]) > POSITIONAL}
+    plain = [
+        f for f in _functions(path) if not any("njit" in ast.unparse(d) for d in f.decorator_list)
+    ]
+    many = {
+        f.name
+        for f in plain
+        if len([a for a in f.args.args if a.arg not in {"self", "cls"}]) > POSITIONAL
+    }
     assert not many
 
 
@@ -92,5 +98,7 @@ def test_no_pickle_is_read_or_written() -> None:
 
 def test_jobs_import_without_ray() -> None:
     """Starting a job must not pay for Ray: it is imported when it is used."""
-    code = "import sys, jobs.console, features.engine, serving.decide; sys.exit('ray' in sys.modules)"
+    code = (
+        "import sys, jobs.console, features.engine, serving.decide; sys.exit('ray' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -44,10 +44,10 @@ def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress)
         read={"events": made.events, "log snapshot": plan.snapshot, "buckets": made.buckets},
         wrote={"table": made.table, "rows": rows, "snapshot": made.snapshot},
         decided=[
-            f"runner: {made.choice}",
+            f"runner: {made.choice}, nodes: {made.nodes}",
             f"view {view.name} version {view.version}, {len(view.features)} features, as of {plan.as_of}",
         ],
-        figures={"rows": rows, "events": made.events},
+        figures={"rows": rows, "events": made.events, "nodes": made.nodes},
     )
 
 

@@ -12,6 +12,7 @@ MIN_BIN_ROWS = 50  # of one neighbourhood
 Z95 = 1.959963984540054  # normal quantile of 97.5 %
 _STEPS = 50
 _TINY = 1e-12
+_PRECISION = 1e-7
 
 
 def calibrator(margin: np.ndarray, label: np.ndarray) -> tuple[model.Calibrator, str]:
@@ -53,23 +54,28 @@ def log_odds(label: np.ndarray) -> float:
     return float(np.log(rate / (1 - rate)))
 
 
-def logistic(x: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def logistic(
+    x: np.ndarray,
+    wanted: np.ndarray,
+    weight: np.ndarray,
+    start: tuple[float, float] = (0.0, 0.0),
+) -> tuple[float, float]:
     """Return (slope, intercept) of the weighted logistic regression of `wanted` in [0, 1] on x.
 
-    Newton's method; each step is halved until the likelihood does not fall.
+    Newton's method from `start`; each step is halved until the likelihood does not fall.
     """
     design = np.stack([x, np.ones(len(x))], axis=1)
-    beta = np.zeros(2)
+    beta = np.array(start)
     loss = _loss(design @ beta, wanted, weight)
     for _ in range(_STEPS):
-        p = model.sigmoid(design @ beta)
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
         gradient = design.T @ (weight * (wanted - p))
         curvature = (design * (weight * p * (1 - p))[:, None]).T @ design
         step = np.linalg.solve(curvature + _TINY * np.eye(2), gradient)
-        while (trial := _loss(design @ (beta + step), wanted, weight)) > loss + _TINY:
+        while (found := _loss(design @ (beta + step), wanted, weight)) > loss + _TINY * abs(loss):
             step /= 2
-        beta, loss = beta + step, trial
-        if np.abs(step).max() < 1e-9:
+        beta, loss = beta + step, found
+        if np.abs(step).max() < _PRECISION:
             break
     return float(beta[0]), float(beta[1])
 

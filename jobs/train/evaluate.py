@@ -88,7 +88,12 @@ class Judged:
     def _calibration(self, weight: np.ndarray) -> tuple[float, float]:
         if np.ptp(self.logit) == 0:
             return np.nan, np.nan
-        return calibrate.logistic(self.logit, self.label, weight)
+        return calibrate.logistic(self.logit, self.label, weight, self.unweighted)
+
+    @cached_property
+    def unweighted(self) -> tuple[float, float]:
+        """Calibration slope and intercept of the rows as they are: close to those of any draw."""
+        return calibrate.logistic(self.logit, self.label, np.ones(len(self.label)))
 
 
 def evaluate(judged: list[Judged], clusters: np.ndarray, seed: int) -> Json:

@@ -21,7 +21,7 @@ from serving import bundle, model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobs.train.split import Fold, Split
+    from jobs.train.split import Split, Tuning
 
 type Params = dict[str, float]
 
@@ -49,7 +49,7 @@ class Data:
     matrix: np.ndarray  # (n, f) float32
     label: np.ndarray  # (n,) float32, 0 or 1
     types: tuple[str, ...]  # of the features, in XGBoost's spelling
-    folds: tuple[Fold, ...]
+    folds: tuple[Split, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,8 @@ class Prepared:
     rows: pa.Table  # by time
     label: np.ndarray  # (n,) float32, 0 or 1
     immature: int  # rows left out
-    parts: Split
+    parts: Split  # `held` is the test
+    tuning: Tuning
     signature: model.Signature
     data: Data  # the training part
 
@@ -71,7 +72,7 @@ class Prepared:
     @property
     def test(self) -> pa.Table:
         """The held-out rows, later than all others."""
-        return self.rows.take(pa.array(self.parts.test))
+        return self.rows.take(pa.array(self.parts.held))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -86,10 +87,9 @@ class Prepared:
     @property
     def said(self) -> str:
         """The split in words."""
-        folds, planned = len(self.data.folds), len(self.parts.folds)
         return (
-            f"split by time: {len(self.parts.train):,} rows to learn from in {folds} of {planned} "
-            f"folds, {len(self.parts.test):,} later rows to judge, {self.parts.purged:,} purged"
+            f"split by time: {len(self.parts.train):,} rows to learn from, "
+            f"{len(self.parts.held):,} later ones to judge, {self.parts.purged:,} purged"
         )
 
 
@@ -160,10 +160,10 @@ def prepare(
     refusal = split.enough(label)
     if refusal is not None:
         return refusal
-    times = np.asarray(pc.cast(rows["time"], pa.int64()))
-    parts = split.by_time(times, horizon, test_share=test_share, purge=purge)
-    folds = split.usable(parts.folds, label[parts.train])
-    refusal = split.judgeable(parts, folds, label)
+    times, purged_over = np.asarray(pc.cast(rows["time"], pa.int64())), horizon if purge else 0
+    parts = split.by_time(times, purged_over, test_share)
+    tuning = split.tuning(times[parts.train], label[parts.train], purged_over)
+    refusal = split.judgeable(parts, tuning.folds, label)
     if refusal is not None:
         return refusal
     train = rows.take(pa.array(parts.train))
@@ -173,12 +173,13 @@ def prepare(
         label=label,
         immature=len(table) - len(rows),
         parts=parts,
+        tuning=tuning,
         signature=learnt,
         data=Data(
             matrix=learnt.encode(train),
             label=label[parts.train],
             types=tuple(model.feature_types(learnt)),
-            folds=folds,
+            folds=tuning.folds,
         ),
     )
 

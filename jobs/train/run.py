@@ -103,7 +103,8 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
     decided = [
         f"runner: {choice}",
         prepared.said,
-        best.said,
+        prepared.tuning.said,
+        _search_said(best),
         calibrated,
         *evaluate.said(evaluation),
     ]
@@ -201,7 +202,7 @@ def _trained(prepared: Prepared, best: Best) -> tuple[model.Model, str]:
 
 def _evaluated(target: Target, prepared: Prepared, trained: model.Model, seed: int) -> Json:
     """Judge model, rules and base rate on the held-out rows."""
-    test, label = prepared.test, prepared.label[prepared.parts.test]
+    test, label = prepared.test, prepared.label[prepared.parts.held]
     declared, learnt = rules.parse(target.rules), prepared.data.label
     slope, intercept = calibrate.platt(rules.score(declared, prepared.train).astype(float), learnt)
     points = rules.score(declared, test).astype(float)
@@ -259,6 +260,14 @@ def _card(target: Target, prepared: Prepared, evaluation: Json) -> str:
 
 def _found(best: Best) -> dict[str, object]:
     return {"search": asdict(best)}
+
+
+def _search_said(best: Best) -> str:
+    params = ", ".join(f"{name} {value:.3g}" for name, value in sorted(best.params.items()))
+    return (
+        f"trial {best.trial} is the best of {best.complete} complete and {best.pruned} pruned: "
+        f"log loss {best.loss:.4f}, {best.rounds} rounds, {params}"
+    )
 
 
 JOB = Job(

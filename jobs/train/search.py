@@ -11,10 +11,12 @@ was killed goes on where it was: nothing finished is evaluated again, and the ou
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 import statistics
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -22,7 +24,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from cluster.canonical import digest
+from cluster.canonical import digest, dumps
 from cluster.errors import FunnelcastError
 from jobs.train.fit import Work
 
@@ -96,15 +98,6 @@ class Best:
     complete: int
     pruned: int
 
-    @property
-    def said(self) -> str:
-        """The outcome in words."""
-        params = ", ".join(f"{name} {value:.3g}" for name, value in sorted(self.params.items()))
-        return (
-            f"trial {self.trial} is the best of {self.complete} complete and {self.pruned} pruned: "
-            f"log loss {self.loss:.4f}, {self.rounds} rounds, {params}"
-        )
-
 
 class EarlierMedian(optuna.pruners.BasePruner):
     """The median stopping rule (Golovin 2017) over the trials told before this was asked for."""
@@ -139,7 +132,7 @@ def opened(path: Path, name: str) -> Iterator[Study]:
                 f"a study runs once at a time, got a second run of '{name}': wait for the first"
             ) from error
         _mend(path)
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        storage = JournalStorage(_OneWriter(path))
         study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
         _take_up(study)
         yield study
@@ -235,14 +228,40 @@ def _fold(number: int) -> str:
     return f"fold{number}"
 
 
+class _OneWriter(JournalFileBackend):
+    """A journal file whose one writer holds the guard: no lock, and no wait for the disk per line.
+
+    What a loss of power takes from its end is evaluated again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append one line per log."""
+        with self._path.open("ab") as file:
+            file.write(b"".join(dumps(log) + b"\n" for log in logs))
+
+
 def _mend(path: Path) -> None:
-    # a killed process may leave half a line and Optuna's lock: the next append would join the line,
-    # and wait for the lock; both are ours alone, because we hold the guard
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if path.exists():
-        written = path.read_bytes()
-        with path.open("r+b") as file:
-            file.truncate(written.rfind(b"\n") + 1)
+    # a line cut short at the end would swallow the next one, and make the file unreadable
+    written = path.read_bytes() if path.exists() else b""
+    good = 0
+    for line in written.splitlines(keepends=True):
+        if not (line.endswith(b"\n") and _is_json(line)):
+            break
+        good += len(line)
+    if good < len(written):
+        os.truncate(path, good)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _take_up(study: Study) -> None:

@@ -102,6 +102,8 @@ def _latest(rows: pd.DataFrame, keys: pd.Series, times: pd.Series) -> pd.DataFra
     time."""
     key = str(keys.name)
     asked = pd.DataFrame({key: keys.array, "time": times.array, "place": np.arange(len(keys))})
+    if rows.empty or asked.empty:  # nothing to look up; pandas cannot merge two empty key columns
+        return asked.reindex(columns=asked.columns.union(rows.columns, sort=False))
     found = pd.merge_asof(
         asked.sort_values("time", kind="stable"),
         rows,

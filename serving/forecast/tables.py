@@ -23,6 +23,7 @@ SHOCK = 16
 ARRIVALS = (17, 18)  # leads, deals without a lead
 ARRIVAL_FACTOR = (19, 20)
 EFFECT = 32  # plus the number of the lever
+_TINY = 1e-300  # keeps a share of nothing defined
 _LEAST_VARIANCE = 1e-6  # below it a weekly factor is 1 for every purpose
 # the kernel asks for won, then the stages from last to first; what is left is lost
 _ORDER = tuple(range(LOST - 1, -1, -1))
@@ -80,8 +81,8 @@ def raised(qualified: np.ndarray, disqualified: np.ndarray, ratio: np.ndarray) -
     either = np.clip(qualified + disqualified, 1e-12, 1.0 - 1e-12)
     total = -np.log1p(-either)
     first, second = total * (qualified / either), total * (disqualified / either)
-    chance = -np.expm1(-(first * ratio + second))
-    share = first * ratio / (first * ratio + second)
+    both = first * ratio + second
+    chance, share = -np.expm1(-both), first * ratio / np.maximum(both, _TINY)
     return np.stack([chance * share, chance * (1.0 - share)], axis=-1)
 
 

@@ -1,7 +1,8 @@
 """How many journal entries a second one SQLite file takes beside the catalog and the online events.
 
 Open loop: entries are offered at a fixed rate, and a wait runs from the scheduled time to durable.
-Each load has a process of its own, as in production. The last line is one JSON object.
+Each load has a process of its own, as in production. A probe tells what the machine itself did
+meanwhile: how late a sleeper woke, how long a bare fsync took. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from cluster import database, journal, schema, tables
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
+    from multiprocessing.synchronize import Barrier
+
+    type Load = Callable[[str, str, Barrier], Figures]
 
 SECONDS = 10.0
 JOURNAL_PER_S = 400
@@ -38,7 +42,7 @@ ONLINE_BATCH = 200
 ONLINE_SHARDS = 2000
 COMMIT_EVERY_S = 0.5
 COMMIT_ROWS = 100
-START_IN_S = 4.0  # time for every process to import what it needs
+PROBE_EVERY_S = 0.02
 
 Figures = dict[str, Any]
 
@@ -67,7 +71,11 @@ def main() -> None:
         if name == "together":
             figures |= measured
         else:
-            figures |= {f"{name}_{k}": v for k, v in measured.items() if k.startswith("journal")}
+            figures |= {
+                f"{name}_{k}": v
+                for k, v in measured.items()
+                if k.startswith(("journal", "machine"))
+            }
         sys.stdout.write(f"{name}: {json.dumps(measured)}\n")
     ratio = figures["journal_wait_ms_p99"] / figures["alone_journal_wait_ms_p99"]
     figures["wait_p99_ratio_to_alone"] = round(ratio, 2)
@@ -79,17 +87,16 @@ def _measure(folder: Path, *, beside: bool, shared: bool) -> Figures:
     other_url = journal_url if shared else f"sqlite:///{folder}/two.db"
     for url in {journal_url, other_url}:
         database.open_database(url).close()
-    start = time.monotonic() + START_IN_S
+    loads = (_probe, _commit_tables, _insert_online) if beside else (_probe,)
     spawn = multiprocessing.get_context("spawn")
-    results = spawn.SimpleQueue()
-    loads = (_commit_tables, _insert_online) if beside else ()
+    results, ready = spawn.SimpleQueue(), spawn.Barrier(len(loads) + 1)
     children = [
-        spawn.Process(target=_child, args=(load, other_url, str(folder), start, results))
+        spawn.Process(target=_child, args=(load, other_url, str(folder), ready, results))
         for load in loads
     ]
     for child in children:
         child.start()
-    figures = _offer_journal(journal_url, start)
+    figures = _offer_journal(journal_url, ready)
     for _ in children:
         figures |= results.get()
     for child in children:
@@ -97,16 +104,22 @@ def _measure(folder: Path, *, beside: bool, shared: bool) -> Figures:
     return figures
 
 
-def _child(
-    load: Callable[[str, str, float], Figures], url: str, folder: str, start: float, results: Any
-) -> None:
-    results.put(load(url, folder, start))
+def _child(load: Load, url: str, folder: str, ready: Barrier, results: Any) -> None:
+    results.put(load(url, folder, ready))
 
 
-def _offer_journal(url: str, start: float) -> Figures:
+def _started(ready: Barrier) -> float:
+    """Wait until every process is set up; return when the load begins."""
+    ready.wait()
+    return time.monotonic() + 0.5
+
+
+def _offer_journal(url: str, ready: Barrier) -> Figures:
     db = database.open_database(url)
     offered = Offered()
     with closing(db), closing(journal.Journal(db, "bench")) as writer:
+        writer.record("warm-up", {}, now=datetime.now(UTC))
+        start = _started(ready)
         threads = [
             threading.Thread(target=_offer, args=(writer, offered, start, number))
             for number in range(JOURNAL_THREADS)
@@ -117,16 +130,15 @@ def _offer_journal(url: str, start: float) -> Figures:
             thread.join()
         writer.close()
         took = time.monotonic() - start
-        verified = writer.verify()
         stored = {entry.id for entry in writer.entries("bench")}
-    return {
-        "journal_offered_per_s": round(offered.count / SECONDS, 1),
-        "journal_acknowledged_per_s": round(len(offered.waits) / took, 1),
-        **_spread("journal_wait_ms", offered.waits),
-        "journal_failed": len(offered.failed),
-        "lost": len(offered.acknowledged - stored),
-        "chain_ok": bool(verified),
-    }
+        return {
+            "journal_offered_per_s": round(offered.count / SECONDS, 1),
+            "journal_acknowledged_per_s": round(len(offered.waits) / took, 1),
+            **_spread("journal_wait_ms", offered.waits),
+            "journal_failed": len(offered.failed),
+            "lost": len(offered.acknowledged - stored),
+            "chain_ok": bool(writer.verify()),
+        }
 
 
 def _offer(writer: journal.Journal, offered: Offered, start: float, number: int) -> None:
@@ -152,26 +164,44 @@ def _note(offered: Offered, due: float, done: Future[journal.Entry]) -> None:
             offered.failed.append(str(error))
 
 
-def _commit_tables(url: str, folder: str, start: float) -> Figures:
+def _probe(_url: str, folder: str, ready: Barrier) -> Figures:
+    late: list[float] = []
+    took: list[float] = []
+    due = start = _started(ready)
+    with (Path(folder) / "probe").open("wb", buffering=0) as file:
+        while due < start + SECONDS:
+            time.sleep(max(0.0, due - time.monotonic()))
+            began = time.monotonic()
+            late.append(began - due)
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            took.append(time.monotonic() - began)
+            due += PROBE_EVERY_S
+    return {**_spread("machine_wake_late_ms", late), **_spread("machine_fsync_ms", took)}
+
+
+def _commit_tables(url: str, folder: str, ready: Barrier) -> Figures:
     catalog = tables.Tables(url, folder)
     rows = pa.table({"id": np.arange(COMMIT_ROWS), "value": np.ones(COMMIT_ROWS)})
     catalog.create("bench", rows.schema)
+    catalog.append("bench", rows)  # warm-up
     took: list[float] = []
-    due = start
+    due = start = _started(ready)
     while due < start + SECONDS:
         time.sleep(max(0.0, due - time.monotonic()))
         began = time.monotonic()
         catalog.append("bench", rows)
         took.append(time.monotonic() - began)
         due += COMMIT_EVERY_S
-    committed = catalog.read("bench").num_rows // COMMIT_ROWS
+    committed = catalog.read("bench").num_rows // COMMIT_ROWS - 1
     return {"catalog_commits": committed, **_spread("catalog_commit_ms", took)}
 
 
-def _insert_online(url: str, _folder: str, start: float) -> Figures:
+def _insert_online(url: str, _folder: str, ready: Barrier) -> Figures:
     db = database.open_database(url)
     took: list[float] = []
-    due, inserted = start, 0
+    inserted = 0
+    due = start = _started(ready)
     while due < start + SECONDS:
         time.sleep(max(0.0, due - time.monotonic()))
         began = time.monotonic()

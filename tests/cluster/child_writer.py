@@ -16,7 +16,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg  # noqa: F401  imported before the fork, for every child
+import alembic.command
+import psycopg  # noqa: F401  before the fork, for every child
 
 from cluster import database, journal
 
@@ -61,18 +62,34 @@ def main() -> None:
 
 
 def work(work: str, url: str, prefix: str = "", count: int = 0) -> None:
-    """Open the database; then append `count` entries from each thread, one after another."""
+    """Open the database, or append `count` entries from each thread, one after another."""
+    if work.startswith("open"):
+        open_slowly(url, locked=work == "open")
+        return
     db = database.open_database(url)
-    if work in KINDS:
-        with closing(db), closing(KINDS[work](db, WRITER, wait_ms=1)) as log:
-            threads = [
-                threading.Thread(target=append, args=(log, f"{prefix}-{number}", count))
-                for number in range(THREADS)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+    with closing(db), closing(KINDS[work](db, WRITER, wait_ms=1)) as log:
+        threads = [
+            threading.Thread(target=append, args=(log, f"{prefix}-{number}", count))
+            for number in range(THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def open_slowly(url: str, *, locked: bool) -> None:
+    """Open the database with a long upgrade; unlocked is the mutant that waits for nobody."""
+    upgrade = alembic.command.upgrade
+
+    def slow(*arguments: Any) -> None:
+        time.sleep(0.3)
+        upgrade(*arguments)
+
+    alembic.command.upgrade = slow  # type: ignore[assignment]
+    if not locked:
+        database._wait_for_other_openers = lambda _: None  # type: ignore[assignment]
+    database.open_database(url).close()
 
 
 def append(log: journal.Journal, prefix: str, count: int) -> None:

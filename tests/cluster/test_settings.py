@@ -35,7 +35,10 @@ def test_a_falsy_override_is_not_lost(file: Path) -> None:
     [
         ({"FUNNELCAST_BUKETS": "4"}, "unknown key 'bukets': did you mean 'buckets'?"),
         ({"FUNNELCAST_RAY__CPU": "4"}, "unknown key 'ray.cpu': did you mean 'cpus'?"),
-        ({"FUNNELCAST_BUCKETS": "0"}, "'buckets': Input should be greater than or equal to 1, got 0"),
+        (
+            {"FUNNELCAST_BUCKETS": "0"},
+            "'buckets': Input should be greater than or equal to 1, got 0",
+        ),
         ({"FUNNELCAST_HOME": "relative/place"}, "must be absolute, got 'relative/place'"),
     ],
 )

@@ -117,3 +117,11 @@ def test_a_table_is_made_once(tables: Tables) -> None:
     tables.create("t", SCHEMA)
     tables.append("t", _rows("a").select(["number", "key"]))
     assert tables.read("t").column_names == ["key", "number"]
+
+
+def test_no_rows_are_a_snapshot_too(tables: Tables) -> None:
+    """A job that finds nothing still commits, so that readers see the emptiness."""
+    tables.append("t", _rows("a"))
+    emptied = tables.replace("t", _rows())
+    assert tables.read("t", emptied).num_rows == 0
+    assert tables.read("t", tables.replace("t", _rows())).num_rows == 0

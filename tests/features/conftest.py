@@ -45,7 +45,10 @@ def random_events() -> Callable[[int, int], pa.Table]:
         at = START + rng.integers(0, 60, events) * DAY + rng.integers(0, 3, events)
         names = np.array(["web_visit", "pricing_visit", "email_opened", "email_replied"])
         columns: dict[str, Any] = {
-            "row_key": [f"row-{k}-{r}" for k, r in zip(lead, rng.integers(0, events // 15, events), strict=True)],
+            "row_key": [
+                f"row-{k}-{r}"
+                for k, r in zip(lead, rng.integers(0, events // 15, events), strict=True)
+            ],
             "source": ["test"] * events,
             "kind": ["touch"] * events,
             "name": names[rng.integers(0, 4, events)],

@@ -59,7 +59,9 @@ def _expected(feature: Feature, frame: pd.DataFrame, row: Any) -> object:
     known = frame[frame.known <= at].sort_values(["known", "event_id"])
     seen = known.drop_duplicates("row_key", keep="last")
     key = "account" if feature.events.of == "account" else "lead"
-    seen = seen[(seen.happened < at) & (seen[key] == (row.account if key == "account" else row.entity))]
+    seen = seen[
+        (seen.happened < at) & (seen[key] == (row.account if key == "account" else row.entity))
+    ]
     if feature.events.names:
         seen = seen[seen["name"].isin(feature.events.names)]
     if feature.window_days is not None:
@@ -80,7 +82,13 @@ def _aggregate(feature: Feature, seen: pd.DataFrame, at: int) -> object:
     last = seen.iloc[-1]
     if isinstance(feature, HoursSince):
         return (at - last["happened"]) / 3_600_000_000
-    value = last["number" if isinstance(feature, LastNumber) else "name" if isinstance(feature, LastName) else "text"]
+    value = last[
+        "number"
+        if isinstance(feature, LastNumber)
+        else "name"
+        if isinstance(feature, LastName)
+        else "text"
+    ]
     return None if pd.isna(value) else value
 
 
@@ -143,7 +151,9 @@ def test_the_result_does_not_depend_on_order_or_partition(
     spine = _spine(events)
     whole = compute.compute(VIEW, events, spine)
     shuffled = events.take(np.random.default_rng(0).permutation(events.num_rows))
-    assert compute.compute(VIEW, shuffled, spine.take(np.arange(spine.num_rows)[::-1])).equals(whole)
+    assert compute.compute(VIEW, shuffled, spine.take(np.arange(spine.num_rows)[::-1])).equals(
+        whole
+    )
     parts = [
         compute.compute(VIEW, _of(events, account), _of(spine, account))
         for account in ("account-0", "account-1", "account-2", "account-3")
@@ -168,8 +178,17 @@ def test_no_rows_and_no_events_give_the_full_schema(
 def test_a_changed_definition_is_another_version() -> None:
     """The version is a hash over what is computed, not over who owns it."""
     longer = (Count(name="count", label="", events=VISITS, window_days=8), *FEATURES[1:])
-    other = View(name="test", entity="lead", owner="x", description="y", privacy="public", features=FEATURES)
-    changed = View(name="test", entity="lead", owner="test", description="", privacy="internal", features=longer)
+    other = View(
+        name="test", entity="lead", owner="x", description="y", privacy="public", features=FEATURES
+    )
+    changed = View(
+        name="test",
+        entity="lead",
+        owner="test",
+        description="",
+        privacy="internal",
+        features=longer,
+    )
     assert other.version == VIEW.version != changed.version
 
 

@@ -78,4 +78,6 @@ def test_times_are_whole_microseconds(make_events: Events, column: str) -> None:
     """No time is rounded on its way through the log."""
     events = make_events({"at": 1 / 3, "known": 1 / 7})
     days = {"event_time": 1 / 3, "known_at": 1 / 7}[column]
-    assert log.microseconds(events[column])[0] == 1_700_000_000_000_000 + round(days * 86_400_000_000)
+    assert log.microseconds(events[column])[0] == 1_700_000_000_000_000 + round(
+        days * 86_400_000_000
+    )

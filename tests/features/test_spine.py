@@ -40,7 +40,8 @@ def _lead(lead: str, **moments: float) -> list[dict[str, Any]]:
 def _rows(events: pa.Table, day: float) -> dict[tuple[str, float], tuple[bool, bool]]:
     rows = spine.training(TARGET, events, DAY_0 + timedelta(days=day)).to_pylist()
     return {
-        (r["entity"], (r["time"] - DAY_0) / timedelta(days=1)): (r["label"], r["mature"]) for r in rows
+        (r["entity"], (r["time"] - DAY_0) / timedelta(days=1)): (r["label"], r["mature"])
+        for r in rows
     }
 
 

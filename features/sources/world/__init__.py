@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.sources.world.config import WorldConfig, load_world
+from features.sources.world.config import WorldConfig
 from features.sources.world.generate import World, generate
 
-__all__ = ["World", "WorldConfig", "generate", "load_world"]
+__all__ = ["World", "WorldConfig", "generate"]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from cluster import settings
 from cluster.settings import Frozen
 from features.sources.world.chance import WEEK
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class WorldConfig(Frozen):
@@ -61,8 +57,3 @@ class WorldConfig(Frozen):
     def sized(self, count: int) -> int:
         """Return a count times the scale, at least one."""
         return max(1, round(count * self.scale))
-
-
-def load_world(path: Path) -> WorldConfig:
-    """Read the world's configuration; WrongUse names an unknown key."""
-    return settings.load(WorldConfig, path)

@@ -34,6 +34,10 @@ class Outreach:
     is_treated: np.ndarray  # false also where no lot was drawn
     drawn: np.ndarray  # microseconds, NEVER where no lot was drawn
 
+    def latest_cause(self, created: np.ndarray) -> np.ndarray:
+        """Return when the lot was drawn, or where there was none when the lead was `created`."""
+        return np.asarray(np.where(self.drawn == NEVER, created, self.drawn))
+
 
 def outreach(config: WorldConfig, leads: Leads, touched: Touches, ended: np.ndarray) -> Outreach:
     """Draw the lots of all leads with an account that have not `ended` (microseconds) by then."""

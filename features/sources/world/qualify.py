@@ -17,7 +17,6 @@ from features.sources.world.people import IS_SENIOR
 if TYPE_CHECKING:
     from features.sources.world.company import Market
     from features.sources.world.config import WorldConfig
-    from features.sources.world.outreach import Outreach
     from features.sources.world.people import Leads
     from features.sources.world.touches import Touches
 
@@ -90,11 +89,8 @@ def draws(config: WorldConfig, leads: Leads) -> Draws:
     )
 
 
-def outcomes(leads: Leads, hazard: Hazards, luck: Draws, lots: Outreach | None = None) -> Outcomes:
-    """Return what becomes of the leads; nothing does within an hour of creation or of the lot."""
-    earliest = leads.created
-    if lots is not None:
-        earliest = np.where(lots.drawn == NEVER, earliest, lots.drawn)
+def outcomes(leads: Leads, hazard: Hazards, luck: Draws, earliest: np.ndarray) -> Outcomes:
+    """Return what becomes of the leads; nothing happens within an hour of `earliest`."""
     is_qualified = luck.qualify < chance(hazard.qualify)
     is_disqualified = luck.disqualify < chance(hazard.disqualify)
     is_disqualified[:, -1] = True

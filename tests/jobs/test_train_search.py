@@ -1,0 +1,240 @@
+"""The search gives one answer, whoever evaluates it, and however often it is killed.
+
+Run as a program it is the driver that the kill test kills: `python test_train_search.py FOLDER`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from cluster.settings import ROOT
+from jobs.train import search
+from jobs.train.fit import Done, Work
+
+TRIALS, FOLDS = 16, 3
+BUDGET = search.Budget(trials=TRIALS, folds=FOLDS, seed=5)
+
+
+class NoPower(Exception):
+    """The driver dies here."""
+
+
+@dataclass
+class PaperPool:
+    """A pool whose losses are a formula; it finishes its work in an order of its own."""
+
+    order: random.Random = field(default_factory=lambda: random.Random(0))
+    dies_after: int | None = None
+    log: Path | None = None
+    seen: Counter[tuple[int, int]] = field(default_factory=Counter)
+    queue: list[Work] = field(default_factory=list)
+
+    def submit(self, work: Work) -> None:
+        """Queue a fold."""
+        self.queue.append(work)
+
+    def next(self) -> Done:
+        """Return the outcome of any queued fold."""
+        if self.dies_after is not None and sum(self.seen.values()) == self.dies_after:
+            raise NoPower
+        work = self.queue.pop(self.order.randrange(len(self.queue)))
+        self.seen[work.trial, work.fold] += 1
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{work.trial} {work.fold}\n")
+            time.sleep(0.005)
+        return Done(trial=work.trial, fold=work.fold, loss=_loss(work), rounds=work.trial + 10)
+
+
+def _loss(work: Work) -> float:
+    params = work.params
+    depth = (params["max_depth"] - 5) ** 2
+    return 0.5 + 0.01 * depth + (math.log(params["learning_rate"] / 0.1)) ** 2 + 0.001 * work.fold
+
+
+def _run(
+    path: Path, pool: PaperPool, budget: search.Budget = BUDGET
+) -> tuple[search.Best, list[tuple[object, ...]]]:
+    """Return the best trial, and every told trial in the order of the search."""
+    with search.opened(path, "study") as study:
+        best = search.search(study, pool, budget)
+        told = study.get_trials(states=search.FINISHED)
+    rows = [(t.user_attrs["index"], t.state, t.value, tuple(t.params.items())) for t in told]
+    return best, sorted(rows, key=lambda row: row[0])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, object]:
+    """What the search finds when nothing happens."""
+    return _run(tmp_path_factory.mktemp("whole") / "study.log", PaperPool())
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_result_does_not_depend_on_who_is_faster(
+    tmp_path: Path, undisturbed: tuple[object, object], seed: int
+) -> None:
+    """Any order of completion tells the same trials with the same values."""
+    assert _run(tmp_path / "study.log", PaperPool(order=random.Random(seed))) == undisturbed
+
+
+def test_another_seed_proposes_other_trials(
+    tmp_path: Path, undisturbed: tuple[object, object]
+) -> None:
+    """The seed is part of the question."""
+    other = search.Budget(trials=TRIALS, folds=FOLDS, seed=6)
+    assert _run(tmp_path / "study.log", PaperPool(), other) != undisturbed
+
+
+def test_the_search_learns_and_prunes(tmp_path: Path) -> None:
+    """Better than its first trial; some trials are told as pruned and cost fewer folds."""
+    pool = PaperPool()
+    budget = search.Budget(trials=40, folds=FOLDS, seed=5)
+    best, told = _run(tmp_path / "study.log", pool, budget)
+    states = Counter(row[1] for row in told)
+    assert best.loss < 0.55 < _loss(Work(trial=0, fold=0, params=search.FIRST))
+    assert states == {TrialState.COMPLETE: best.complete, TrialState.PRUNED: best.pruned}
+    assert best.pruned >= 5
+    assert max(pool.seen.values()) == 1
+    assert sum(pool.seen.values()) < 40 * FOLDS
+    assert best.rounds == best.trial + 10
+
+
+@pytest.mark.parametrize("dies_after", [0, 1, 3, 5, 11, 20, 30])
+def test_a_search_that_died_anywhere_ends_as_if_it_had_not(
+    tmp_path: Path, undisturbed: tuple[object, object], dies_after: int
+) -> None:
+    """Every fold is evaluated once, the trials and the best are those of an undisturbed run."""
+    first, second = PaperPool(dies_after=dies_after), PaperPool(order=random.Random(9))
+    with pytest.raises(NoPower):
+        _run(tmp_path / "study.log", first)
+    assert _run(tmp_path / "study.log", second) == undisturbed
+    assert max((first.seen + second.seen).values()) == 1
+
+
+def test_without_taking_up_what_was_left_folds_would_be_evaluated_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence above, switched off."""
+    monkeypatch.setattr(search, "_take_up", lambda _: None)
+    first, second = PaperPool(dies_after=11), PaperPool()
+    with pytest.raises(NoPower):
+        _run(tmp_path / "study.log", first)
+    _run(tmp_path / "study.log", second)
+    assert max((first.seen + second.seen).values()) == 2
+
+
+def _started(folder: Path) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, __file__, str(folder)], env=environ)
+
+
+def _lines(folder: Path) -> list[str]:
+    log = folder / "evaluated"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def _recorded(folder: Path) -> set[tuple[int, int]]:
+    with search.opened(folder / "study.log", "study") as study:
+        return {
+            (trial.user_attrs["index"], fold)
+            for trial in study.get_trials(deepcopy=False)
+            for fold in range(FOLDS)
+            if f"fold{fold}" in trial.user_attrs
+        }
+
+
+@pytest.mark.parametrize(
+    "kills", [(9,), pytest.param((1, 4, 9, 15, 22, 30), marks=pytest.mark.drill)]
+)
+def test_kill_9_in_the_middle_recomputes_nothing_that_was_recorded(
+    tmp_path: Path, undisturbed: tuple[object, object], kills: tuple[int, ...]
+) -> None:
+    """After that many folds; the trials are the same, at most the fold in hand is done again."""
+    for lines in kills:
+        child = _started(tmp_path)
+        while len(_lines(tmp_path)) < lines and child.poll() is None:
+            time.sleep(0.002)
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        evaluated, recorded = set(_lines(tmp_path)), _recorded(tmp_path)
+        assert len(evaluated) - len(recorded) <= 1
+    last = PaperPool(log=tmp_path / "evaluated")
+    assert _run(tmp_path / "study.log", last) == undisturbed
+    assert not recorded & set(last.seen)
+    assert max(Counter(_lines(tmp_path)).values()) <= 1 + len(kills)
+
+
+def _torn(path: Path, tail: bytes) -> None:
+    with pytest.raises(NoPower):
+        _run(path, PaperPool(dies_after=11))
+    with path.open("ab") as file:
+        file.write(tail)
+
+
+@pytest.mark.parametrize("tail", [b'{"op_code":8,"worker_i', b"\0" * 8, b'{"op_code"\n{}\n'])
+def test_an_end_that_was_not_written_whole_is_cut_off(
+    tmp_path: Path, undisturbed: tuple[object, object], tail: bytes
+) -> None:
+    """What a kill or a loss of power in the middle of a write leaves."""
+    _torn(tmp_path / "study.log", tail)
+    assert _run(tmp_path / "study.log", PaperPool()) == undisturbed
+
+
+def test_without_mending_half_a_line_would_break_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next line joins the half one, and nobody can read it."""
+    _torn(tmp_path / "study.log", b'{"op_code":8,"worker_i')
+    monkeypatch.setattr(search, "_mend", lambda _: None)
+    with pytest.raises(ValueError, match=r"delimiter|Invalid"):
+        _run(tmp_path / "study.log", PaperPool())
+
+
+def test_a_study_has_one_driver_at_a_time(tmp_path: Path) -> None:
+    """The second is refused, and may come when the first has gone."""
+    path = tmp_path / "study.log"
+    with (
+        search.opened(path, "study"),
+        pytest.raises(search.StudyBusy, match="a study runs once at a time"),
+        search.opened(path, "study"),
+    ):
+        pass
+    with search.opened(path, "study") as study:
+        assert not study.trials
+
+
+def test_more_trials_later_go_on_from_those_there_are(
+    tmp_path: Path, undisturbed: tuple[object, object]
+) -> None:
+    """Seven, then sixteen: the same as sixteen at once, and the seven are not evaluated again."""
+    first, second, third = PaperPool(), PaperPool(), PaperPool()
+    few = search.Budget(trials=7, folds=FOLDS, seed=5)
+    best_of_few, _ = _run(tmp_path / "study.log", first, few)
+    assert _run(tmp_path / "study.log", second) == undisturbed
+    assert not set(first.seen) & set(second.seen)
+    assert _run(tmp_path / "study.log", third, few)[0] == best_of_few
+    assert not third.seen
+
+
+def test_when_the_time_is_over_what_runs_is_finished_and_nothing_begun(tmp_path: Path) -> None:
+    """Even with no time at all there is one trial, the known good one."""
+    budget = search.Budget(trials=TRIALS, folds=FOLDS, seed=5, is_over=lambda: True)
+    best, told = _run(tmp_path / "study.log", PaperPool(), budget)
+    assert len(told) == 1
+    assert best.params == search.FIRST
+
+
+if __name__ == "__main__":
+    _run(Path(sys.argv[1]) / "study.log", PaperPool(log=Path(sys.argv[1]) / "evaluated"))

@@ -38,6 +38,9 @@ def training(target: Target, events: pa.Table, as_of: datetime) -> pa.Table:
     rows["label"] = _happens_within(rows, labels, target.horizon_days)
     settled = rows["time"] + _days(target.horizon_days + target.settle_days)
     rows["mature"] = settled <= _micros(as_of)
+    if target.among_closed:
+        closings = pd.concat([_moments(target, visible, n) for n in target.closed_by])
+        rows["mature"] &= rows["label"] | _happens_within(rows, closings, target.horizon_days)
     return _table(rows[rows["time"] < _micros(as_of)], TRAINING)
 
 

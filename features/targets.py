@@ -2,7 +2,8 @@
 
 A row of a target is one entity at one moment T = anchor event + delay (+ k times `every_days`). Its label is positive when
 the label event happens in T <= event_time < T + horizon. It is mature when that horizon and `settle_days` have passed:
-an immature row is neither positive nor negative.
+an immature row is neither positive nor negative. With `among_closed` a row that neither label nor closing reached within
+the horizon stays immature too: open records of an export may lack what is only filled when they close.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Target(Frozen):
     settle_days: float = Field(default=0, ge=0)
     label: Named
     closed_by: tuple[Named, ...] = ()
+    among_closed: bool = False  # judge only rows that were closed, one way or the other, in time
     view: str
     metric: Literal["log_loss"] = "log_loss"
     rules: tuple[dict[str, Any], ...] = ()

@@ -49,8 +49,8 @@ def _frame(file: FileMapping, folder: Path) -> pd.DataFrame:
     frame = _table(folder, file.file).replace(file.replace)
     frame["source_row"] = range(2, len(frame) + 2)  # line in the file, below the header
     for lookup in file.lookups:
-        taken = _table(folder, lookup.file)[[lookup.on, *lookup.take]].drop_duplicates(lookup.on)
-        frame = frame.merge(taken, on=lookup.on, how="left", validate="many_to_one")
+        taken = _table(folder, lookup.file)[[lookup.key, *lookup.take]].drop_duplicates(lookup.key)
+        frame = frame.merge(taken, on=lookup.key, how="left", validate="many_to_one")
     needed = {file.row_key} | {c for event in file.events for c in event.columns}
     for column in sorted(needed - set(frame.columns)):
         raise WrongUse(f"{file.file}: no column '{column}': {nearest(column, frame.columns)}")

@@ -14,7 +14,7 @@ class Lookup(Frozen):
     """Columns taken from another file where its key equals ours."""
 
     file: str
-    on: str
+    key: str
     take: tuple[str, ...]
 
 

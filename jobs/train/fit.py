@@ -5,7 +5,7 @@ One thread per booster and fixed seeds: the same rows and parameters give the sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +16,14 @@ import xgboost as xgb
 
 from cluster.errors import FunnelcastError, Refusal
 from jobs.train import split
+from jobs.train.pool import Done
 from serving import bundle, model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jobs.train.pool import Params, Work
     from jobs.train.split import Split, Tuning
-
-type Params = dict[str, float]
 
 MIN_CATEGORY_ROWS = 10  # a rarer category has no code of its own
 MAX_CATEGORIES = 63  # with "other" 64, as many as XGBoost splits at once by default
@@ -91,25 +91,6 @@ class Prepared:
             f"split by time: {len(self.parts.train):,} rows to learn from, "
             f"{len(self.parts.held):,} later ones to judge, {self.parts.purged:,} purged"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """One fold of one trial."""
-
-    trial: int
-    fold: int
-    params: Params = field(hash=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """What one fold of one trial gave."""
-
-    trial: int
-    fold: int
-    loss: float  # log loss on the held rows, at its best round
-    rounds: int  # that round
 
 
 class Evaluator:

@@ -10,15 +10,15 @@ import threading
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster.errors import FunnelcastError
-from jobs.train.fit import Evaluator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from jobs.train.fit import Data, Done, Work
+type Params = dict[str, float]
 
 DEATHS = 3  # of workers with the same fold, before it is given up
 
@@ -27,30 +27,71 @@ class FoldLost(FunnelcastError):
     """A fold killed every worker that took it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One fold of one trial."""
+
+    trial: int
+    fold: int
+    params: Params = field(hash=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What one fold of one trial gave."""
+
+    trial: int
+    fold: int
+    loss: float  # log loss on the held rows, at its best round
+    rounds: int  # that round
+
+
+class Evaluates(Protocol):
+    """What a worker holds."""
+
+    def evaluate(self, work: Work) -> Done:
+        """Train and judge one fold."""
+
+
+class Pool(Protocol):
+    """Several workers behind one queue."""
+
+    def submit(self, work: Work) -> None:
+        """Queue a fold."""
+
+    def next(self) -> Done:
+        """Wait for any submitted fold and return its outcome."""
+
+
 @contextmanager
-def inline_pool(data: Data, workers: int) -> Iterator[InlinePool]:
-    """Evaluate in this process, on `workers` threads."""
+def inline_pool[D](
+    evaluator: Callable[[D], Evaluates], data: D, workers: int
+) -> Iterator[InlinePool[D]]:
+    """Evaluate in this process, on `workers` threads with an evaluator of `data` each."""
     with ThreadPoolExecutor(workers, thread_name_prefix="train") as executor:
         try:
-            yield InlinePool(data, executor)
+            yield InlinePool(evaluator, data, executor)
         finally:
             executor.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def ray_pool(data: Data, workers: int) -> Iterator[RayPool]:
+def ray_pool[D](evaluator: Callable[[D], Evaluates], data: D, workers: int) -> Iterator[RayPool[D]]:
     """Evaluate on `workers` actors of the Ray session this process is connected to."""
-    pool = RayPool(data, workers)
+    pool = RayPool(evaluator, data, workers)
     try:
         yield pool
     finally:
         pool.close()
 
 
-class InlinePool:
+class InlinePool[D]:
     """Threads, each with an evaluator of its own: XGBoost lets go of the interpreter to train."""
 
-    def __init__(self, data: Data, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, evaluator: Callable[[D], Evaluates], data: D, executor: ThreadPoolExecutor
+    ) -> None:
+        self._make = evaluator
         self._data = data
         self._executor = executor
         self._own = threading.local()
@@ -68,22 +109,22 @@ class InlinePool:
 
     def _evaluate(self, work: Work) -> Done:
         if not hasattr(self._own, "evaluator"):
-            self._own.evaluator = Evaluator(self._data)
-        evaluator: Evaluator = self._own.evaluator
+            self._own.evaluator = self._make(self._data)
+        evaluator: Evaluates = self._own.evaluator
         return evaluator.evaluate(work)
 
 
-class RayPool:
+class RayPool[D]:
     """Actors of one core each; the rows are put into the object store once.
 
     Only an actor that runs gets work: one the cluster has no core for holds nothing up.
     """
 
-    def __init__(self, data: Data, workers: int) -> None:
+    def __init__(self, evaluator: Callable[[D], Evaluates], data: D, workers: int) -> None:
         import ray
 
         self._ray = ray
-        self._actor = ray.remote(num_cpus=1, max_restarts=0)(Evaluator)
+        self._actor: Any = ray.remote(num_cpus=1, max_restarts=0)(evaluator)
         self._data = ray.put(data)
         self._queue: deque[Work] = deque()
         self._idle: list[Any] = []

@@ -163,7 +163,7 @@ def _searched(
     )
     name = _study(settings, pinned)
     path = workspace.settings.home / "studies" / f"{name}.log"
-    with search.opened(path, name) as study, pooled(data, workers) as evaluators:
+    with search.opened(path, name) as study, pooled(fit.Evaluator, data, workers) as evaluators:
         return search.search(
             study, evaluators, budget, lambda done: told(done, budget.trials, "trials")
         )

@@ -16,7 +16,7 @@ import os
 import statistics
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 
 from cluster.canonical import digest, dumps
 from cluster.errors import FunnelcastError
-from jobs.train.fit import Work
+from jobs.train.pool import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from jobs.train.fit import Done, Params
+    from jobs.train.pool import Params, Pool
 
 WINDOW = 4
 RANDOM_TRIALS = 8  # before the sampler starts to learn
@@ -64,16 +64,6 @@ FIRST: Params = {
 
 class StudyBusy(FunnelcastError):
     """Another process is running this study."""
-
-
-class Pool(Protocol):
-    """Where folds are evaluated, several at a time."""
-
-    def submit(self, work: Work) -> None:
-        """Queue a fold."""
-
-    def next(self) -> Done:
-        """Wait for any submitted fold and return its outcome."""
 
 
 @dataclass(frozen=True, kw_only=True)

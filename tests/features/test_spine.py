@@ -85,6 +85,20 @@ def test_an_immature_row_is_neither_positive_nor_negative(
     assert _rows(events, day)[("l", 2.0)] == (False, mature)
 
 
+def test_among_closed_leaves_out_what_stayed_open(make_events: Events) -> None:
+    """Neither won nor lost within the horizon: no label at all."""
+    target = TARGET.model_copy(update={"among_closed": True, "times": 1})
+    events = make_events(
+        *_lead("won", created=0, qualified=9),
+        *_lead("lost", created=0, disqualified=9),
+        *_lead("open", created=0),
+    )
+    rows = spine.training(target, events, DAY_0 + timedelta(days=90)).to_pylist()
+    assert {r["entity"]: (r["label"], r["mature"]) for r in rows} == {
+        "won": (True, True), "lost": (False, True), "open": (False, False),
+    }  # fmt: skip
+
+
 def test_scoring_rows_are_the_open_entities(make_events: Events) -> None:
     """Created by now, and neither labelled nor closed as known by now."""
     events = make_events(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.train import fit, search, split
+from jobs.train import fit, pool, search, split
 from serving import bundle, model
 
 
@@ -79,7 +79,7 @@ def test_the_same_rows_and_parameters_give_the_same_trees() -> None:
 
 def test_a_fold_is_evaluated_alike_by_any_evaluator_in_any_order() -> None:
     """What an evaluator keeps from earlier folds does not show."""
-    works = [fit.Work(trial=0, fold=fold, params=search.FIRST) for fold in range(3)]
+    works = [pool.Work(trial=0, fold=fold, params=search.FIRST) for fold in range(3)]
     one, other = fit.Evaluator(_data()), fit.Evaluator(_data())
     forwards = [one.evaluate(work) for work in works]
     assert [other.evaluate(work) for work in reversed(works)] == forwards[::-1]

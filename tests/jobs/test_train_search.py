@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from cluster.settings import ROOT
 from jobs.train import search
-from jobs.train.fit import Done, Work
+from jobs.train.pool import Done, Work
 
 TRIALS, FOLDS = 16, 3
 BUDGET = search.Budget(trials=TRIALS, folds=FOLDS, seed=5)

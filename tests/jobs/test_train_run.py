@@ -1,0 +1,292 @@
+"""A training finds what was planted, admits what is not there, and publishes what it judged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from sklearn.metrics import roc_auc_score
+
+from cluster import canonical
+from cluster.errors import Refusal, WrongUse
+from cluster.workspace import Workspace
+from features import views
+from jobs import console
+from jobs.train import run as training
+from jobs.train import search
+from serving.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cluster.settings import Settings
+
+HOUR = 3_600_000_000
+START = 1_700_000_000_000_000
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ROWS = 1600
+TARGET = {
+    "name": "planted",
+    "description": "Will the lead qualify?",
+    "entity": "lead",
+    "anchor": {"kind": "lead", "names": ["created"]},
+    "horizon_days": 5,
+    "label": {"kind": "lead", "names": ["qualified"]},
+    "view": "lead_engagement",
+    "rules": [
+        {
+            "name": "from events",
+            "when": {"feature": "origin", "op": "equals", "value": "event"},
+            "points": 10,
+        }
+    ],
+}
+
+
+def _training(
+    rows: int = ROWS, strength: float = 1.0, seed: int = 0
+) -> tuple[pa.Table, np.ndarray]:
+    """Return rows of the lead view and the true probabilities: visits and origin tell, the rest not."""
+    rng = np.random.default_rng(seed)
+    columns: dict[str, Any] = {
+        f.name: rng.integers(0, 5, rows) if f.type != pa.string() else pa.nulls(rows, pa.string())
+        for f in views.view("lead_engagement").features
+    }
+    visits, origin = rng.poisson(4, rows), rng.integers(0, 3, rows)
+    columns["web_visits_30d"] = pa.array(visits, mask=rng.random(rows) < 0.05)
+    columns["origin"] = pa.array(np.array(["ad", "event", "mail"])[origin])
+    truth = 1 / (1 + np.exp(1 - strength * (0.5 * (visits - 4) + 1.5 * (origin == 1))))
+    times = START + np.arange(rows) * HOUR
+    spine = {
+        "entity": [f"lead-{i:05d}" for i in range(rows)],
+        "account": pa.array([f"a{i // 2}" if i % 3 else None for i in range(rows)]),
+        "time": pa.array(times, pa.timestamp("us", tz="UTC")),
+        "label": rng.random(rows) < truth,
+        "mature": np.arange(rows) < rows - 50,
+    }
+    return pa.table({**spine, **columns}), truth
+
+
+@pytest.fixture
+def workspace(settings: Settings) -> Iterator[Workspace]:
+    """Open an empty workspace whose clock stands still."""
+    with Workspace.open(settings, clock=lambda: NOW) as opened:
+        yield opened
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> str:
+    """Declare the target in a file of its own."""
+    path = tmp_path / "planted.yaml"
+    path.write_text(yaml.safe_dump(TARGET))
+    return str(path)
+
+
+def _keep(workspace: Workspace, table: pa.Table) -> int:
+    workspace.tables.create("training_planted", table.schema)
+    return workspace.tables.replace("training_planted", table)
+
+
+def _train(workspace: Workspace, target: str, **changes: Any) -> console.Done:
+    options = {"target": target, "trials": 4, "runner": "inline", **changes}
+    settings = training.TrainSettings(**options)
+    return console.perform(training.JOB, settings, workspace, lambda *_: None)
+
+
+def _scorers(done: console.Done) -> dict[str, Any]:
+    scorers: dict[str, Any] = done.report["figures"]["evaluation"]["scorers"]
+    return scorers
+
+
+def test_a_planted_signal_is_found_as_strong_as_it_is(workspace: Workspace, target: str) -> None:
+    """AUC within 0.05 of what the true probabilities reach on the same rows; calibrated; said."""
+    table, truth = _training()
+    _keep(workspace, table)
+    done = _train(workspace, target, trials=8)
+    label, last = np.asarray(table["label"]), slice(ROWS - 50 - 310, ROWS - 50)
+    best_possible = roc_auc_score(label[last], truth[last])
+    model = _scorers(done)["model"]
+    assert model["auc"]["value"] == pytest.approx(best_possible, abs=0.05)
+    assert model["calibration_slope"]["low"] < 1 < model["calibration_slope"]["high"]
+    assert model["log_loss"]["value"] < _scorers(done)["base_rate"]["log_loss"]["value"]
+    said = " ".join(done.report["decided"])
+    assert "Signal: the model ranks later rows better than a coin" in said
+    assert "on later rows the model is better than the rules" in said
+
+
+def test_shuffled_labels_are_called_no_signal(workspace: Workspace, target: str) -> None:
+    """In words, with the interval that holds 0.5; the model is published with that verdict."""
+    table, _ = _training()
+    shuffled = np.random.default_rng(5).permutation(np.asarray(table["label"]))
+    _keep(workspace, table.set_column(3, "label", pa.array(shuffled)))
+    done = _train(workspace, target)
+    auc = _scorers(done)["model"]["auc"]
+    assert auc["low"] <= 0.5 <= auc["high"]
+    assert any(
+        line.startswith("No signal: the model cannot be told") for line in done.report["decided"]
+    )
+    card = _registry(workspace).manifest(done.report["wrote"]["model"])[1].provenance.card
+    assert "No signal" in card
+
+
+def _registry(workspace: Workspace) -> Registry:
+    return Registry(workspace.blobs, workspace.refs, workspace.journal)
+
+
+def test_the_published_model_scores_as_it_was_judged(workspace: Workspace, target: str) -> None:
+    """Loaded again, on 200 rows: alone as in a batch, from a table as from a frame."""
+    table, _ = _training()
+    _keep(workspace, table)
+    done = _train(workspace, target)
+    stable = _registry(workspace).stable("planted")
+    assert not isinstance(stable, Refusal)
+    id, model = stable
+    assert id == done.report["wrote"]["model"]
+    rows = table.slice(0, 200)
+    batch = model.score(model.encode(rows)).probability
+    alone = [model.score(model.encode([row])).probability[0] for row in rows.to_pylist()]
+    assert batch.tolist() == alone
+    assert model.score(model.encode(rows.to_pandas())).probability.tobytes() == batch.tobytes()
+
+
+def test_the_manifest_pins_what_the_model_was_made_from(workspace: Workspace, target: str) -> None:
+    """Snapshot, target and view versions, metrics, seeds and counts."""
+    table, _ = _training()
+    snapshot = _keep(workspace, table)
+    done = _train(workspace, target)
+    said = _registry(workspace).manifest(done.report["wrote"]["alias"])[1].provenance
+    pinned = training.Pinned.of(workspace, training.TrainSettings(target=target)).target
+    assert said.training_table == "training_planted"
+    assert said.training_snapshot == str(snapshot)
+    assert said.target_version == pinned.version
+    assert said.views == {"lead_engagement": pinned.features.version}
+    assert said.metrics["evaluation"] == done.report["figures"]["evaluation"]
+    assert said.metrics["rows"] == ROWS - 50
+    assert said.metrics["immature"] == 50
+
+
+def test_the_same_again_does_nothing_until_the_rows_change(
+    workspace: Workspace, target: str
+) -> None:
+    """Unchanged inputs, unchanged model; a new snapshot is a new run."""
+    table, _ = _training()
+    _keep(workspace, table)
+    assert not _train(workspace, target).unchanged
+    assert _train(workspace, target).unchanged
+    assert len(workspace.refs.history("models/planted/stable")) == 1
+    _keep(workspace, _training(seed=1)[0])
+    assert not _train(workspace, target).unchanged
+
+
+def test_a_training_that_died_publishes_the_same_model_when_done_again(
+    settings: Settings, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id of the bundle, and so every byte of it, is that of an undisturbed run."""
+    ids = []
+    for dies in (False, True):
+        home = settings.model_copy(update={"home": tmp_path / str(dies)})
+        with Workspace.open(home, clock=lambda: NOW) as opened:
+            monkeypatch.setattr(opened.tables, "head", lambda _: 5)
+            monkeypatch.setattr(opened.tables, "read", lambda *_: _training()[0])
+            if dies:
+                _die(opened, target, monkeypatch)
+            ids.append(_train(opened, target).report["wrote"]["model"])
+    assert ids[0] == ids[1]
+
+
+def _die(workspace: Workspace, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = search._Search.tell
+
+    def dying(run: Any, first: int) -> None:
+        told(run, first)
+        if first == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(search._Search, "tell", dying)
+        _train(workspace, target)
+
+
+def test_purging_counts_the_rows_it_takes_and_can_be_switched_off(
+    workspace: Workspace, target: str
+) -> None:
+    """Five days of one row an hour reach into the test; so a few less than 120 rows are purged."""
+    table, _ = _training()
+    _keep(workspace, table)
+    assert _train(workspace, target).report["read"]["purged"] == 119
+    assert _train(workspace, target, purge=False).report["read"]["purged"] == 0
+
+
+def test_an_older_snapshot_can_be_trained_on(workspace: Workspace, target: str) -> None:
+    """Named by its id; the newest is the default."""
+    first = _keep(workspace, _training()[0])
+    second = _keep(workspace, _training(rows=1200, seed=1)[0])
+    assert _train(workspace, target).report["read"]["snapshot"] == second
+    assert _train(workspace, target, snapshot=first).report["read"]["rows"] == ROWS - 50
+
+
+def test_the_report_is_plain_json(workspace: Workspace, target: str) -> None:
+    """The console keeps and prints it; there are trials, curves and a table in it."""
+    _keep(workspace, _training()[0])
+    report = _train(workspace, target, minutes=0.0).report
+    assert json.loads(canonical.dumps(report)) == report
+    assert report["figures"]["search"]["complete"] == 1
+    assert {"calibration_curve", "lift_curve", "signal"} <= set(report["figures"]["evaluation"])
+    assert [row["metric"] for row in report["table"]][:2] == ["auc", "average_precision"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "positive", "words"),
+    [
+        (150, 0.5, "training takes 200 mature rows, got 100: ingest more history"),
+        (600, 0.01, "training takes 20 rows of either outcome"),
+    ],
+)
+def test_too_few_rows_are_refused_in_one_line(
+    workspace: Workspace, target: str, rows: int, positive: float, words: str
+) -> None:
+    """Nothing is published."""
+    table, _ = _training(rows)
+    label = pa.array(np.arange(rows) % round(1 / positive) == 0)
+    _keep(workspace, table.set_column(3, "label", label))
+    with pytest.raises(training.TrainingRefused, match=words) as refused:
+        _train(workspace, target)
+    assert "\n" not in str(refused.value)
+    assert workspace.refs.get("models/planted/stable") is None
+
+
+def test_no_table_is_wrong_use_with_what_to_do(workspace: Workspace, target: str) -> None:
+    """Rows come from another job."""
+    with pytest.raises(WrongUse, match=r"must have rows, got none: python -m jobs.materialize"):
+        _train(workspace, target)
+
+
+@pytest.mark.parametrize("wrong", [{"trials": 0}, {"test_share": 0.9}, {"runner": "rocket"}])
+def test_wrong_settings_are_refused(
+    workspace: Workspace, target: str, wrong: dict[str, Any]
+) -> None:
+    """By name and value."""
+    _keep(workspace, _training()[0])
+    with pytest.raises(WrongUse, match=str(next(iter(wrong.values())))):
+        _train(workspace, target, **wrong)
+
+
+def test_settings_have_the_defaults_of_the_manual() -> None:
+    """They become the options of the command."""
+    assert asdict(training.TrainSettings(target="t")) == {
+        "target": "t",
+        "trials": 24,
+        "minutes": None,
+        "seed": 7,
+        "runner": "auto",
+        "snapshot": None,
+        "purge": True,
+        "test_share": 0.2,
+    }

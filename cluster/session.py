@@ -62,8 +62,6 @@ def connect(settings: Settings) -> None:
     guard(settings, os.environ)
     import ray
 
-    for name in ("ray.data", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     if ray.is_initialized():
         return
     address = settings.ray.address or os.environ.get("RAY_ADDRESS")
@@ -80,6 +78,16 @@ def connect(settings: Settings) -> None:
         logging_level=logging.WARNING,
         _node_ip_address=LOOPBACK,
     )
+
+
+def quiet_data() -> None:
+    """Keep Ray Data from drawing bars and telling plans: a job tells its own progress."""
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
 
 
 def is_connected() -> bool:

@@ -7,7 +7,7 @@ because a submitted job runs from a copy of the repository somewhere else.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -141,9 +141,10 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
 def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
     for name in place:
         field = model.model_fields.get(name)
-        inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        hint = field.annotation if field else None
+        for inner in (hint, *get_args(hint)):  # a model, or the model in `Model | None`
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return list(model.model_fields)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data import DataContext, Datasink
+from ray.data import Datasink
 
+from cluster import session
 from cluster.tables import Bucket, Tables
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(
     settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progress
 ) -> tuple[int, int]:
     """Run the kernel over all buckets on Ray and commit; returns the snapshot id and the number of nodes that worked."""
-    _quiet(DataContext.get_current())
+    session.quiet_data()
     progress(0, len(buckets), "buckets")
     sink = TableSink(settings, plan.table, plan.properties)
     descriptors = ray.data.from_items(
@@ -86,7 +87,3 @@ class TableSink(Datasink[Written]):
     def _tables(self) -> Tables:
         return Tables(self._settings.database, self._settings.warehouse)
 
-
-def _quiet(context: DataContext) -> None:
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False

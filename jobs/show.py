@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2.0  # seconds between two lines of progress
 ROWS_SHOWN = 60
+WIDTH = 140  # columns, where the output is not a terminal
 
 
 def progress(verb: str) -> Callable[[int, int, str], None]:
@@ -36,7 +37,7 @@ def outcome(verb: str, report: dict[str, Any], *, unchanged: bool, as_json: bool
     if as_json:
         _write(json.dumps({"job": verb, "unchanged": unchanged, **report}))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     mark = "unchanged, nothing done" if unchanged else "done"
     console.print(f"[bold]{verb}[/bold]: {mark}")
     for part in ("read", "wrote"):
@@ -65,7 +66,7 @@ def _table(frame: pd.DataFrame) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in frame.columns:
         right = pd.api.types.is_numeric_dtype(frame[column])
-        table.add_column(str(column), justify="right" if right else "left")
+        table.add_column(str(column), justify="right" if right else "left", no_wrap=True)
     for record in frame.head(ROWS_SHOWN).itertuples(index=False):
         table.add_row(*(_cell(value) for value in record))
     return table

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy
 
+from cluster import session
 from cluster.errors import FunnelcastError, Refusal
 from cluster.workspace import Workspace
 from serving import batch
@@ -40,9 +41,7 @@ def scored(
     settings: Settings, answer: Answer, chunks: list[pa.Table], now: datetime
 ) -> Iterator[pa.Table]:
     """Yield scored blocks as they are done, in no particular order."""
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    session.quiet_data()
     dataset = ray.data.from_arrow(chunks).map_batches(
         Scorer,
         fn_constructor_args=(settings, answer, now),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import WrongUse
-from cluster.settings import Settings, load, load_settings, read_yaml
+from cluster.settings import Frozen, Settings, load, load_settings, read_yaml
 
 
 @pytest.fixture
@@ -62,6 +62,25 @@ def test_a_broken_file_is_one_line(file: Path) -> None:
     with pytest.raises(WrongUse, match="must be YAML") as error:
         load(Settings, file)
     assert "\n" not in str(error.value)
+
+
+class Inner(Frozen):
+    """A model inside another."""
+
+    seed: int = 1
+
+
+class Outer(Frozen):
+    """A model with an optional model."""
+
+    inner: Inner | None = None
+
+
+def test_a_typing_error_inside_an_optional_part_is_named(file: Path) -> None:
+    """The hint names the keys of that part, not of the whole."""
+    file.write_text("inner: {sed: 3}\n")
+    with pytest.raises(WrongUse, match=r"unknown key 'inner.sed': did you mean 'seed'"):
+        load(Outer, file)
 
 
 def test_secrets_do_not_print(tmp_path: Path) -> None:

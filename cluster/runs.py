@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cluster.database import Database
 
-PACKAGES = ("cluster", "features", "serving", "jobs")
+PACKAGES = ("cluster", "features", "serving")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,12 @@ def run_key(job: str, settings: dict[str, object], inputs: dict[str, str], code:
     return canonical.digest({"job": job, "settings": settings, "inputs": inputs, "code": code})
 
 
-def code_version(root: Path = ROOT) -> str:
-    """Return a hash over the source of the four packages, the same in every copy of them."""
-    files = sorted(p for package in PACKAGES for p in (root / package).rglob("*.py"))
+def code_version(*more: str, root: Path = ROOT) -> str:
+    """Return a hash over the source of the packages below the jobs, and of the folders `more`.
+
+    It is the same in every copy of the repository.
+    """
+    files = sorted(p for folder in (*PACKAGES, *more) for p in (root / folder).rglob("*.py"))
     return canonical.digest(
         {str(p.relative_to(root)): canonical.sha256_hex(p.read_bytes()) for p in files}
     )

@@ -86,4 +86,3 @@ class TableSink(Datasink[Written]):
 
     def _tables(self) -> Tables:
         return Tables(self._settings.database, self._settings.warehouse)
-

@@ -76,7 +76,7 @@ def perform[S](job: Job[S], settings: S, workspace: Workspace, progress: Progres
     """Run a job unless a run with the same inputs is on record; every start and finish is journalled."""
     options = dataclasses.asdict(settings)  # type: ignore[call-overload]
     inputs = job.inputs(workspace, settings)
-    key = runs.run_key(job.verb, options, inputs, runs.code_version())
+    key = runs.run_key(job.verb, options, inputs, runs.code_version(f"jobs/{job.verb}"))
     before = workspace.runs.find(key)
     report = before.report if before is not None and before.status == "done" else None
     if report is not None and job.current(workspace, report):
@@ -127,7 +127,9 @@ class guarded:  # noqa: N801 - reads as a statement
             sys.exit(130)
         if isinstance(error, Exception) and not os.environ.get(TRACE):
             words = " ".join(str(error).split())[:500]
-            show.failure(f"{type(error).__name__}: {words}: {TRACE}=1 shows where", as_json=self._as_json)
+            show.failure(
+                f"{type(error).__name__}: {words}: {TRACE}=1 shows where", as_json=self._as_json
+            )
             sys.exit(1)
 
 

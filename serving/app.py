@@ -57,5 +57,7 @@ class Decisions:
 def build(args: ServingArgs) -> Application:
     """Return the application; reads nothing but its arguments."""
     deployment: Any = Decisions
-    application: Application = deployment.options(num_replicas=args.settings.serve.replicas).bind(args)
+    application: Application = deployment.options(num_replicas=args.settings.serve.replicas).bind(
+        args
+    )
     return application

@@ -31,6 +31,7 @@ def make_api(service: DecisionService) -> FastAPI:
     )
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
+    api.add_exception_handler(Exception, _broken)
     _add_decisions(api, service)
     _add_health(api, service)
     return api
@@ -46,7 +47,10 @@ def _add_decisions(api: FastAPI, service: DecisionService) -> None:
         return DecisionOut.of(outcome)
 
     @api.get(
-        "/v1/decisions/{id}", response_model=DecisionOut, responses={404: _PROBLEM}, tags=["decisions"]
+        "/v1/decisions/{id}",
+        response_model=DecisionOut,
+        responses={404: _PROBLEM},
+        tags=["decisions"],
     )
     def recorded(id: str) -> Any:
         """Return a decision as it was recorded."""
@@ -82,15 +86,20 @@ def _status(refusal: Refusal) -> HTTPStatus:
         return HTTPStatus.NOT_FOUND
     if "model must answer" in refusal.rule:
         return HTTPStatus.SERVICE_UNAVAILABLE
-    return HTTPStatus.UNPROCESSABLE_CONTENT
+    return HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     place = ".".join(str(part) for part in first.get("loc", ())[1:]) or "body"
-    return problem(HTTPStatus.UNPROCESSABLE_CONTENT, f"{place}: {first.get('msg', 'invalid')}")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{place}: {first.get('msg', 'invalid')}")
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
     return problem(status, f"{request.method} {request.url.path}: {status.phrase.lower()}")
+
+
+def _broken(request: Request, error: Exception) -> JSONResponse:
+    detail = f"{request.method} {request.url.path} failed: {type(error).__name__}; ask again later"
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.errors import Refusal
 from cluster.runs import code_version
@@ -127,6 +128,9 @@ class DecisionService:
         stored = self._store.events(shard)
         if not question.events:
             return stored
+        late = [e for e in question.events if e["event_time"] >= at]
+        if late:
+            return _not_before(late[0], at)
         sent = _candidates(question.events, at)
         checked = contracts.check(self._contracts, sent)
         if checked.bad.num_rows:
@@ -148,7 +152,7 @@ def _candidates(events: tuple[Mapping[str, Any], ...], at: datetime) -> pa.Table
 
 def _open_leads(target: Target, events: pa.Table, account: str, at: datetime) -> pa.Table:
     rows = spine.scoring(target, events, at)
-    mine = rows.filter(pa.compute.equal(rows["account"], account))
+    mine = rows.filter(pc.equal(rows["account"], account))
     return compute.compute(target.features, events.select(compute.COLUMNS), mine)
 
 
@@ -157,6 +161,14 @@ def _unknown(question: Question) -> Refusal:
         rule=f"the {question.kind} must be in the event log",
         value=f"'{question.key}'",
         remedy="ingest its events, or check the id",
+    )
+
+
+def _not_before(event: Mapping[str, Any], at: datetime) -> Refusal:
+    return Refusal(
+        rule=f"an event must lie before the decision's time {at.isoformat()}",
+        value=event["event_time"].isoformat(),
+        remedy="leave it out, or ask as of a later time",
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cluster import session
-from cluster.settings import ROOT, Settings
+from cluster.settings import ROOT, Settings, load
 from cluster.workspace import Workspace
+from jobs.pipeline import run as pipeline
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
@@ -49,6 +50,16 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     session.disconnect()
     cluster.shutdown()
     del os.environ["RAY_ADDRESS"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """Return a small world with published models and scores: read it, do not change it."""
+    home = tmp_path_factory.mktemp("trained") / "home"
+    with Workspace.open(Settings(home=home, buckets=4)) as opened:
+        plan = load(pipeline.Pipeline, Path(__file__).with_name("small.yaml"))
+        assert all(not done.unchanged for _, done in pipeline.steps(plan, opened))
+        yield opened
 
 
 @pytest.fixture(scope="session")

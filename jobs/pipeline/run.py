@@ -18,7 +18,7 @@ from cluster.workspace import Workspace
 from jobs import console, show
 
 if TYPE_CHECKING:
-    from jobs.console import Job
+    from jobs.console import Done, Job
 
 
 class Step(Frozen):
@@ -43,16 +43,20 @@ def main(
     """Run the steps of a pipeline in order; steps whose inputs are unchanged are passed over."""
     with console.guarded(json), Workspace.open(load_settings(os.environ)) as workspace:
         plan = load(Pipeline, named("pipelines", pipeline))
-        steps = list(_resolved(plan))
         began = time.monotonic()
-        for job, settings in steps:
-            done = console.perform(job, settings, workspace, show.progress(job.verb))
-            show.outcome(job.verb, done.report, unchanged=done.unchanged, as_json=json)
-        show.line(f"{plan.name}: {len(steps)} steps in {time.monotonic() - began:.0f} s", as_json=json)
+        for verb, done in steps(plan, workspace):
+            show.outcome(verb, done.report, unchanged=done.unchanged, as_json=json)
+        took = time.monotonic() - began
+        show.line(f"{plan.name}: {len(plan.steps)} steps in {took:.0f} s", as_json=json)
+
+
+def steps(plan: Pipeline, workspace: Workspace) -> Iterator[tuple[str, Done]]:
+    """Run each step and yield its verb and outcome; a wrong name is refused before the first step."""
+    for job, settings in list(_resolved(plan)):
+        yield job.verb, console.perform(job, settings, workspace, show.progress(job.verb))
 
 
 def _resolved(plan: Pipeline) -> Iterator[tuple[Job[Any], Any]]:
-    """Yield each step's job and settings; a wrong name is refused before the first step runs."""
     for step in plan.steps:
         if step.job not in console.verbs():
             hint = nearest(step.job, console.verbs())

@@ -58,7 +58,9 @@ def model_part(workspace: Workspace, name: str) -> ModelPart | Refusal:
     """Return what is known about the live model of a target."""
     target = load_target(name)
     if workspace.refs.get(alias(target.name)) is None:
-        return _missing(f"a model of '{target.name}'", f"python -m jobs.train --target {target.name}")
+        return _missing(
+            f"a model of '{target.name}'", f"python -m jobs.train --target {target.name}"
+        )
     registry = Registry(workspace.blobs, workspace.refs, workspace.journal)
     model, manifest = registry.manifest(alias(target.name))
     return ModelPart(
@@ -70,7 +72,9 @@ def forecast_part(workspace: Workspace, scenario: str) -> ForecastPart | Refusal
     """Return the newest forecast of a scenario."""
     ref = workspace.refs.get(record.ref(scenario))
     if ref is None:
-        return _missing(f"a forecast '{scenario}'", f"python -m jobs.simulate --scenario {scenario}")
+        return _missing(
+            f"a forecast '{scenario}'", f"python -m jobs.simulate --scenario {scenario}"
+        )
     table = workspace.tables.read(record.TABLE)
     mine = table.filter(pc.equal(table["run"], ref.target))
     _, facts = record.read(workspace.blobs.get(ref.target))

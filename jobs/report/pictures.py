@@ -49,11 +49,15 @@ def calibration(points: Sequence[Mapping[str, Any]]) -> Picture:
     axes.plot([0, top], [0, top], color=OTHER, linewidth=1, linestyle="--", label="perfect")
     x, rate = [p["probability"] for p in points], [p["rate"] for p in points]
     error = [[p["rate"] - p["low"] for p in points], [p["high"] - p["rate"] for p in points]]
-    axes.errorbar(x, rate, yerr=error, fmt="o-", color=OURS, capsize=2, label="model, 95 % interval")
+    axes.errorbar(
+        x, rate, yerr=error, fmt="o-", color=OURS, capsize=2, label="model, 95 % interval"
+    )
     axes.set(xlim=(0, top), ylim=(0, top))
     axes.legend(frameon=False, loc="upper left")
     rows = sum(p["rows"] for p in points)
-    return _picture(figure, f"{rows:,} held-out rows; on the dashed line a score means what it says.")
+    return _picture(
+        figure, f"{rows:,} held-out rows; on the dashed line a score means what it says."
+    )
 
 
 def lift(curve: Mapping[str, Sequence[float]]) -> Picture:
@@ -86,8 +90,12 @@ def fan(rows: pd.DataFrame, measure: str, scenarios: Sequence[str]) -> Picture:
     for scenario, colour in zip(scenarios, (OURS, LEVER), strict=False):
         one = _of(rows, scenario, measure, "cumulative")
         weeks = one["week"]
-        axes.fill_between(weeks, one["p05"] / scale, one["p95"] / scale, color=colour, alpha=0.15, lw=0)
-        axes.fill_between(weeks, one["p25"] / scale, one["p75"] / scale, color=colour, alpha=0.25, lw=0)
+        axes.fill_between(
+            weeks, one["p05"] / scale, one["p95"] / scale, color=colour, alpha=0.15, lw=0
+        )
+        axes.fill_between(
+            weeks, one["p25"] / scale, one["p75"] / scale, color=colour, alpha=0.25, lw=0
+        )
         axes.plot(weeks, one["p50"] / scale, color=colour, label=_words(scenario))
     axes.set_xlim(1, rows["week"].max())
     axes.set_ylim(bottom=0)
@@ -100,8 +108,12 @@ def difference(rows: pd.DataFrame) -> Picture:
     figure, axes = _canvas("What the lever adds", "week", "extra won deals, cumulative", width=5.6)
     one = _of(rows, "difference", "won", "cumulative")
     axes.axhline(0, color=OTHER, linewidth=1)
-    axes.fill_between(one["week"], one["p05"], one["p95"], color=LEVER, alpha=0.18, lw=0, label="90 %")
-    axes.fill_between(one["week"], one["p25"], one["p75"], color=LEVER, alpha=0.28, lw=0, label="50 %")
+    axes.fill_between(
+        one["week"], one["p05"], one["p95"], color=LEVER, alpha=0.18, lw=0, label="90 %"
+    )
+    axes.fill_between(
+        one["week"], one["p25"], one["p75"], color=LEVER, alpha=0.28, lw=0, label="50 %"
+    )
     axes.plot(one["week"], one["mean"], color=LEVER, label="mean")
     axes.set_xlim(1, rows["week"].max())
     axes.legend(frameon=False, loc="upper left")

@@ -61,7 +61,10 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
         decided=[
             f"runner: {choice}",
             f"model {slot.basis.model[:12]}, policy {slot.basis.policy}",
-            *(f"{r['counts']:,} to {r['values']}" for r in sorted(routes, key=lambda r: -r["counts"])),
+            *(
+                f"{r['counts']:,} to {r['values']}"
+                for r in sorted(routes, key=lambda r: -r["counts"])
+            ),
         ],
         figures={r["values"]: r["counts"] for r in routes},
     )

@@ -1,11 +1,11 @@
-"""Keeping an answer: the blob first, then the rows that name it, the ref last; so a reader sees all
-of it or nothing."""
+"""Keeping an answer: the blob first, then the rows that name it, the ref last.
+
+So a reader who follows the ref sees all of a run or nothing of it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-import pyarrow.compute as pc
 
 from cluster.errors import FunnelcastError
 from serving.forecast import record
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from cluster.tables import Tables
     from cluster.workspace import Workspace
     from jobs.simulate.answer import Answer
 
@@ -50,11 +51,14 @@ def _add(workspace: Workspace, run: str, rows: pa.Table) -> int | None:
     """Append the rows unless an equal run did, and return the newest snapshot."""
     tables = workspace.tables
     tables.create(record.TABLE, record.SCHEMA)
-    there = tables.read(record.TABLE, columns=["run"])["run"]
-    # one commit holds all rows of a run, so one row says that all are there
-    if pc.any(pc.equal(there, run)).as_py():
+    if _is_kept(tables, run):
         return tables.head(record.TABLE)
     return tables.append(record.TABLE, rows)
+
+
+def _is_kept(tables: Tables, run: str) -> bool:
+    # one commit holds all rows of a run, so one row says that all are there
+    return run in tables.read(record.TABLE, columns=["run"])["run"].to_pylist()
 
 
 def _move(workspace: Workspace, name: str, run: str) -> None:

@@ -179,7 +179,7 @@ def _study(settings: TrainSettings, pinned: Pinned) -> str:
             "seed": settings.seed,
             "purge": settings.purge,
             "test_share": settings.test_share,
-            "code": runs.code_version(),
+            "code": runs.code_version("jobs/train"),
             "libraries": {**bundle.libraries(), "optuna": optuna.__version__},
         }
     )
@@ -237,7 +237,7 @@ def _provenance(
         training_table=target.training_table,
         training_snapshot=str(pinned.snapshot),
         views={target.features.name: target.features.version},
-        code_version=runs.code_version(),
+        code_version=runs.code_version("jobs/train"),
         created_at=workspace.clock(),
         metrics=metrics | prepared.counts,
         card=_card(target, prepared, metrics["evaluation"]),

@@ -19,7 +19,10 @@ from jobs.report.run import ReportSettings
 from jobs.train.run import JOB as TRAIN
 from jobs.train.run import TrainSettings
 
-OLIST_MARK, OLIST_FLOOR = 0.679, 0.63  # untuned boosting on the last 20 % by date; two standard errors below
+OLIST_MARK, OLIST_FLOOR = (
+    0.679,
+    0.63,
+)  # untuned boosting on the last 20 % by date; two standard errors below
 WON_ONLY = {  # filled for won deals alone: using one of them is a leak
     *("sdr_id", "sr_id", "business_segment", "lead_type", "lead_behaviour_profile", "has_company"),
     *("has_gtin", "average_stock", "business_type", "declared_product_catalog_size"),
@@ -33,7 +36,9 @@ def _quiet(done: int, total: int, what: str) -> None:
 
 def _trained(workspace: Workspace, source: str, folder: Path, target: str) -> dict[str, Any]:
     """Run ingest, materialize and train, and return what training reported."""
-    ingested = console.perform(INGEST, IngestSettings(source=source, path=str(folder)), workspace, _quiet)
+    ingested = console.perform(
+        INGEST, IngestSettings(source=source, path=str(folder)), workspace, _quiet
+    )
     assert ingested.report["figures"]["quarantined"] == 0
     console.perform(MATERIALIZE, MaterializeSettings(target=target), workspace, _quiet)
     return console.perform(TRAIN, TrainSettings(target=target, trials=12), workspace, _quiet).report

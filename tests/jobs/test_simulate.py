@@ -14,7 +14,7 @@ from cluster.workspace import Workspace
 from features import log
 from features.sources.world import WorldConfig, generate
 from jobs import console
-from jobs.simulate import question
+from jobs.simulate import keep, question
 from jobs.simulate.answer import NotEnough
 from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import JOB, run
@@ -56,6 +56,18 @@ def test_a_run_writes_blob_rows_and_ref_that_agree(filled: Workspace) -> None:
     mean = rows.query("scenario == 'baseline' and part == 'new' and measure == 'won'")
     won = draws.filter(pc.equal(draws["scenario"], "baseline"))["won_new"]
     assert mean.query("span == 'weekly'")["mean"].sum() == pytest.approx(pc.sum(won).as_py() / 60)
+
+
+def test_an_equal_run_adds_no_rows(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept_after_a_run() -> tuple[object, int]:
+        wrote = simulated(filled, seed=11).wrote
+        runs = filled.tables.read(record.TABLE, columns=["run"])["run"].to_pylist()
+        return wrote["run"], runs.count(wrote["run"])
+
+    once = kept_after_a_run()
+    assert kept_after_a_run() == once
+    monkeypatch.setattr(keep, "_is_kept", lambda tables, run: False)
+    assert kept_after_a_run() != once
 
 
 def test_the_report_says_what_it_rests_on_and_shows_the_forecast(filled: Workspace) -> None:

@@ -64,8 +64,11 @@ def test_a_constant_score_has_no_calibration_slope_and_half_an_auc() -> None:
     assert found["calibration_slope"]["value"] is None
 
 
-def test_intervals_hold_the_planted_auc_as_often_as_they_say() -> None:
+def test_intervals_hold_the_planted_auc_as_often_as_they_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The AUC of the planted score at 200,000 rows lies in 85 % or more of 40 intervals of 95 %."""
+    monkeypatch.setattr(evaluate, "RESAMPLES", 100)
     truth = metrics.roc_auc_score(*reversed(_world(200_000, 1.0, 99)))
     held = 0
     for seed in range(40):
@@ -100,8 +103,11 @@ def test_the_same_seed_gives_the_same_evaluation() -> None:
     assert first == second
 
 
-def test_chance_is_called_no_signal_in_at_least_nine_of_ten_worlds() -> None:
+def test_chance_is_called_no_signal_in_at_least_nine_of_ten_worlds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Labels that have nothing to do with the score: 30 worlds, intervals of 95 %."""
+    monkeypatch.setattr(evaluate, "RESAMPLES", 100)
     verdicts = []
     for seed in range(30):
         score, label = _world(400, 0.0, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from cluster import canonical
 from cluster.errors import Refusal, WrongUse
+from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import views
 from jobs import console
@@ -26,12 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cluster.settings import Settings
-
 HOUR = 3_600_000_000
 START = 1_700_000_000_000_000
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-ROWS = 1600
 TARGET = {
     "name": "planted",
     "description": "Will the lead qualify?",
@@ -50,9 +48,7 @@ TARGET = {
 }
 
 
-def _training(
-    rows: int = ROWS, strength: float = 1.0, seed: int = 0
-) -> tuple[pa.Table, np.ndarray]:
+def _training(rows: int, strength: float = 1.0, seed: int = 0) -> tuple[pa.Table, np.ndarray]:
     """Return lead rows and their true probabilities: visits and origin tell, the rest is noise."""
     rng = np.random.default_rng(seed)
     columns: dict[str, Any] = {
@@ -74,6 +70,41 @@ def _training(
     return pa.table({**spine, **columns}), truth
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A workspace in which one training was done."""
+
+    workspace: Workspace
+    target: str
+    snapshot: int
+    table: pa.Table
+    truth: np.ndarray
+    done: console.Done
+
+    @property
+    def models(self) -> Registry:
+        """Its registry."""
+        return Registry(self.workspace.blobs, self.workspace.refs, self.workspace.journal)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """Train once on 3,000 rows, for the tests that look at different sides of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    target = _declared(folder)
+    table, truth = _training(rows=3000)
+    with Workspace.open(Settings(home=folder / "home"), clock=lambda: NOW) as opened:
+        snapshot = _keep(opened, table)
+        yield Trained(
+            workspace=opened,
+            target=target,
+            snapshot=snapshot,
+            table=table,
+            truth=truth,
+            done=_train(opened, target, trials=8),
+        )
+
+
 @pytest.fixture
 def workspace(settings: Settings) -> Iterator[Workspace]:
     """Open an empty workspace whose clock stands still."""
@@ -84,7 +115,11 @@ def workspace(settings: Settings) -> Iterator[Workspace]:
 @pytest.fixture
 def target(tmp_path: Path) -> str:
     """Declare the target in a file of its own."""
-    path = tmp_path / "planted.yaml"
+    return _declared(tmp_path)
+
+
+def _declared(folder: Path) -> str:
+    path = folder / "planted.yaml"
     path.write_text(yaml.safe_dump(TARGET))
     return str(path)
 
@@ -95,7 +130,7 @@ def _keep(workspace: Workspace, table: pa.Table) -> int:
 
 
 def _train(workspace: Workspace, target: str, **changes: Any) -> console.Done:
-    options = {"target": target, "trials": 4, "runner": "inline", **changes}
+    options = {"target": target, "trials": 2, "runner": "inline", **changes}
     settings = training.TrainSettings(**options)
     return console.perform(training.JOB, settings, workspace, lambda *_: None)
 
@@ -105,84 +140,96 @@ def _scorers(done: console.Done) -> dict[str, Any]:
     return scorers
 
 
-def test_a_planted_signal_is_found_as_strong_as_it_is(workspace: Workspace, target: str) -> None:
-    """AUC within 0.03 of what the true probabilities reach on the same rows; calibrated; said."""
-    table, truth = _training(rows=4000)
-    _keep(workspace, table)
-    done = _train(workspace, target, trials=8)
-    last = slice(4000 - 50 - 790, 4000 - 50)
-    best_possible = roc_auc_score(np.asarray(table["label"])[last], truth[last])
-    model = _scorers(done)["model"]
-    assert model["auc"]["value"] == pytest.approx(best_possible, abs=0.03)
+def test_a_planted_signal_is_found_as_strong_as_it_is(trained: Trained) -> None:
+    """AUC within 0.04 of what the true probabilities reach on the same rows; calibrated; said."""
+    last = slice(2950 - 590, 2950)
+    best_possible = roc_auc_score(np.asarray(trained.table["label"])[last], trained.truth[last])
+    model, base = _scorers(trained.done)["model"], _scorers(trained.done)["base_rate"]
+    assert model["auc"]["value"] == pytest.approx(best_possible, abs=0.04)
     assert model["calibration_slope"]["value"] == pytest.approx(1, abs=0.3)
-    assert model["log_loss"]["value"] < _scorers(done)["base_rate"]["log_loss"]["value"]
-    said = " ".join(done.report["decided"])
+    assert model["log_loss"]["high"] < base["log_loss"]["value"]
+    said = " ".join(trained.done.report["decided"])
     assert "Signal: the model ranks later rows better than a coin" in said
     assert "on later rows the model is better than the rules" in said
 
 
-def test_shuffled_labels_are_called_no_signal(workspace: Workspace, target: str) -> None:
-    """In words, with the interval that holds 0.5; the model is published with that verdict."""
-    table, _ = _training()
-    shuffled = np.random.default_rng(5).permutation(np.asarray(table["label"]))
-    _keep(workspace, table.set_column(3, "label", pa.array(shuffled)))
-    done = _train(workspace, target)
-    auc = _scorers(done)["model"]["auc"]
-    assert auc["low"] <= 0.5 <= auc["high"]
-    assert any(
-        line.startswith("No signal: the model cannot be told") for line in done.report["decided"]
-    )
-    card = _registry(workspace).manifest(done.report["wrote"]["model"])[1].provenance.card
-    assert "No signal" in card
-
-
-def _registry(workspace: Workspace) -> Registry:
-    return Registry(workspace.blobs, workspace.refs, workspace.journal)
-
-
-def test_the_published_model_scores_as_it_was_judged(workspace: Workspace, target: str) -> None:
-    """Loaded again, on 200 rows: alone as in a batch, from a table as from a frame."""
-    table, _ = _training()
-    _keep(workspace, table)
-    done = _train(workspace, target)
-    stable = _registry(workspace).stable("planted")
+def test_the_published_model_scores_alike_alone_and_in_a_batch(trained: Trained) -> None:
+    """Loaded again, on 200 rows, to the last bit; from a table as from a frame."""
+    stable = trained.models.stable("planted")
     assert not isinstance(stable, Refusal)
     id, model = stable
-    assert id == done.report["wrote"]["model"]
-    rows = table.slice(0, 200)
+    assert id == trained.done.report["wrote"]["model"]
+    rows = trained.table.slice(0, 200)
     batch = model.score(model.encode(rows)).probability
     alone = [model.score(model.encode([row])).probability[0] for row in rows.to_pylist()]
     assert batch.tolist() == alone
     assert model.score(model.encode(rows.to_pandas())).probability.tobytes() == batch.tobytes()
 
 
-def test_the_manifest_pins_what_the_model_was_made_from(workspace: Workspace, target: str) -> None:
-    """Snapshot, target and view versions, metrics, seeds and counts."""
-    table, _ = _training()
-    snapshot = _keep(workspace, table)
-    done = _train(workspace, target)
-    said = _registry(workspace).manifest(done.report["wrote"]["alias"])[1].provenance
-    pinned = training.Pinned.of(workspace, training.TrainSettings(target=target)).target
+def test_the_manifest_pins_what_the_model_was_made_from(trained: Trained) -> None:
+    """Snapshot, target and view versions, metrics and counts."""
+    said = trained.models.manifest(trained.done.report["wrote"]["alias"])[1].provenance
+    settings = training.TrainSettings(target=trained.target)
+    declared = training.Pinned.of(trained.workspace, settings).target
     assert said.training_table == "training_planted"
-    assert said.training_snapshot == str(snapshot)
-    assert said.target_version == pinned.version
-    assert said.views == {"lead_engagement": pinned.features.version}
-    assert said.metrics["evaluation"] == done.report["figures"]["evaluation"]
-    assert said.metrics["rows"] == ROWS - 50
-    assert said.metrics["immature"] == 50
+    assert said.training_snapshot == str(trained.snapshot)
+    assert said.target_version == declared.version
+    assert said.views == {"lead_engagement": declared.features.version}
+    assert said.metrics["evaluation"] == trained.done.report["figures"]["evaluation"]
+    assert (said.metrics["rows"], said.metrics["immature"]) == (2950, 50)
 
 
-def test_the_same_again_does_nothing_until_the_rows_change(
+def test_the_report_is_plain_json_with_counts_curves_and_a_table(trained: Trained) -> None:
+    """Five days of a row an hour reach into the test: 119 rows before it are purged."""
+    report = trained.done.report
+    assert json.loads(canonical.dumps(report)) == report
+    assert report["read"]["purged"] == 119
+    assert {"calibration_curve", "lift_curve", "signal"} <= set(report["figures"]["evaluation"])
+    assert [row["metric"] for row in report["table"]][:2] == ["auc", "average_precision"]
+
+
+def test_the_same_again_does_nothing(trained: Trained) -> None:
+    """Unchanged inputs, unchanged model, one move of the ref."""
+    again = _train(trained.workspace, trained.target, trials=8)
+    assert again.unchanged
+    assert again.report == trained.done.report
+    assert len(trained.workspace.refs.history("models/planted/stable")) == 1
+
+
+def test_shuffled_labels_are_called_no_signal(workspace: Workspace, target: str) -> None:
+    """In words, with the interval that holds 0.5, in the report and in the model card."""
+    table, _ = _training(1000)
+    shuffled = np.random.default_rng(5).permutation(np.asarray(table["label"]))
+    _keep(workspace, table.set_column(3, "label", pa.array(shuffled)))
+    done = _train(workspace, target, trials=4)
+    auc = _scorers(done)["model"]["auc"]
+    assert auc["low"] <= 0.5 <= auc["high"]
+    says = "No signal: the model cannot be told from a coin"
+    assert any(line.startswith(says) for line in done.report["decided"])
+    models = Registry(workspace.blobs, workspace.refs, workspace.journal)
+    assert says in models.manifest(done.report["wrote"]["model"])[1].provenance.card
+
+
+def test_the_newest_rows_are_trained_on_unless_a_snapshot_is_named(
     workspace: Workspace, target: str
 ) -> None:
-    """Unchanged inputs, unchanged model; a new snapshot is a new run."""
-    table, _ = _training()
-    _keep(workspace, table)
-    assert not _train(workspace, target).unchanged
-    assert _train(workspace, target).unchanged
-    assert len(workspace.refs.history("models/planted/stable")) == 1
-    _keep(workspace, _training(seed=1)[0])
-    assert not _train(workspace, target).unchanged
+    """Another snapshot is another run, and another model."""
+    first, second = (_keep(workspace, _training(rows)[0]) for rows in (800, 900))
+    newest = _train(workspace, target)
+    older = _train(workspace, target, snapshot=first)
+    assert newest.report["read"] | {"snapshot": second, "rows": 850} == newest.report["read"]
+    assert older.report["read"] | {"snapshot": first, "rows": 750} == older.report["read"]
+    assert newest.report["wrote"]["model"] != older.report["wrote"]["model"]
+
+
+def test_purging_can_be_switched_off_and_time_can_be_over(
+    workspace: Workspace, target: str
+) -> None:
+    """No row is purged; without time there is the one trial that is always made."""
+    _keep(workspace, _training(800)[0])
+    report = _train(workspace, target, purge=False, minutes=0.0, trials=9).report
+    assert report["read"]["purged"] == 0
+    assert report["figures"]["search"]["complete"] == 1
 
 
 def test_a_training_that_died_publishes_the_same_model_when_done_again(
@@ -194,10 +241,10 @@ def test_a_training_that_died_publishes_the_same_model_when_done_again(
         home = settings.model_copy(update={"home": tmp_path / str(dies)})
         with Workspace.open(home, clock=lambda: NOW) as opened:
             monkeypatch.setattr(opened.tables, "head", lambda _: 5)
-            monkeypatch.setattr(opened.tables, "read", lambda *_: _training()[0])
+            monkeypatch.setattr(opened.tables, "read", lambda *_: _training(800)[0])
             if dies:
                 _die(opened, target, monkeypatch)
-            ids.append(_train(opened, target).report["wrote"]["model"])
+            ids.append(_train(opened, target, trials=5).report["wrote"]["model"])
     assert ids[0] == ids[1]
 
 
@@ -211,35 +258,7 @@ def _die(workspace: Workspace, target: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
         broken.setattr(search._Search, "tell", dying)
-        _train(workspace, target)
-
-
-def test_purging_counts_the_rows_it_takes_and_can_be_switched_off(
-    workspace: Workspace, target: str
-) -> None:
-    """Five days of one row an hour reach into the test; so a few less than 120 rows are purged."""
-    table, _ = _training()
-    _keep(workspace, table)
-    assert _train(workspace, target).report["read"]["purged"] == 119
-    assert _train(workspace, target, purge=False).report["read"]["purged"] == 0
-
-
-def test_an_older_snapshot_can_be_trained_on(workspace: Workspace, target: str) -> None:
-    """Named by its id; the newest is the default."""
-    first = _keep(workspace, _training()[0])
-    second = _keep(workspace, _training(rows=1200, seed=1)[0])
-    assert _train(workspace, target).report["read"]["snapshot"] == second
-    assert _train(workspace, target, snapshot=first).report["read"]["rows"] == ROWS - 50
-
-
-def test_the_report_is_plain_json(workspace: Workspace, target: str) -> None:
-    """The console keeps and prints it; there are trials, curves and a table in it."""
-    _keep(workspace, _training()[0])
-    report = _train(workspace, target, minutes=0.0).report
-    assert json.loads(canonical.dumps(report)) == report
-    assert report["figures"]["search"]["complete"] == 1
-    assert {"calibration_curve", "lift_curve", "signal"} <= set(report["figures"]["evaluation"])
-    assert [row["metric"] for row in report["table"]][:2] == ["auc", "average_precision"]
+        _train(workspace, target, trials=5)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +292,7 @@ def test_wrong_settings_are_refused(
     workspace: Workspace, target: str, wrong: dict[str, Any]
 ) -> None:
     """By name and value."""
-    _keep(workspace, _training()[0])
+    _keep(workspace, _training(800)[0])
     with pytest.raises(WrongUse, match=str(next(iter(wrong.values())))):
         _train(workspace, target, **wrong)
 

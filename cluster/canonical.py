@@ -1,6 +1,7 @@
 """One spelling for every value: canonical JSON and the hashes over it.
 
-Keys sorted, no spaces, UTF-8, shortest float that reads back equal, NaN refused: two equal values have equal bytes.
+Keys sorted, no spaces, UTF-8, shortest float that reads back equal, NaN refused: two equal values
+have equal bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which runner a job uses: Ray, or this process. Both run the same kernel and give the same result."""
+"""Which runner a job uses, Ray or this process: both run the same kernel, with the same result."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The Ray session: connected to once, guarded by a token, bound to loopback.
 
-Ray reads its environment when it is imported, so `guard` comes first and `ray` is imported after it.
+Ray reads its environment when it is imported, so `guard` comes first and `ray` is imported after
+it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def guard(settings: Settings, environ: MutableMapping[str, str]) -> None:
 
 
 def token_file(home: Path) -> Path:
-    """Return the file that holds the cluster's token, made on first use and readable by its owner alone."""
+    """Return the file that holds the cluster's token, made on first use and readable by its owner
+    alone.
+    """
     path = home / "ray" / "token"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -58,7 +61,9 @@ def _on_this_machine(address: str | None) -> bool:
 
 
 def connect(settings: Settings) -> None:
-    """Connect to Ray unless connected: to the address of the settings or of the job, else to a session of our own."""
+    """Connect to Ray unless connected: to the address of the settings or of the job, else to a
+    session of our own.
+    """
     guard(settings, os.environ)
     import ray
 

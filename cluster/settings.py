@@ -1,7 +1,7 @@
 """Configuration, read once: a YAML file, then the environment, into frozen values.
 
-The environment wins over the file. An unknown key is an error that names the nearest valid one; every path is absolute,
-because a submitted job runs from a copy of the repository somewhere else.
+The environment wins over the file. An unknown key is an error that names the nearest valid one;
+every path is absolute, because a submitted job runs from a copy of the repository somewhere else.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def load_settings(environ: Mapping[str, str], path: Path = CONFIGS / "settings.y
 
 
 def load[T: BaseModel](model: type[T], path: Path) -> T:
-    """Read a YAML document into `model`; WrongUse names the file, the key and the nearest valid one."""
+    """Read a YAML document into `model`; WrongUse names the file, the key and the nearest valid
+    one.
+    """
     return validated(model, read_yaml(path), where=str(path))
 
 

@@ -1,8 +1,9 @@
 """Tables: Apache Iceberg behind seven verbs, with one commit per change.
 
-A table may be bucketed: Iceberg's own `bucket[N]` transform of one column is its partition, so a job can take one bucket
-per task and needs no shuffle. Workers write data files, only the driver commits them, and a commit is a compare-and-swap in
-the SQL catalog: a reader sees all of a change or nothing of it. Names are `<table>`; all live in one namespace.
+A table may be bucketed: Iceberg's own `bucket[N]` transform of one column is its partition, so a
+job can take one bucket per task and needs no shuffle. Workers write data files, only the driver
+commits them, and a commit is a compare-and-swap in the SQL catalog: a reader sees all of a change
+or nothing of it. Names are `<table>`; all live in one namespace.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ class Tables:
     def create(
         self, name: str, schema: pa.Schema, *, bucket_by: str | None = None, buckets: int = 8
     ) -> None:
-        """Make the table if it is not there; with `bucket_by` partitioned by bucket[buckets] of that column."""
+        """Make the table if it is not there; with `bucket_by` partitioned by bucket[buckets] of
+        that column.
+        """
         if self.exists(name):
             return
         with self._catalog.create_table_transaction(
@@ -92,6 +95,10 @@ class Tables:
         snapshot = self._table(name).current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
+    def is_head(self, name: str, snapshot: int) -> bool:
+        """Is this snapshot still the newest?"""
+        return self.head(name) == snapshot
+
     def append(self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None) -> int:
         """Add rows in one commit and return its snapshot id."""
         return self.commit(name, self.write(name, rows), properties=properties)
@@ -103,7 +110,9 @@ class Tables:
         return self.commit(name, self.write(name, rows), replace=True, properties=properties)
 
     def write(self, name: str, rows: pa.Table) -> list[DataFile]:
-        """Write data files that no reader can see until they are committed (this is what workers call)."""
+        """Write data files that no reader can see until they are committed (this is what workers
+        call).
+        """
         if not rows.num_rows:
             return []
         table = self._table(name)
@@ -120,7 +129,9 @@ class Tables:
         replace: bool = False,
         properties: Mapping[str, str] | None = None,
     ) -> int:
-        """Make written files visible in one snapshot and return its id; retried when another was first."""
+        """Make written files visible in one snapshot and return its id; retried when another was
+        first.
+        """
         table = self._table(name)
         with table.transaction() as transaction:
             update = transaction.update_snapshot(snapshot_properties=dict(properties or {}))

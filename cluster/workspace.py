@@ -1,6 +1,7 @@
 """The workspace: the one object handed down, holding everything that outlives a process.
 
-Settings travel to workers, connections do not: a worker calls `Workspace.open(settings)` for itself.
+Settings travel to workers, connections do not: a worker calls `Workspace.open(settings)` for
+itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compute a view: events and a spine in, the spine with its feature columns out. Pure.
 
-The same function runs in a batch job, in the service and in a replay. It does not depend on the order of its input or on
-how entities are spread over calls, because every aggregate is an integer sum or the latest event under a total order.
+The same function runs in a batch job, in the service and in a replay. It does not depend on the
+order of its input or on how entities are spread over calls, because every aggregate is an integer
+sum or the latest event under a total order.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ COLUMNS = (
 
 
 def compute(view: View, events: pa.Table, spine: pa.Table) -> pa.Table:
-    """Return `spine` (columns entity, account, time and any other) with one column per feature of `view`."""
+    """Return `spine` (columns entity, account, time and any other) with one column per feature of
+    `view`.
+    """
     order = pc.sort_indices(spine, [("entity", "ascending"), ("time", "ascending")])
     rows = spine.take(order)
     prepared = _Prepared(events)

@@ -1,66 +1,26 @@
-"""The engine: a view over all buckets of the log, as one committed snapshot. The only `ray.data` in this package.
+"""The engine: a view over all buckets of the log, as one committed snapshot.
 
-The log was bucketed when it was written, so each task reads its bucket, runs the pure kernel and writes its files; the
-driver commits them all at once. There is no shuffle. The inline runner does the same with threads in this process.
+The log was bucketed when it was written, so each task reads its bucket, runs the pure kernel and
+writes its files; the driver commits them all at once. There is no shuffle. The inline runner does
+the same with threads in this process.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from cluster import runner, session
-from cluster.tables import Bucket, Tables
-from features import compute, log, spine
-from features.targets import Target
+from features import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pyiceberg.manifest import DataFile
 
     from cluster.settings import Settings
+    from cluster.tables import Bucket, Tables
     from cluster.workspace import Workspace
-
-type Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to compute: plain values, so that it can travel to a worker."""
-
-    target: Target
-    purpose: Literal["training", "scoring"]
-    as_of: datetime
-    snapshot: int  # of the event log
-
-    @property
-    def table(self) -> str:
-        """Name of the table to write."""
-        target = self.target
-        return target.training_table if self.purpose == "training" else target.scoring_table
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Columns of the table to write."""
-        base = spine.TRAINING if self.purpose == "training" else spine.SCORING
-        return pa.schema(
-            [*base, *(pa.field(f.name, f.type) for f in self.target.features.features)]
-        )
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """What the snapshot says about its making."""
-        return {
-            "funnelcast.target": f"{self.target.name}@{self.target.version}",
-            "funnelcast.view": f"{self.target.features.name}@{self.target.features.version}",
-            "funnelcast.as_of": self.as_of.isoformat(),
-            "funnelcast.events": str(self.snapshot),
-        }
+    from features.plan import Plan, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +33,6 @@ class Materialized:
     events: int
     nodes: int  # machines that worked on it
     choice: runner.Choice
-
-
-def rows_of(plan: Plan, events: pa.Table) -> pa.Table:
-    """The kernel: the events of one bucket in, its feature rows out. Pure."""
-    spines = {"training": spine.training, "scoring": spine.scoring}
-    rows = spines[plan.purpose](plan.target, events, plan.as_of)
-    return compute.compute(plan.target.features, events.select(compute.COLUMNS), rows)
 
 
 def materialize(workspace: Workspace, plan: Plan, asked: str, progress: Progress) -> Materialized:
@@ -104,7 +57,7 @@ def materialize(workspace: Workspace, plan: Plan, asked: str, progress: Progress
 
 
 def _write_bucket(tables: Tables, plan: Plan, bucket: Bucket) -> list[DataFile]:
-    return tables.write(plan.table, rows_of(plan, tables.read_bucket(bucket)))
+    return tables.write(plan.table, plan.rows_of(tables.read_bucket(bucket)))
 
 
 def _inline(

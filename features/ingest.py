@@ -1,7 +1,9 @@
-"""Ingestion: candidates through their contracts into the log and the online store, bad rows into quarantine.
+"""Ingestion: candidates through their contracts into the log and the online store, bad rows into
+quarantine.
 
-Adding is idempotent by event id, so an interrupted or repeated ingestion ends in the same log. The online store is filled
-from the log up to a ref, so a crash between the two is made good by the next run.
+Adding is idempotent by event id, so an interrupted or repeated ingestion ends in the same log. The
+online store is filled from the log up to a ref, so a crash between the two is made good by the next
+run.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from features import contracts, log
 from features.online import OnlineStore
 
 if TYPE_CHECKING:
-    from cluster.workspace import Workspace
     from collections.abc import Mapping
 
+    from cluster.workspace import Workspace
     from features.contracts import Contract
 
 ONLINE_REF = "online/events"
@@ -38,7 +40,9 @@ class Ingested:
 
 
 def ingest(workspace: Workspace, terms: Mapping[str, Contract], candidates: pa.Table) -> Ingested:
-    """Check, identify and add candidates (CANDIDATE columns); every row ends in the log or in quarantine."""
+    """Check, identify and add candidates (CANDIDATE columns); every row ends in the log or in
+    quarantine.
+    """
     tables = workspace.tables
     log.create(tables, workspace.settings.buckets)
     checked = contracts.check(terms, candidates)
@@ -80,7 +84,9 @@ def _known_ids(workspace: Workspace) -> pa.ChunkedArray:
 
 
 def _quarantine(workspace: Workspace, bad: pa.Table) -> int:
-    """Keep refused rows with their reasons; a row refused before for the same reasons is not kept twice."""
+    """Keep refused rows with their reasons; a row refused before for the same reasons is not kept
+    twice.
+    """
     tables = workspace.tables
     tables.create(log.QUARANTINE, QUARANTINE_SCHEMA)
     bad = bad.select(QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)

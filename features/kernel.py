@@ -2,12 +2,13 @@
 
 An event is in force for the moments T with `enter <= T < leave`, where
 
-    enter = max(event_time + 1, known_at)          (strictly before T, and known)
+    enter = max(event_time + 1, known_at)          (before T, and known)
     leave = min(event_time + window + 1, replaced)  (T - window <= event_time, and not yet corrected)
 
-in microseconds. Label rows are sorted by (group, T), so each event covers one run of rows [first, last). Counts and sums
-add at `first`, subtract at `last` and accumulate; the latest event paints its run, newest first, and a row is painted once.
-Work is O(events x log(rows per group) + rows) per feature, whatever the skew; sums are integers, so order does not matter.
+in microseconds. Label rows are sorted by (group, T), so each event covers one run of rows [first,
+last). Counts and sums add at `first`, subtract at `last` and accumulate; the latest event paints
+its run, newest first, and a row is painted once. Work is O(events x log(rows per group) + rows) per
+feature, whatever the skew; sums are integers, so order does not matter.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ type Ints = np.ndarray  # int64 or int32, one-dimensional
 
 @njit(cache=True, nogil=True)
 def runs(group: Ints, enter: Ints, leave: Ints, starts: Ints, times: Ints) -> tuple[Ints, Ints]:
-    """Return per event the run [first, last) of rows it covers; rows of group g are starts[g]:starts[g+1]."""
+    """Return per event the run [first, last) of rows it covers; rows of group g are
+    starts[g]:starts[g+1].
+    """
     first = np.empty(group.size, np.int64)
     last = np.empty(group.size, np.int64)
     for i in range(group.size):
@@ -47,7 +50,8 @@ def accumulated(first: Ints, last: Ints, weight: Ints, rows: int) -> Ints:
 def painted(first: Ints, last: Ints, newest_first: Ints, rows: int) -> Ints:
     """Return per row the index of the newest event that covers it, or -1.
 
-    `unpainted[row]` leads to the next row at or after it that has no colour yet, with path compression.
+    `unpainted[row]` leads to the next row at or after it that has no colour yet, with path
+    compression.
     """
     colour = np.full(rows, -1, np.int64)
     unpainted = np.arange(rows + 1)

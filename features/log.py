@@ -1,7 +1,8 @@
 """The event log: one envelope for every fact, append-only and bitemporal.
 
-`event_time` is when it happened, `known_at` when we learnt of it. The event id is a hash over the identity of the source
-row and its content, so the same row read twice is one event, and a corrected row is a new version of the same `row_key`.
+`event_time` is when it happened, `known_at` when we learnt of it. The event id is a hash over the
+identity of the source row and its content, so the same row read twice is one event, and a corrected
+row is a new version of the same `row_key`.
 """
 
 from __future__ import annotations
@@ -66,6 +67,19 @@ def pinned(tables: Tables) -> int:
     return head
 
 
+def as_of(asked: str | None, tables: Tables, snapshot: int) -> datetime:
+    """Return the moment asked for, by default the first at which all of the log is known."""
+    if asked is None:
+        return latest(tables, snapshot)
+    try:
+        moment = datetime.fromisoformat(asked)
+    except ValueError as error:
+        raise WrongUse(f"--as-of must be an ISO 8601 time with its zone, got '{asked}'") from error
+    if moment.tzinfo is None:
+        raise WrongUse(f"--as-of must name its time zone, got '{asked}': add Z for UTC")
+    return moment
+
+
 def latest(tables: Tables, snapshot: int) -> datetime:
     """Return the first moment at which everything in the log is known, in UTC."""
     known = tables.read(TABLE, snapshot, columns=["known_at"])["known_at"]
@@ -74,7 +88,9 @@ def latest(tables: Tables, snapshot: int) -> datetime:
 
 
 def identified(candidates: pa.Table) -> pa.Table:
-    """Give rows that passed their contract an event id and a shard: CANDIDATE columns in, SCHEMA out."""
+    """Give rows that passed their contract an event id and a shard: CANDIDATE columns in, SCHEMA
+    out.
+    """
     shard = pc.coalesce(*(candidates[key] for key in SHARD_KEYS), candidates["row_key"])
     columns = {name: candidates[name] for name in CANDIDATE.names}
     columns |= {"shard": shard, "event_id": _event_ids(candidates)}
@@ -90,18 +106,22 @@ def new_events(events: pa.Table, known_ids: pa.ChunkedArray) -> pa.Table:
 
 
 def visible(events: pa.Table, at: datetime) -> pa.Table:
-    """Return the events as known at `at`: `known_at <= at`, and of each row its latest known version.
+    """Return the events as known at `at`: `known_at <= at`, and of each row its latest known
+    version.
 
-    Events that happen at or after `at` are kept; whoever asks about a moment filters by `event_time < at`.
+    Events that happen at or after `at` are kept; whoever asks about a moment filters by `event_time
+    < at`.
     """
     known = events.filter(pc.less_equal(events["known_at"], pa.scalar(at, MICROSECONDS)))
     return known.filter(pa.array(retracted_at(known) == NEVER))
 
 
 def retracted_at(events: pa.Table) -> np.ndarray:
-    """Return per row when a later known version of the same row replaced it, in microseconds, or NEVER.
+    """Return per row when a later known version of the same row replaced it, in microseconds, or
+    NEVER.
 
-    Versions known at the same moment are ordered by event id, so that the answer does not depend on row order.
+    Versions known at the same moment are ordered by event id, so that the answer does not depend on
+    row order.
     """
     row = pc.dictionary_encode(events["row_key"]).combine_chunks().indices.to_numpy()
     known = microseconds(events["known_at"])

@@ -1,6 +1,7 @@
 """Features of one entity as of a moment, from the online store that ingestion fills.
 
-The same kernel as in batch, over the events of one shard: given the same log the values are equal to the bit.
+The same kernel as in batch, over the events of one shard: given the same log the values are equal
+to the bit.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class OnlineStore:
         self._database = database
 
     def fill(self, events: pa.Table) -> int:
-        """Add events (SCHEMA columns) that are not there yet; returns how many rows were offered."""
+        """Add events (SCHEMA columns) that are not there yet; returns how many were offered."""
         for batch in _plain(events).to_batches(max_chunksize=_CHUNK):
             rows = batch.to_pylist()
             with self._database.begin() as connection:
@@ -57,7 +58,9 @@ class OnlineStore:
 
 
 def rows(target: Target, events: pa.Table, entities: list[str], at: datetime) -> pa.Table:
-    """Return the feature rows of those `entities` whose anchor is known at `at`, given the events of their shard."""
+    """Return the feature rows of those `entities` whose anchor is known at `at`, given the events
+    of their shard.
+    """
     chosen = spine.chosen(target, events, entities, at)
     return compute.compute(target.features, events.select(compute.COLUMNS), chosen)
 

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from ray.data.datasource.datasink import WriteResult
 
     from cluster.settings import Settings
-    from features.engine import Plan, Progress
+    from features.plan import Plan, Progress
 
 
 def run(
     settings: Settings, plan: Plan, buckets: list[Bucket], progress: Progress
 ) -> tuple[int, int]:
-    """Run the kernel over all buckets on Ray and commit; returns the snapshot id and the number of nodes that worked."""
+    """Run the kernel over all buckets on Ray and commit; returns the snapshot id and the number of
+    nodes that worked.
+    """
     session.quiet_data()
     progress(0, len(buckets), "buckets")
     sink = TableSink(settings, plan.table, plan.properties)
@@ -44,10 +46,8 @@ def run(
 
 
 def _kernel(descriptors: pa.Table, settings: Settings, plan: Plan) -> pa.Table:
-    from features.engine import rows_of
-
     tables = Tables(settings.database, settings.warehouse)
-    parts = [rows_of(plan, tables.read_bucket(Bucket(**d))) for d in descriptors.to_pylist()]
+    parts = [plan.rows_of(tables.read_bucket(Bucket(**d))) for d in descriptors.to_pylist()]
     return pa.concat_tables([plan.schema.empty_table(), *parts])
 
 
@@ -60,7 +60,9 @@ class Written:
 
 
 class TableSink(Datasink[Written]):
-    """Writes blocks as files of an Iceberg table that become visible together, in one commit, at the end."""
+    """Writes blocks as files of an Iceberg table that become visible together, in one commit, at
+    the end.
+    """
 
     def __init__(self, settings: Settings, table: str, properties: dict[str, str]) -> None:
         self._settings = settings

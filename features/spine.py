@@ -1,4 +1,5 @@
-"""Spines: which entities at which moments. Pure functions from the events of a bucket to rows to be given features.
+"""Spines: which entities at which moments. Pure functions from the events of a bucket to rows to be
+given features.
 
 A training spine has the label and its maturity; a scoring spine has every entity that is open now.
 """
@@ -30,7 +31,7 @@ TRAINING = pa.schema([*SCORING, pa.field("label", pa.bool_()), pa.field("mature"
 
 
 def training(target: Target, events: pa.Table, as_of: datetime) -> pa.Table:
-    """Return the labelled rows of `target` that the events of a bucket give, as known at `as_of`."""
+    """Return the labelled rows of `target` that the events give, as known at `as_of`."""
     visible = log.visible(events, as_of)
     rows = _repeated(target, _anchors(target, visible))
     labels = _moments(target, visible, target.label)
@@ -77,7 +78,9 @@ def _repeated(target: Target, anchors: pd.DataFrame) -> pd.DataFrame:
 def _still_open(
     target: Target, rows: pd.DataFrame, visible: pa.Table, labels: pd.DataFrame
 ) -> pd.DataFrame:
-    """Leave out rows whose entity was closed by T as known at T, or whose label came before T, known or not."""
+    """Leave out rows whose entity was closed by T as known at T, or whose label came before T,
+    known or not.
+    """
     closings = [_moments(target, visible, n) for n in target.closed_by]
     known = [c.assign(moment=c[["moment", "known"]].max(axis=1)) for c in closings]
     ends = pd.concat([labels, *known]).groupby("entity")["moment"].min()

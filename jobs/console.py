@@ -1,6 +1,8 @@
-"""The console of every job: options, workspace, journal, and the rule that the same run is not done twice.
+"""The console of every job: options, workspace, journal, and the rule that the same run is not done
+twice.
 
-Exit codes: 0 done or unchanged, 1 failed, 2 wrong use. `--json` prints the report as one JSON object on the last line.
+Exit codes: 0 done or unchanged, 1 failed, 2 wrong use. `--json` prints the report as one JSON
+object on the last line.
 """
 
 from __future__ import annotations
@@ -13,9 +15,8 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import pandas as pd
 import typer
 
 from cluster import runs, session
@@ -23,6 +24,9 @@ from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import ROOT, load_settings
 from cluster.workspace import Workspace
 from jobs import show
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRACE = "FUNNELCAST_TRACE"  # in the environment: show the trace of what we did not foresee
 
@@ -73,7 +77,9 @@ def verbs() -> list[str]:
 
 
 def perform[S](job: Job[S], settings: S, workspace: Workspace, progress: Progress) -> Done:
-    """Run a job unless a run with the same inputs is on record; every start and finish is journalled."""
+    """Run a job unless a run with the same inputs is on record; every start and finish is
+    journalled.
+    """
     options = dataclasses.asdict(settings)  # type: ignore[call-overload]
     inputs = job.inputs(workspace, settings)
     key = runs.run_key(job.verb, options, inputs, runs.code_version(f"jobs/{job.verb}"))
@@ -108,7 +114,7 @@ def main[S](job: Job[S]) -> None:
     app()
 
 
-class guarded:  # noqa: N801 - reads as a statement
+class guarded:
     """Turn our errors into one line and an exit code; leave the Ray session in order."""
 
     def __init__(self, as_json: bool) -> None:

@@ -44,7 +44,7 @@ def _serve(settings: Settings, profile: str, console: Console) -> None:
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
         session.disconnect()
 
 

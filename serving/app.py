@@ -1,4 +1,6 @@
-"""The Ray Serve application: `build` wires, replicas answer. One hop: the replica is the HTTP ingress."""
+"""The Ray Serve application: `build` wires, replicas answer. One hop: the replica is the HTTP
+ingress.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The decision: a pure function of model, policy, feature rows and a time.
 
-The API, batch scoring, replay and simulation all call `decide`, so none of them can differ from another.
+The API, batch scoring, replay and simulation all call `decide`, so none of them can differ from
+another.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Decision:
 def decide(
     model: Model, policy: Policy, rows: pa.Table, now: datetime, *, basis: Basis
 ) -> list[Decision]:
-    """Return one decision per feature row (columns entity, account, time and the model's features)."""
+    """Return one decision per feature row (entity, account, time and the model's features)."""
     if not rows.num_rows:
         return []
     scores = model.score(model.encode(rows))

@@ -1,4 +1,6 @@
-"""The policy: from a calibrated score to a route. A small, versioned, frozen set of thresholds. Pure."""
+"""The policy: from a calibrated score to a route. A small, versioned, frozen set of thresholds.
+Pure.
+"""
 
 from __future__ import annotations
 

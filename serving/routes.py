@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -15,6 +14,8 @@ from cluster.errors import Refusal
 from serving.schemas import DecisionOut, DecisionRequest, Problem
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
     from serving.service import DecisionService
 
 VERSION = "1.0.0"
@@ -40,7 +41,9 @@ def make_api(service: DecisionService) -> FastAPI:
 def _add_decisions(api: FastAPI, service: DecisionService) -> None:
     @api.post("/v1/decisions", response_model=DecisionOut, responses=_PROBLEMS, tags=["decisions"])
     def decide(request: DecisionRequest) -> Any:
-        """Score and route one lead, opportunity or account (its best open lead); recorded before the answer."""
+        """Score and route one lead, opportunity or account (its best open lead); recorded before
+        the answer.
+        """
         outcome = service.decide(request.question())
         if isinstance(outcome, Refusal):
             return problem(_status(outcome), str(outcome))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from serving.decide import Decision
 from serving.service import Question
+
+if TYPE_CHECKING:
+    from serving.decide import Decision
 
 Key = Field(default=None, min_length=1, max_length=200)
 

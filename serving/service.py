@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from cluster.errors import Refusal
 from cluster.runs import code_version
 from cluster.settings import CONFIGS, Frozen
-from cluster.workspace import Workspace
 from features import compute, contracts, log, online, spine
 from features.targets import Target, load_target
 from serving import policy as policies
@@ -23,6 +22,7 @@ from serving.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cluster.workspace import Workspace
     from serving.model import Model
     from serving.policy import Policy
 

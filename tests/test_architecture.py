@@ -77,7 +77,9 @@ def test_the_top_level_is_the_one_agreed() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_generic_names_are_ours(package: str) -> None:
-    """No installed distribution offers our import names, and what is imported lies in this repository."""
+    """No installed distribution offers our import names, and what is imported lies in this
+    repository.
+    """
     assert package not in importlib.metadata.packages_distributions()
     assert Path(importlib.import_module(package).__file__ or "").is_relative_to(ROOT)
 

@@ -1,4 +1,6 @@
-"""A source mapping: which columns of which files become which events. Read from `configs/sources/<name>.yaml`."""
+"""A source mapping: which columns of which files become which events. Read from
+`configs/sources/<name>.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ class Lookup(Frozen):
 
 
 class Moment(Frozen):
-    """A time: a column with its format, or one fixed moment. A date alone is the start of that day, UTC."""
+    """A time: a column with its format, or one fixed moment. A date alone is the start of that day,
+    UTC.
+    """
 
     column: str | None = None
     format: str = "ISO8601"

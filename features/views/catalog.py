@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cluster.errors import WrongUse, nearest
 from features.views import lead, opportunity
-from features.views.language import View
+
+if TYPE_CHECKING:
+    from features.views.language import View
 
 VIEWS: tuple[View, ...] = (lead.VIEW, opportunity.VIEW)
 

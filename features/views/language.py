@@ -1,7 +1,8 @@
 """The language of views: what a feature is, said without saying how it is computed.
 
-A view is a frozen list of features of one kind of entity. A feature names the events it looks at and one aggregate over
-those in its window, as of a moment T: `T - window <= event_time < T`, known by T. Without a window it looks at all history.
+A view is a frozen list of features of one kind of entity. A feature names the events it looks at
+and one aggregate over those in its window, as of a moment T: `T - window <= event_time < T`, known
+by T. Without a window it looks at all history.
 """
 
 from __future__ import annotations

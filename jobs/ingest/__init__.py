@@ -1,1 +1,1 @@
-"""Ingest a source: its rows through their contracts into the event log, bad rows into quarantine."""
+"""Ingest a source: its rows through their contracts into the log, bad ones into quarantine."""

@@ -1,1 +1,1 @@
-"""Materialize feature rows: point in time, over all buckets of the log, as one committed snapshot."""
+"""Materialize feature rows: point in time, over the whole log, as one snapshot."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cluster.errors import WrongUse, nearest
 from features import engine, log
+from features.plan import Plan
 from features.targets import load_target
 from jobs.console import Job, Progress, Report
 
@@ -51,32 +51,21 @@ def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress)
     )
 
 
-def _plan(workspace: Workspace, settings: MaterializeSettings) -> engine.Plan:
+def _plan(workspace: Workspace, settings: MaterializeSettings) -> Plan:
     if settings.purpose not in PURPOSES:
         hint = nearest(settings.purpose, PURPOSES)
         raise WrongUse(f"--purpose must be training or scoring, got '{settings.purpose}': {hint}")
     target = load_target(settings.target)
     snapshot = log.pinned(workspace.tables)
-    as_of = _moment(settings.as_of) or log.latest(workspace.tables, snapshot)
+    as_of = log.as_of(settings.as_of, workspace.tables, snapshot)
     purpose = cast("Literal['training', 'scoring']", settings.purpose)
-    return engine.Plan(target=target, purpose=purpose, as_of=as_of, snapshot=snapshot)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise WrongUse(f"--as-of must be an ISO 8601 time with its zone, got '{text}'") from error
-    if moment.tzinfo is None:
-        raise WrongUse(f"--as-of must name its time zone, got '{text}': add Z for UTC")
-    return moment
+    return Plan(target=target, purpose=purpose, as_of=as_of, snapshot=snapshot)
 
 
 def current(workspace: Workspace, report: dict[str, Any]) -> bool:
     """Is the table's content still what this run wrote?"""
-    return workspace.tables.head(report["wrote"]["table"]) == report["wrote"]["snapshot"]
+    wrote = report["wrote"]
+    return workspace.tables.is_head(wrote["table"], wrote["snapshot"])
 
 
 JOB = Job(

@@ -51,7 +51,7 @@ def main(
 
 
 def steps(plan: Pipeline, workspace: Workspace) -> Iterator[tuple[str, Done]]:
-    """Run each step and yield its verb and outcome; a wrong name is refused before the first step."""
+    """Run each step and yield its verb and outcome; wrong names are refused at once."""
     for job, settings in list(_resolved(plan)):
         yield job.verb, console.perform(job, settings, workspace, show.progress(job.verb))
 

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from cluster.errors import Refusal
 from features.targets import load_target
-from serving.bundle import Manifest
 from serving.forecast import record
 from serving.forecast.scenario import GRADE_WORDS, Grade
 from serving.registry import Registry, alias
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from cluster.workspace import Workspace
     from features.targets import Target
+    from serving.bundle import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)

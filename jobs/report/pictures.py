@@ -1,6 +1,8 @@
-"""Pictures as SVG text: the same numbers give the same bytes. Pure, but for the drawing library's own state.
+"""Pictures as SVG text: the same numbers give the same bytes. Pure, but for the drawing library's
+own state.
 
-Colours: one for us, grey for what we are compared with, one accent for the lever; all readable in black and white.
+Colours: one for us, grey for what we are compared with, one accent for the lever; all readable in
+black and white.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 OURS, OTHER, LEVER, FAINT = "#1f5fa8", "#8a8f98", "#d1622b", "#d9dce1"
 NAMES = {"model": "model", "rules": "rules", "base_rate": "base rate"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,

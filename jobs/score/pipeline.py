@@ -9,7 +9,6 @@ import ray.data
 
 from cluster import session
 from cluster.errors import FunnelcastError, Refusal
-from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving import batch
 from serving.service import Answer, Slot
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pyarrow as pa
+
+    from cluster.settings import Settings
 
 
 def scored(
@@ -33,7 +34,7 @@ def scored(
         batch_format="pyarrow",
     )
     for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield block.cast(batch.SCHEMA)
+        yield cast("pa.Table", block).cast(batch.SCHEMA)
 
 
 def _score(rows: pa.Table, settings: Settings, answer: Answer, now: datetime) -> pa.Table:

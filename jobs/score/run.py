@@ -16,6 +16,8 @@ from serving import batch, registry
 from serving.service import Answer, Slot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cluster.workspace import Workspace
 
 CHUNK = 2_000  # rows
@@ -50,7 +52,8 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
     snapshot = workspace.tables.head(target.scoring_table)
     rows = workspace.tables.read(target.scoring_table, snapshot).sort_by("entity")
     choice = runner.choose(settings.runner, rows.num_rows, workspace.settings)
-    scored = _scored(workspace, settings, slot, rows, choice.runner, progress)
+    where = _on_ray if choice.runner == "ray" else _inline
+    scored = _joined(where(workspace, settings, slot, rows), rows.num_rows, progress)
     table = f"scores_{target.name}"
     workspace.tables.create(table, batch.SCHEMA)
     written = workspace.tables.replace(table, scored)
@@ -70,35 +73,40 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
     )
 
 
-def _scored(
-    workspace: Workspace,
-    settings: ScoreSettings,
-    slot: Slot,
-    rows: pa.Table,
-    where: runner.Runner,
-    progress: Progress,
-) -> pa.Table:
-    chunks = [rows.slice(start, CHUNK) for start in range(0, rows.num_rows, CHUNK)]
-    now = workspace.clock()
-    if where == "ray":
-        session.connect(workspace.settings)
-        from jobs.score import pipeline
+def _on_ray(
+    workspace: Workspace, settings: ScoreSettings, slot: Slot, rows: pa.Table
+) -> Iterator[pa.Table]:
+    session.connect(workspace.settings)
+    from jobs.score import pipeline
 
-        answer = Answer(target=settings.target, policy=settings.policy)
-        parts = pipeline.scored(workspace.settings, answer, chunks, now)
-    else:
-        with ThreadPoolExecutor(session.cores(workspace.settings)) as pool:
-            parts = pool.map(lambda chunk: batch.score(slot, chunk, now), chunks)
-    done: list[pa.Table] = [batch.SCHEMA.empty_table()]
+    answer = Answer(target=settings.target, policy=settings.policy)
+    return pipeline.scored(workspace.settings, answer, _chunks(rows), workspace.clock())
+
+
+def _inline(
+    workspace: Workspace, settings: ScoreSettings, slot: Slot, rows: pa.Table
+) -> Iterator[pa.Table]:
+    now = workspace.clock()
+    with ThreadPoolExecutor(session.cores(workspace.settings)) as pool:
+        yield from pool.map(lambda chunk: batch.score(slot, chunk, now), _chunks(rows))
+
+
+def _chunks(rows: pa.Table) -> list[pa.Table]:
+    return [rows.slice(start, CHUNK) for start in range(0, rows.num_rows, CHUNK)]
+
+
+def _joined(parts: Iterator[pa.Table], rows: int, progress: Progress) -> pa.Table:
+    done = [batch.SCHEMA.empty_table()]
     for part in parts:
         done.append(part)
-        progress(len(done) - 1, len(chunks), "chunks")
+        progress(sum(table.num_rows for table in done), rows, "rows")
     return pa.concat_tables(done).sort_by("entity")
 
 
 def current(workspace: Workspace, report: dict[str, Any]) -> bool:
     """Are the scores still the ones this run wrote?"""
-    return workspace.tables.head(report["wrote"]["table"]) == report["wrote"]["snapshot"]
+    wrote = report["wrote"]
+    return workspace.tables.is_head(wrote["table"], wrote["snapshot"])
 
 
 JOB = Job(

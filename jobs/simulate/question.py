@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cluster import settings as configuration
-from cluster.errors import WrongUse
 from features import log
 from serving.forecast.scenario import Scenario
 
@@ -41,7 +40,7 @@ def ask(workspace: Workspace, settings: SimulateSettings) -> Question:
     read."""
     scenario = load(settings)
     snapshot = log.pinned(workspace.tables)
-    as_of = moment(settings.as_of) if settings.as_of else log.latest(workspace.tables, snapshot)
+    as_of = log.as_of(settings.as_of, workspace.tables, snapshot)
     return Question(scenario=scenario, as_of=as_of, snapshot=snapshot)
 
 
@@ -53,14 +52,3 @@ def load(settings: SimulateSettings) -> Scenario:
     values = {name: value for name, value in given.items() if value is not None}
     document = {**configuration.read_yaml(path), **values}
     return configuration.validated(Scenario, document, where=str(path))
-
-
-def moment(text: str) -> datetime:
-    """Return the time that `text` names."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise WrongUse(f"--as-of must be an ISO 8601 time with its zone, got '{text}'") from error
-    if found.tzinfo is None:
-        raise WrongUse(f"--as-of must name its time zone, got '{text}': add Z for UTC")
-    return found

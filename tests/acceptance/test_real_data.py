@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from cluster.settings import Settings
-from cluster.workspace import Workspace
 from jobs import console
 from jobs.ingest.run import JOB as INGEST
 from jobs.ingest.run import IngestSettings
@@ -18,6 +14,10 @@ from jobs.report.run import JOB as REPORT
 from jobs.report.run import ReportSettings
 from jobs.train.run import JOB as TRAIN
 from jobs.train.run import TrainSettings
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+    from cluster.workspace import Workspace
 
 OLIST_MARK, OLIST_FLOOR = (
     0.679,

@@ -1,8 +1,10 @@
 """How fast parameters are searched: plain Optuna, our pool on threads, our pool on Ray actors.
 
 The same rows, folds, budget, seed and pruning rule for all. Plain Optuna is `study.optimize` with
-n_jobs=1: one trial after the other, XGBoost on all cores, matrices built anew in every trial, as
-its examples do. Starting Ray is timed apart. The last line is one JSON object.
+n_jobs=1: one trial after the other, matrices built anew in every trial, as its examples do; once
+with one thread for XGBoost and once with all cores. Starting Ray is timed apart, and the load of the
+machine is noted before each run, because threads of one booster wait for each other on a busy one.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from jobs.train import fit, pool, search, split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROWS, FEATURES = 20_000, 30
+ROWS, FEATURES = 10_000, 30
 TRIALS, SEED, WORKERS = 24, 7, 2
 BUDGET = search.Budget(trials=TRIALS, folds=split.FOLDS, seed=SEED)
 
@@ -39,7 +41,8 @@ def main() -> None:
     figures: Figures = {"rows": ROWS, "features": FEATURES, "trials": TRIALS, "workers": WORKERS}
     with tempfile.TemporaryDirectory(prefix="bench-tune-") as folder:
         home = Path(folder)
-        figures |= _timed("plain", lambda: _plain(data, home))
+        figures |= _timed("plain", lambda: _plain(data, home / "p1.log", 1))
+        figures |= _timed("plain_threads", lambda: _plain(data, home / "p2.log", WORKERS))
         figures |= _timed("inline_one", lambda: _ours(data, home / "one.log", pool.inline_pool, 1))
         figures |= _timed(
             "inline", lambda: _ours(data, home / "two.log", pool.inline_pool, WORKERS)
@@ -52,20 +55,21 @@ def main() -> None:
     figures["same_best"] = (
         figures["inline_one_best"] == figures["inline_best"] == figures["ray_best"]
     )
-    for name in ("inline_one", "inline", "ray"):
+    for name in ("plain_threads", "inline_one", "inline", "ray"):
         speed = figures[f"{name}_trials_per_min"] / figures["plain_trials_per_min"]
         figures[f"{name}_speed_to_plain"] = round(speed, 2)
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def _timed(name: str, searched: Callable[[], float]) -> Figures:
-    began = time.monotonic()
+    load, began = os.getloadavg()[0], time.monotonic()
     best = searched()
     seconds = time.monotonic() - began
     figures = {
         f"{name}_s": round(seconds, 2),
         f"{name}_trials_per_min": round(TRIALS / seconds * 60, 1),
         f"{name}_best": best,
+        f"{name}_load_before": round(load, 1),
     }
     sys.stdout.write(f"{json.dumps(figures)}\n")
     return figures
@@ -76,28 +80,28 @@ def _ours(data: fit.Data, path: Path, pooled: Any, workers: int) -> float:
         return search.search(study, evaluators, BUDGET).loss
 
 
-def _plain(data: fit.Data, home: Path) -> float:
+def _plain(data: fit.Data, path: Path, threads: int) -> float:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file = optuna.storages.journal.JournalFileBackend(str(home / "plain.log"))
+    file = optuna.storages.journal.JournalFileBackend(str(path))
     study = optuna.create_study(
         storage=optuna.storages.JournalStorage(file),
         sampler=optuna.samplers.TPESampler(seed=SEED, n_startup_trials=search.RANDOM_TRIALS),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=search.PRUNE_FROM),
     )
     study.enqueue_trial(search.FIRST)
-    study.optimize(lambda trial: _objective(trial, data), n_trials=TRIALS, n_jobs=1)
+    study.optimize(lambda trial: _objective(trial, data, threads), n_trials=TRIALS, n_jobs=1)
     return float(study.best_value)
 
 
-def _objective(trial: optuna.Trial, data: fit.Data) -> float:
-    params = {name: trial._suggest(name, space) for name, space in search.SPACE.items()}
+def _objective(trial: optuna.Trial, data: fit.Data, threads: int) -> float:
+    params = {name: _suggested(trial, name) for name in search.SPACE}
     losses: list[float] = []
     for number, fold in enumerate(data.folds):
         train, held = (
             xgb.DMatrix(data.matrix[rows], data.label[rows]) for rows in (fold.train, fold.held)
         )
         booster = xgb.train(
-            {**fit.FIXED, **params, "nthread": len(os.sched_getaffinity(0))},
+            {**fit.FIXED, **params, "nthread": threads},
             train,
             fit.MAX_ROUNDS,
             evals=[(held, "held")],
@@ -109,6 +113,13 @@ def _objective(trial: optuna.Trial, data: fit.Data) -> float:
         if number + 1 < len(data.folds) and trial.should_prune():
             raise optuna.TrialPruned
     return float(np.mean(losses))
+
+
+def _suggested(trial: optuna.Trial, name: str) -> float:
+    space: Any = search.SPACE[name]
+    whole = isinstance(space, optuna.distributions.IntDistribution)
+    suggest = trial.suggest_int if whole else trial.suggest_float
+    return suggest(name, space.low, space.high, log=space.log)
 
 
 def _data() -> fit.Data:

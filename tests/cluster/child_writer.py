@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import alembic.command
@@ -63,8 +64,8 @@ def main() -> None:
 
 def work(work: str, url: str, prefix: str = "", count: int = 0) -> None:
     """Open the database, or append `count` entries from each thread, one after another."""
-    if work.startswith("open"):
-        open_slowly(url, locked=work == "open")
+    if work == "open":
+        open_slowly(url, meet=prefix)
         return
     db = database.open_database(url)
     with closing(db), closing(KINDS[work](db, WRITER, wait_ms=1)) as log:
@@ -78,16 +79,23 @@ def work(work: str, url: str, prefix: str = "", count: int = 0) -> None:
             thread.join()
 
 
-def open_slowly(url: str, *, locked: bool) -> None:
-    """Open the database with a long upgrade; unlocked is the mutant that waits for nobody."""
+def open_slowly(url: str, meet: str) -> None:
+    """Open the database with a long upgrade.
+
+    With a folder to `meet` in it is the mutant: no lock, and two upgrades that wait for each other.
+    """
     upgrade = alembic.command.upgrade
 
     def slow(*arguments: Any) -> None:
-        time.sleep(0.3)
+        time.sleep(0.2)
+        if meet:
+            Path(meet, f"{os.getpid()}").touch()
+            while len(list(Path(meet).iterdir())) < 2:
+                time.sleep(0.01)
         upgrade(*arguments)
 
     alembic.command.upgrade = slow  # type: ignore[assignment]
-    if not locked:
+    if meet:
         database._wait_for_other_openers = lambda _: None  # type: ignore[assignment]
     database.open_database(url).close()
 

@@ -64,9 +64,11 @@ def test_processes_opening_an_empty_database_at_once_all_succeed(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_without_the_lock_one_of_two_openers_fails(database_url: str, nurseries: list[Any]) -> None:
+def test_without_the_lock_one_of_two_openers_fails(
+    database_url: str, nurseries: list[Any], tmp_path: Path
+) -> None:
     for nursery in nurseries:
-        nursery.start("open unlocked", database_url)
+        nursery.start("open", database_url, prefix=str(tmp_path))
     said = sorted(nursery.finish() for nursery in nurseries)
     assert said == [["exit 0"], ["exit 256"]]
 

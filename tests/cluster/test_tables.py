@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +12,10 @@ from pyiceberg.exceptions import CommitFailedException
 
 from cluster import tables as module
 from cluster.database import open_database
-from cluster.settings import Settings
 from cluster.tables import SnapshotMissing, TableMissing, Tables
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
 
 SCHEMA = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("number", pa.int64())])
 

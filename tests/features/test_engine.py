@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 
 from cluster.settings import CONFIGS
-from cluster.workspace import Workspace
 from features import engine, ingest, log, online
 from features.contracts import load_contracts
 from features.online import OnlineStore
+from features.plan import Plan
 from features.sources.world import WorldConfig, generate
 from features.targets import load_target
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
 
 CONTRACTS = load_contracts(CONFIGS / "contracts")
 ORDER = [("entity", "ascending"), ("time", "ascending")]
@@ -30,9 +34,9 @@ def filled(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def _plan(workspace: Workspace, target: str, purpose: str) -> engine.Plan:
+def _plan(workspace: Workspace, target: str, purpose: str) -> Plan:
     snapshot = log.pinned(workspace.tables)
-    return engine.Plan(
+    return Plan(
         target=load_target(target),
         purpose=purpose,  # type: ignore[arg-type]
         as_of=log.latest(workspace.tables, snapshot),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from cluster.settings import Settings
 from cluster.workspace import Workspace
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
 
 pytestmark = pytest.mark.ray
 ANSWERS = {

@@ -11,14 +11,12 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import fsspec
+from fsspec import AbstractFileSystem
 
 from cluster import canonical, errors
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 

@@ -10,6 +10,7 @@ import json
 import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -18,7 +19,6 @@ from cluster import canonical, chain, database, errors, groups, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
 WAIT_MS = 3.0  # how long the first entry of a group waits for others
 GROUP_LIMIT = 500  # entries in one transaction

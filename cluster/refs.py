@@ -7,6 +7,7 @@ answer and going back is one more move.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -14,8 +15,6 @@ import sqlalchemy as sa
 from cluster import errors, schema
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cluster.database import Database
 
 

@@ -33,10 +33,12 @@ def guard(settings: Settings, environ: MutableMapping[str, str]) -> None:
     """Set what Ray must know before it is imported: token authentication and a quiet start."""
     for key, value in QUIET.items():
         environ.setdefault(key, value)
-    environ.setdefault("RAY_AUTH_MODE", "token")
     if _on_this_machine(settings.ray.address or environ.get("RAY_ADDRESS")):
-        # Ray replaces 127.0.0.1 by the machine's outer address, unless it believes it cannot have a cluster
+        # else Ray replaces 127.0.0.1 by the outer address of this machine
         environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in environ:
+        return  # a submitted job: whoever started the cluster has set its token
+    environ.setdefault("RAY_AUTH_MODE", "token")
     if not any(key in environ for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
         environ["RAY_AUTH_TOKEN_PATH"] = str(token_file(settings.home))
 
@@ -113,7 +115,7 @@ def session(settings: Settings) -> Iterator[None]:
 
 
 def cores(settings: Settings) -> int:
-    """Return how many tasks can run at once: the session's CPUs if connected, else this machine's."""
+    """Return how many tasks can run at once: of the session, else of this machine."""
     if is_connected():
         return max(1, int(sys.modules["ray"].cluster_resources().get("CPU", 1)))
     return settings.ray.cpus or len(os.sched_getaffinity(0))

@@ -2,8 +2,8 @@
 
 An event is in force for the moments T with `enter <= T < leave`, where
 
-    enter = max(event_time + 1, known_at)          (before T, and known)
-    leave = min(event_time + window + 1, replaced)  (T - window <= event_time, and not yet corrected)
+    enter = max(event_time + 1, known_at)        (before T, and known)
+    leave = min(event_time + window + 1, replaced)   (T - window <= event_time, not corrected)
 
 in microseconds. Label rows are sorted by (group, T), so each event covers one run of rows [first,
 last). Counts and sums add at `first`, subtract at `last` and accumulate; the latest event paints

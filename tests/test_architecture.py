@@ -36,7 +36,7 @@ def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_modules_keep_their_budgets(path: Path) -> None:
-    """A module has a docstring and the future import, at most 300 lines, functions of at most 40."""
+    """It says what it is, has at most 300 lines, and functions of at most 40."""
     text = path.read_text()
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "a module says in its first line what it is"
@@ -48,7 +48,7 @@ def test_modules_keep_their_budgets(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_functions_take_few_positional_parameters(path: Path) -> None:
-    """At most five positional parameters beside self, then keywords; compiled kernels are exempt."""
+    """At most five positional ones beside self, then keywords; compiled kernels are exempt."""
     plain = [
         f for f in _functions(path) if not any("njit" in ast.unparse(d) for d in f.decorator_list)
     ]

@@ -45,7 +45,8 @@ def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress)
         wrote={"table": made.table, "rows": rows, "snapshot": made.snapshot},
         decided=[
             f"runner: {made.choice}, nodes: {made.nodes}",
-            f"view {view.name} version {view.version}, {len(view.features)} features, as of {plan.as_of}",
+            f"view {view.name} version {view.version}: {len(view.features)} features",
+            f"as of {plan.as_of}",
         ],
         figures={"rows": rows, "events": made.events, "nodes": made.nodes},
     )

@@ -63,7 +63,7 @@ def calibration(points: Sequence[Mapping[str, Any]]) -> Picture:
 
 
 def lift(curve: Mapping[str, Sequence[float]]) -> Picture:
-    """Draw the share of positives found among the best-ranked rows, model against rules and chance."""
+    """Draw the share of positives found among the best-ranked rows: model, rules and chance."""
     figure, axes = _canvas("Lift", "share of leads worked, best first", "share of positives found")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
     colours = {"model": OURS, "rules": OTHER}

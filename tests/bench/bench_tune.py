@@ -2,8 +2,8 @@
 
 The same rows, folds, budget, seed and pruning rule for all. Plain Optuna is `study.optimize` with
 n_jobs=1: one trial after the other, matrices built anew in every trial, as its examples do; once
-with one thread for XGBoost and once with all cores. Starting Ray is timed apart, and the load of the
-machine is noted before each run, because threads of one booster wait for each other on a busy one.
+with one thread for XGBoost and once with all cores. Starting Ray is timed apart, and the load of
+the machine is noted before each run: threads of one booster wait for each other on a busy one.
 The last line is one JSON object.
 """
 

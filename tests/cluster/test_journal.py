@@ -188,7 +188,7 @@ CHANGED = [
     "UPDATE journal SET kind = 'other' WHERE writer = 'a' AND seq = 4",
     "UPDATE journal SET id = 'other' WHERE writer = 'a' AND seq = 4",
     "UPDATE journal SET at = at + 1 WHERE writer = 'a' AND seq = 4",
-    "UPDATE journal SET hash = REPLACE(hash, 'a', 'b') WHERE writer = 'a' AND seq = 4",
+    "UPDATE journal SET hash = prev_hash WHERE writer = 'a' AND seq = 4",
     "UPDATE journal SET prev_hash = hash WHERE writer = 'a' AND seq = 4",
     "UPDATE journal SET writer = 'b', seq = 99 WHERE writer = 'a' AND seq = 4",
     "DELETE FROM journal WHERE writer = 'a' AND seq = 4",

@@ -27,9 +27,9 @@ def make_events() -> Callable[..., pa.Table]:
             plain = {"row_key": f"row-{number}", "source": "test", "kind": "touch", "name": "visit"}
             times = {"event_time": START + round(at * DAY), "known_at": START + round(known * DAY)}
             full.append({**plain, "account": "a", **times, **row})
-        stamped = pa.schema(
-            [pa.field(f.name, pa.int64() if "time" in f.name or f.name == "known_at" else f.type) for f in log.CANDIDATE]
-        )  # fmt: skip
+        whole = pa.int64()
+        kinds = {f.name: whole if pa.types.is_timestamp(f.type) else f.type for f in log.CANDIDATE}
+        stamped = pa.schema([pa.field(name, kind) for name, kind in kinds.items()])
         return log.identified(pa.Table.from_pylist(full, schema=stamped).cast(log.CANDIDATE))
 
     return make

@@ -103,7 +103,7 @@ def test_online_rows_equal_batch_rows_to_the_bit(filled: Workspace, target: str)
 def test_both_runners_give_the_same_bits(
     filled: Workspace, ray_session: None, purpose: str
 ) -> None:
-    """Ray Data over two nodes, threads in this process: equal rows, equal schema, two nodes used."""
+    """Ray Data over two nodes, threads in this process: equal rows and schema, both nodes used."""
     plan = _plan(filled, "lead_qualification", purpose)
     there = engine.materialize(filled, plan, "ray", _quiet)
     here = engine.materialize(filled, plan, "inline", _quiet)

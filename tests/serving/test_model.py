@@ -139,13 +139,14 @@ def test_a_score_does_not_depend_on_xgboosts_threads(
 
 
 def test_contributions_add_up_to_the_margin(trained: model.Model, table: pa.Table) -> None:
-    """TreeSHAP with its base sums to the margin, and is the same alone as in a batch."""
+    """TreeSHAP with its base sums to the margin, alike alone, in a batch and on any thread."""
     matrix = trained.encode(table)
     shares = trained.contributions(matrix)
     assert shares.shape == (600, 4)
     assert np.abs(shares.sum(axis=1) - trained.score(matrix).margin).max() < 1e-5
-    alone = np.concatenate([trained.contributions(matrix[i : i + 1]) for i in range(50)])
-    assert alone.tobytes() == shares[:50].tobytes()
+    with ThreadPoolExecutor(4) as threads:
+        alone = np.concatenate(list(threads.map(trained.contributions, np.split(matrix, 600))))
+    assert alone.tobytes() == shares.tobytes()
 
 
 def test_reasons_are_the_strongest_contributions_with_their_values(

@@ -44,8 +44,10 @@ class Report:
     table: pd.DataFrame | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """Return the report as plain JSON values; the table as a list of records."""
-        table = None if self.table is None else json.loads(self.table.to_json(orient="records"))
+        """Return the report as plain JSON values; the table as its columns and rows, in order."""
+        table = None
+        if self.table is not None:
+            table = json.loads(self.table.to_json(orient="split", index=False))
         return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "table": table}
 
 
@@ -164,7 +166,10 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if default is ... else default,
-        annotation=Annotated[
-            hint, typer.Option(f"--{field.name.replace('_', '-')}", help=help_text)
-        ],
+        annotation=Annotated[hint, typer.Option(_flags(field.name, hint), help=help_text)],
     )
+
+
+def _flags(name: str, hint: Any) -> str:
+    flag = name.replace("_", "-")
+    return f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}"

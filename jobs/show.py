@@ -46,7 +46,9 @@ def outcome(verb: str, report: dict[str, Any], *, unchanged: bool, as_json: bool
     for line in report["decided"]:
         console.print(f"  decided {line}", markup=False)
     if report.get("table"):
-        console.print(_table(pd.DataFrame(report["table"])))
+        console.print(
+            _table(pd.DataFrame(report["table"]["data"], columns=report["table"]["columns"]))
+        )
 
 
 def line(text: str, *, as_json: bool) -> None:

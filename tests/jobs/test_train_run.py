@@ -185,7 +185,7 @@ def test_the_report_is_plain_json_with_counts_curves_and_a_table(trained: Traine
     assert json.loads(canonical.dumps(report)) == report
     assert report["read"]["purged"] == 119
     assert {"calibration_curve", "lift_curve", "signal"} <= set(report["figures"]["evaluation"])
-    assert [row["metric"] for row in report["table"]][:2] == ["auc", "average_precision"]
+    assert [row[0] for row in report["table"]["data"]][:2] == ["auc", "average_precision"]
 
 
 def test_the_same_again_does_nothing(trained: Trained) -> None:

@@ -69,6 +69,11 @@ class Tables:
         catalog.create_namespace_if_not_exists(NAMESPACE)
         return catalog
 
+    def close(self) -> None:
+        """Let go of the catalog's connections."""
+        if "_catalog" in self.__dict__:
+            self._catalog.engine.dispose()
+
     def create(
         self, name: str, schema: pa.Schema, *, bucket_by: str | None = None, buckets: int = 8
     ) -> None:

@@ -65,6 +65,7 @@ class Workspace:
     def close(self) -> None:
         """Write what is still queued and let go of the connections."""
         self.journal.close()
+        self.tables.close()
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -89,6 +89,8 @@ class _Prepared:
         self.times = times[newest_first]
         self.enter = np.maximum(self.times + 1, known[newest_first])
         self.replaced = replaced[newest_first]
+        self._chosen: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
+        self._groups: dict[str, np.ndarray] = {}
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -98,11 +100,21 @@ class _Prepared:
 
     def chosen(self, events: Events) -> np.ndarray:
         """Return which events a feature looks at: (events,) bool."""
-        wanted = pc.equal(self.events["kind"], events.kind)
-        if events.names:
-            wanted = pc.and_(wanted, pc.is_in(self.events["name"], pa.array(events.names)))
-        chosen: np.ndarray = wanted.to_numpy(zero_copy_only=False)
-        return chosen
+        key = (events.kind, events.names)
+        if key not in self._chosen:
+            wanted = pc.equal(self.events["kind"], events.kind)
+            if events.names:
+                wanted = pc.and_(wanted, pc.is_in(self.events["name"], pa.array(events.names)))
+            self._chosen[key] = wanted.to_numpy(zero_copy_only=False)
+        return self._chosen[key]
+
+    def group(self, groups: _Groups) -> np.ndarray:
+        """Return the group of each event, or -1: (events,) int64."""
+        if groups.key not in self._groups:
+            found = pc.index_in(self.events[groups.key], value_set=groups.values)
+            known = pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
+            self._groups[groups.key] = known.astype(np.int64)
+        return self._groups[groups.key]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +139,13 @@ class _Cover:
 
 
 def _cover(feature: Feature, prepared: _Prepared, groups: _Groups) -> _Cover:
-    group = pc.index_in(prepared.events[groups.key], value_set=groups.values)
-    known_group = pc.fill_null(group, -1).to_numpy(zero_copy_only=False)
-    chosen = np.flatnonzero(prepared.chosen(feature.events) & (known_group >= 0))
+    group = prepared.group(groups)
+    chosen = np.flatnonzero(prepared.chosen(feature.events) & (group >= 0))
     leave = prepared.replaced[chosen]
     if feature.window_days is not None:
         leave = np.minimum(leave, prepared.times[chosen] + feature.window_days * DAY + 1)
     first, last = kernel.runs(
-        known_group[chosen].astype(np.int64),
+        group[chosen],
         prepared.enter[chosen],
         leave,
         groups.starts,

@@ -97,6 +97,11 @@ class InlinePool[D]:
         self._own = threading.local()
         self._running: set[Future[Done]] = set()
 
+    @property
+    def nodes(self) -> int:
+        """This machine."""
+        return 1
+
     def submit(self, work: Work) -> None:
         """Queue a fold."""
         self._running.add(self._executor.submit(self._evaluate, work))
@@ -112,6 +117,12 @@ class InlinePool[D]:
             self._own.evaluator = self._make(self._data)
         evaluator: Evaluates = self._own.evaluator
         return evaluator.evaluate(work)
+
+
+def _node(evaluator: object) -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 class RayPool[D]:
@@ -132,6 +143,7 @@ class RayPool[D]:
             Any, tuple[Any, Work | None]
         ] = {}  # by what it will answer; None: starting
         self._deaths: Counter[Work | None] = Counter()
+        self._nodes: set[str] = set()
         for _ in range(workers):
             self._start()
 
@@ -139,6 +151,11 @@ class RayPool[D]:
     def actors(self) -> list[Any]:
         """Handles of the workers."""
         return [*self._idle, *(actor for actor, _ in self._busy.values())]
+
+    @property
+    def nodes(self) -> int:
+        """How many machines have had a worker that was ready."""
+        return len(self._nodes)
 
     def submit(self, work: Work) -> None:
         """Queue a fold."""
@@ -157,9 +174,11 @@ class RayPool[D]:
                 continue
             self._idle.append(actor)
             self._dispatch()
-            if work is not None:
-                done: Done = answer
-                return done
+            if work is None:
+                self._nodes.add(answer)
+                continue
+            done: Done = answer
+            return done
 
     def close(self) -> None:
         """Let go of the actors."""
@@ -168,7 +187,7 @@ class RayPool[D]:
 
     def _start(self) -> None:
         actor: Any = self._actor.remote(self._data)
-        self._busy[actor.__ray_ready__.remote()] = (actor, None)
+        self._busy[actor.__ray_call__.remote(_node)] = (actor, None)
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:

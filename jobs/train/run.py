@@ -95,13 +95,15 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
     prepared = _prepared(workspace, settings, pinned)
     work = len(prepared.data.label) * settings.trials
     choice = runner.choose(settings.runner, work, workspace.settings)
-    best = _searched(workspace, settings, pinned, data=prepared.data, told=progress, on=choice)
+    best, nodes = _searched(
+        workspace, settings, pinned, data=prepared.data, told=progress, on=choice
+    )
     trained, calibrated = _trained(prepared, best)
     evaluation = _evaluated(pinned.target, prepared, trained, settings.seed)
     made_from = _provenance(workspace, pinned, prepared, {"evaluation": evaluation, **_found(best)})
     packed = bundle.pack(trained, prepared.train, made_from)
     decided = [
-        f"runner: {choice}",
+        f"runner: {choice}, nodes: {nodes}",
         prepared.said,
         prepared.tuning.said,
         _search_said(best),
@@ -117,7 +119,7 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
         },
         wrote={"model": id, "alias": registry.alias(pinned.target.name)},
         decided=decided,
-        figures={"evaluation": evaluation, **_found(best)},
+        figures={"evaluation": evaluation, "nodes": nodes, **_found(best)},
         table=evaluate.table(evaluation),
     )
 
@@ -150,7 +152,7 @@ def _searched(
     data: Data,
     told: Progress,
     on: Choice,
-) -> Best:
+) -> tuple[Best, int]:
     if on.runner == "ray":
         session.connect(workspace.settings)
     pooled = pool.ray_pool if on.runner == "ray" else pool.inline_pool
@@ -164,9 +166,10 @@ def _searched(
     name = _study(settings, pinned)
     path = workspace.settings.home / "studies" / f"{name}.log"
     with search.opened(path, name) as study, pooled(fit.Evaluator, data, workers) as evaluators:
-        return search.search(
+        best = search.search(
             study, evaluators, budget, lambda done: told(done, budget.trials, "trials")
         )
+        return best, evaluators.nodes
 
 
 def _study(settings: TrainSettings, pinned: Pinned) -> str:

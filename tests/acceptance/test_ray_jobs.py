@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,10 +59,12 @@ def test_a_submitted_training_publishes_a_model(
     environ, address = head
     before = trained.refs.get("models/lead_qualification/stable")
     train = ["python", "-m", "jobs.train", "--target", "lead_qualification", "--trials", "4"]
-    done = _ray(
-        environ, "job", "submit", "--address", address, "--working-dir", str(ROOT),
-        "--", *train, "--runner", "ray", "--seed", "99",
-    )  # fmt: skip
+    submit = ["job", "submit", "--address", address, "--working-dir", "."]
+    for _ in range(20):  # the head takes jobs some seconds after it has started
+        done = _ray(environ, *submit, "--", *train, "--runner", "ray", "--seed", "99")
+        if "No available agent" not in done.stderr:
+            break
+        time.sleep(1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "runner: ray (asked for)" in done.stdout
     after = trained.refs.get("models/lead_qualification/stable")

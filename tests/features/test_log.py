@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from cluster.errors import WrongUse
+from cluster.tables import Tables
 from features import log
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
 
 Events = Callable[..., pa.Table]
 DAY_0 = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
@@ -81,3 +87,11 @@ def test_times_are_whole_microseconds(make_events: Events, column: str) -> None:
     assert log.microseconds(events[column])[0] == 1_700_000_000_000_000 + round(
         days * 86_400_000_000
     )
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2025-03-01T00:00:00"])
+def test_a_moment_without_a_zone_is_refused(text: str, settings: Settings) -> None:
+    """A time that could mean two moments is not guessed."""
+    tables = Tables(settings.database, settings.warehouse)
+    with pytest.raises(WrongUse, match=r"time zone|ISO 8601"):
+        log.as_of(text, tables, 1)

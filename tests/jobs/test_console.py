@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import pytest
 
 from cluster import runs
 from cluster.errors import FunnelcastError
-from cluster.settings import ROOT
 from jobs import console
 from jobs.console import Job, Report
 from jobs.ingest.run import JOB as INGEST
@@ -23,15 +22,7 @@ from jobs.materialize.run import JOB as MATERIALIZE
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
 
-SMALL = "tests/small_world.yaml"
-
-
-def _run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "FUNNELCAST_HOME": str(home)}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT, env=environ, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+TINY = "tests/tiny_world.yaml"
 
 
 def _main(job: Job[Any], monkeypatch: pytest.MonkeyPatch, home: Path, *options: str) -> int:
@@ -70,18 +61,37 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert "Traceback" not in said
 
 
-def test_json_is_one_object_on_the_last_line(tmp_path: Path) -> None:
+def test_json_is_one_object_on_the_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A program can read the report; progress stays on standard error."""
-    done = _run(tmp_path / "home", "jobs.ingest", "--source", SMALL, "--json")
-    report = json.loads(done.stdout.splitlines()[-1])
+    assert _main(INGEST, monkeypatch, tmp_path / "home", "--source", TINY, "--json") == 0
+    said = capsys.readouterr()
+    report = json.loads(said.out.splitlines()[-1])
     assert report["unchanged"] is False
     assert report["figures"]["added"] == report["wrote"]["events"] > 0
-    assert "steps" in done.stderr
+    assert "steps" in said.err
 
 
-def test_the_jobs_are_listed(tmp_path: Path) -> None:
+def test_what_was_not_foreseen_is_one_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, the error's name, and how to see the trace."""
+
+    def run(workspace: Workspace, settings: IngestSettings, progress: Any) -> Report:
+        raise ZeroDivisionError("division by zero")
+
+    broken = dataclasses.replace(INGEST, run=run)
+    assert _main(broken, monkeypatch, tmp_path / "home", "--source", TINY) == 1
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero: FUNNELCAST_TRACE=1 shows where" in said
+    assert "Traceback" not in said
+
+
+def test_the_jobs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m jobs` names every verb."""
-    listed = _run(tmp_path, "jobs").stdout
+    runpy.run_module("jobs", run_name="__main__")
+    listed = capsys.readouterr().out
     assert all(f"python -m jobs.{verb}" in listed for verb in console.verbs())
     assert {"ingest", "materialize", "train", "score", "simulate", "report"} <= set(console.verbs())
 
@@ -92,7 +102,7 @@ def _quiet(done: int, total: int, what: str) -> None:
 
 def test_the_same_run_is_not_done_twice(workspace: Workspace) -> None:
     """Unchanged inputs: the first report again. A change of the inputs: a new run."""
-    settings = IngestSettings(source=SMALL)
+    settings = IngestSettings(source=TINY)
     first = console.perform(INGEST, settings, workspace, _quiet)
     second = console.perform(INGEST, settings, workspace, _quiet)
     assert (first.unchanged, second.unchanged) == (False, True)
@@ -103,7 +113,7 @@ def test_the_same_run_is_not_done_twice(workspace: Workspace) -> None:
 
 def test_changed_code_is_another_run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of a run covers the code that makes the result."""
-    settings = IngestSettings(source=SMALL)
+    settings = IngestSettings(source=TINY)
     console.perform(INGEST, settings, workspace, _quiet)
     monkeypatch.setattr(runs, "code_version", lambda *more: "another")
     assert not console.perform(INGEST, settings, workspace, _quiet).unchanged

@@ -136,12 +136,6 @@ def test_a_wrong_option_is_one_line(options: dict[str, Any], message: str) -> No
         question.load(SimulateSettings(**options))
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2025-03-01T00:00:00"])
-def test_a_moment_without_a_zone_is_refused(text: str) -> None:
-    with pytest.raises(WrongUse, match=r"time zone|ISO 8601"):
-        question.moment(text)
-
-
 def test_an_empty_workspace_says_what_to_run_first(workspace: Workspace) -> None:
     with pytest.raises(WrongUse, match="ingest"):
         simulated(workspace)

@@ -147,6 +147,7 @@ def test_the_search_finds_on_ray_what_it_finds_on_threads(
         pool.ray_pool(fit.Evaluator, data, 2) as evaluators,
     ):
         assert search.search(study, evaluators, BUDGET) == one_thread
+        assert evaluators.nodes == 2
 
 
 @pytest.mark.ray
@@ -167,6 +168,7 @@ def test_a_killed_worker_is_replaced_and_does_not_show(tmp_path: Path) -> None:
         assert {_pid(actor) for actor in evaluators.actors} != before
 
 
+@pytest.mark.drill
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_a_fold_that_kills_every_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +189,7 @@ def test_a_fold_that_kills_every_worker_is_given_up(monkeypatch: pytest.MonkeyPa
             evaluators.next()
 
 
+@pytest.mark.drill
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_a_worker_that_no_core_is_left_for_holds_nothing_up() -> None:

@@ -41,7 +41,7 @@ def _trained(workspace: Workspace, source: str, folder: Path, target: str) -> di
     )
     assert ingested.report["figures"]["quarantined"] == 0
     console.perform(MATERIALIZE, MaterializeSettings(target=target), workspace, _quiet)
-    return console.perform(TRAIN, TrainSettings(target=target, trials=12), workspace, _quiet).report
+    return console.perform(TRAIN, TrainSettings(target=target, trials=8), workspace, _quiet).report
 
 
 def test_olist_qualification_reaches_the_mark(

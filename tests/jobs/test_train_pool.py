@@ -146,6 +146,8 @@ def test_the_search_finds_on_ray_what_it_finds_on_threads(
         search.opened(tmp_path / "study.log", "study") as study,
         pool.ray_pool(fit.Evaluator, data, 2) as evaluators,
     ):
+        for actor in evaluators.actors:
+            _pid(actor)  # both are up before the first fold is given out
         assert search.search(study, evaluators, BUDGET) == one_thread
         assert evaluators.nodes == 2
 

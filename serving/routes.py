@@ -39,7 +39,13 @@ def make_api(service: DecisionService) -> FastAPI:
 
 
 def _add_decisions(api: FastAPI, service: DecisionService) -> None:
-    @api.post("/v1/decisions", response_model=DecisionOut, responses=_PROBLEMS, tags=["decisions"])
+    @api.post(
+        "/v1/decisions",
+        response_model=DecisionOut,
+        responses=_PROBLEMS,
+        tags=["decisions"],
+        summary="Score and route one lead, opportunity or account",
+    )
     def decide(request: DecisionRequest) -> Any:
         """Score and route one lead, opportunity or account (its best open lead); recorded before
         the answer.
@@ -52,8 +58,9 @@ def _add_decisions(api: FastAPI, service: DecisionService) -> None:
     @api.get(
         "/v1/decisions/{id}",
         response_model=DecisionOut,
-        responses={404: _PROBLEM},
+        responses={404: _PROBLEM, 422: _PROBLEM},
         tags=["decisions"],
+        summary="Return a decision as it was recorded",
     )
     def recorded(id: str) -> Any:
         """Return a decision as it was recorded."""
@@ -64,12 +71,17 @@ def _add_decisions(api: FastAPI, service: DecisionService) -> None:
 
 
 def _add_health(api: FastAPI, service: DecisionService) -> None:
-    @api.get("/healthz", tags=["health"])
+    @api.get("/healthz", tags=["health"], summary="Does the process live?")
     def alive() -> dict[str, str]:
         """Answer while the process lives."""
         return {"status": "alive"}
 
-    @api.get("/readyz", responses={503: _PROBLEM}, tags=["health"])
+    @api.get(
+        "/readyz",
+        responses={503: _PROBLEM},
+        tags=["health"],
+        summary="Can it answer?",
+    )
     def ready() -> Any:
         """Answer 200 when every configured model is loaded and the database answers."""
         missing = service.ready()

@@ -70,6 +70,16 @@ class ReasonOut(BaseModel):
     contribution: float = Field(description="Change of the log-odds.")
 
 
+class BasisOut(BaseModel):
+    """Ids of everything a decision was made from."""
+
+    target: str
+    model: str
+    policy: str
+    view: str
+    code: str
+
+
 class DecisionOut(BaseModel):
     """A decision; its record was durable before this answer was sent."""
 
@@ -84,7 +94,7 @@ class DecisionOut(BaseModel):
     route_reason: str
     reasons: list[ReasonOut]
     trace: list[str]
-    basis: dict[str, str]
+    basis: BasisOut
 
     @classmethod
     def of(cls, decision: Decision) -> Self:

@@ -60,10 +60,12 @@ def render(
     )
 
 
-def plain(value: object) -> str:
-    """Return a feature's value as a person would write it."""
+def plain(value: object, feature: str = "") -> str:
+    """Return a feature's value as a person would write it; cents in whole units."""
     if value is None:
         return "none"
+    if feature.endswith("_cents") and isinstance(value, int | float):
+        return f"{value / 100:,.0f}"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
     if isinstance(value, datetime):

@@ -64,7 +64,7 @@ def calibration(points: Sequence[Mapping[str, Any]]) -> Picture:
 
 def lift(curve: Mapping[str, Sequence[float]]) -> Picture:
     """Draw the share of positives found among the best-ranked rows: model, rules and chance."""
-    figure, axes = _canvas("Lift", "share of leads worked, best first", "share of positives found")
+    figure, axes = _canvas("Lift", "share worked, best first", "share of positives found")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
     colours = {"model": OURS, "rules": OTHER}
     for name in ("rules", "model"):
@@ -77,7 +77,7 @@ def lift(curve: Mapping[str, Sequence[float]]) -> Picture:
 
 def routes(counts: Mapping[str, int]) -> Picture:
     """Draw how many open entities go where."""
-    figure, axes = _canvas("Routes", "open leads", "", height=1.9)
+    figure, axes = _canvas("Routes", "open entities", "", height=1.9)
     names = sorted(counts, key=lambda name: counts[name])
     bars = axes.barh([n.replace("_", " ") for n in names], [counts[n] for n in names], color=OURS)
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)

@@ -178,6 +178,13 @@ class Tables:
         projected = schema.select(*columns) if columns else schema
         return ArrowScan(table.metadata, table.io, projected, AlwaysTrue()).to_table(tasks)
 
+    def parent(self, name: str, snapshot: int) -> int | None:
+        """Return the snapshot that a snapshot was made from; None for the first."""
+        found = self._table(name).snapshot_by_id(snapshot)
+        if found is None:
+            raise SnapshotMissing(f"'{name}' has no snapshot {snapshot}: it may have expired")
+        return found.parent_snapshot_id
+
     def properties(self, name: str, snapshot: int) -> dict[str, str]:
         """Return what was said at the commit of a snapshot."""
         found = self._table(name).snapshot_by_id(snapshot)

@@ -20,6 +20,7 @@ from features.online import OnlineStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cluster.refs import Ref
     from cluster.workspace import Workspace
     from features.contracts import Contract
 
@@ -45,12 +46,12 @@ def ingest(workspace: Workspace, terms: Mapping[str, Contract], candidates: pa.T
     """
     tables = workspace.tables
     log.create(tables, workspace.settings.buckets)
+    fill_online(workspace)  # what an interrupted run left undone
     checked = contracts.check(terms, candidates)
     quarantined = _quarantine(workspace, checked.bad)
     fresh = log.new_events(log.identified(checked.good), _known_ids(workspace))
     if fresh.num_rows:
-        tables.append(log.TABLE, fresh)
-    fill_online(workspace)
+        _add(workspace, fresh)
     return Ingested(
         read=candidates.num_rows,
         added=fresh.num_rows,
@@ -69,6 +70,23 @@ def fill_online(workspace: Workspace) -> None:
     store = OnlineStore(workspace.database)
     for bucket in workspace.tables.buckets(log.TABLE, head):
         store.fill(workspace.tables.read_bucket(bucket))
+    _filled_up_to(workspace, head, ref)
+
+
+def _add(workspace: Workspace, fresh: pa.Table) -> None:
+    """Append to the log, then to the online store; all of it if another ingestion came between."""
+    ref = workspace.refs.get(ONLINE_REF)
+    head = workspace.tables.append(log.TABLE, fresh)
+    parent = workspace.tables.parent(log.TABLE, head)
+    if (ref.target if ref else None) != (str(parent) if parent else None):
+        fill_online(workspace)
+        return
+    OnlineStore(workspace.database).fill(fresh)
+    _filled_up_to(workspace, head, ref)
+
+
+def _filled_up_to(workspace: Workspace, head: int, ref: Ref | None) -> None:
+    """Move the ref; where another ingestion was faster, the next one fills what is missing."""
     workspace.refs.move(
         ONLINE_REF,
         to=str(head),

@@ -51,6 +51,16 @@ class Report:
         return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "table": table}
 
 
+def option(default: Any, help: str) -> Any:
+    """Return a field of a job's settings: its default and what --help says of it."""
+    return field(default=default, metadata={"help": help})
+
+
+def required(help: str) -> Any:
+    """Return a field of a job's settings that has no default."""
+    return field(metadata={"help": help})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job[S]:
     """A verb: what it needs, what it reads, what it does."""

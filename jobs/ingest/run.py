@@ -10,7 +10,7 @@ from features import ingest, log
 from features.contracts import load_contracts
 from features.sources import read
 from features.sources.mapping import load_source
-from jobs.console import Job, Progress, Report
+from jobs.console import Job, Progress, Report, option, required
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -22,8 +22,8 @@ REASONS_SHOWN = 10
 class IngestSettings:
     """Which source, and where its files are."""
 
-    source: str
-    path: str | None = None
+    source: str = required("Name in configs/sources, or a file.")
+    path: str | None = option(None, "Folder that holds the files of the source.")
 
 
 def inputs(workspace: Workspace, settings: IngestSettings) -> dict[str, str]:

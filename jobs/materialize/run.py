@@ -9,7 +9,7 @@ from cluster.errors import WrongUse, nearest
 from features import engine, log
 from features.plan import Plan
 from features.targets import load_target
-from jobs.console import Job, Progress, Report
+from jobs.console import Job, Progress, Report, option, required
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -21,10 +21,10 @@ PURPOSES = ("training", "scoring")
 class MaterializeSettings:
     """For which target, for training or scoring, as known when, and on which runner."""
 
-    target: str
-    purpose: str = "training"
-    as_of: str | None = None
-    runner: str = "auto"
+    target: str = required("Name in configs/targets, or a file.")
+    purpose: str = option("training", "training (labelled rows) or scoring (open entities).")
+    as_of: str | None = option(None, "ISO 8601 time with zone; default: all that is known.")
+    runner: str = option("auto", "auto (by size), ray or inline.")
 
 
 def inputs(workspace: Workspace, settings: MaterializeSettings) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import canonical
 from cluster.errors import FunnelcastError, Refusal
 from features import log
-from jobs.console import Job, Progress, Report
+from jobs.console import Job, Progress, Report, option
 from jobs.report import gather, page
 from serving.forecast import record
 from serving.registry import alias
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class ReportSettings:
     """Which targets (comma-separated) and which scenario to show, and where to write."""
 
-    targets: str = "lead_qualification,opportunity_win"
-    scenario: str = "outreach"
-    top: int = 15
-    out: str | None = None
+    targets: str = option("lead_qualification,opportunity_win", "Targets to show, by comma.")
+    scenario: str = option("outreach", "Whose newest forecast to show.")
+    top: int = option(15, "How many of the best-scored entities to list.")
+    out: str | None = option(None, "File to write; default: reports/report.html in the workspace.")
 
 
 def inputs(workspace: Workspace, settings: ReportSettings) -> dict[str, str]:

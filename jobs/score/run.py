@@ -11,7 +11,7 @@ import pyarrow as pa
 from cluster import runner, session
 from cluster.errors import FunnelcastError, Refusal
 from features.targets import load_target
-from jobs.console import Job, Progress, Report
+from jobs.console import Job, Progress, Report, option, required
 from serving import batch, registry
 from serving.service import Answer, Slot
 
@@ -27,9 +27,9 @@ CHUNK = 2_000  # rows
 class ScoreSettings:
     """Which target, under which policy, on which runner."""
 
-    target: str
-    policy: str
-    runner: str = "auto"
+    target: str = required("Name in configs/targets, or a file.")
+    policy: str = required("Name in configs/policies, or a file.")
+    runner: str = option("auto", "auto (by size), ray or inline.")
 
 
 def inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:

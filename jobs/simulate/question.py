@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster import settings as configuration
 from features import log
+from jobs.console import option
 from serving.forecast.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 class SimulateSettings:
     """Which scenario (a name in configs/scenarios or a path), as known when, and how many draws."""
 
-    scenario: str = "outreach"
-    as_of: str | None = None  # ISO 8601 with its zone; by default when all of the log is known
-    horizon_weeks: int | None = None
-    draws: int | None = None
-    seed: int | None = None
-    runner: str = "auto"
+    scenario: str = option("outreach", "Name in configs/scenarios, or a file.")
+    as_of: str | None = option(None, "ISO 8601 time with zone; default: all that is known.")
+    horizon_weeks: int | None = option(None, "In place of the scenario's.")
+    draws: int | None = option(None, "In place of the scenario's.")
+    seed: int | None = option(None, "In place of the scenario's.")
+    runner: str = option("auto", "auto (by size), ray or inline.")
 
 
 @dataclass(frozen=True, kw_only=True)

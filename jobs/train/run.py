@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from cluster import canonical, runner, runs, session
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
-from jobs.console import Job, Progress, Report
+from jobs.console import Job, Progress, Report, option, required
 from jobs.train import calibrate, evaluate, fit, pool, search
 from serving import bundle, model, registry, rules
 
@@ -42,14 +42,14 @@ class PublicationLost(FunnelcastError):
 class TrainSettings:
     """What to train, how long to search, and how to split."""
 
-    target: str
-    trials: int = 24
-    minutes: float | None = None
-    seed: int = 7
-    runner: str = "auto"
-    snapshot: int | None = None
-    purge: bool = True
-    test_share: float = 0.2
+    target: str = required("Name in configs/targets, or a file.")
+    trials: int = option(24, "How many sets of parameters to try.")
+    minutes: float | None = option(None, "Stop trying after so many minutes.")
+    seed: int = option(7, "Of the search and of the bootstrap.")
+    runner: str = option("auto", "auto (by size), ray or inline.")
+    snapshot: int | None = option(None, "Of the training table; default: the newest.")
+    purge: bool = option(True, "Leave out rows whose label reaches into the judged period.")
+    test_share: float = option(0.2, "Share of the rows, last by time, to judge on.")
 
     def __post_init__(self) -> None:
         if self.trials < 1:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import select
 
+from cluster import schema
 from cluster.settings import CONFIGS
 from features import engine, ingest, log, online
 from features.contracts import load_contracts
@@ -84,6 +86,26 @@ def test_an_interrupted_online_fill_is_made_good(workspace: Workspace) -> None:
     assert store.shard_of("lead", rows["lead"].drop_null()[0].as_py()) is not None
 
 
+def test_an_ingestion_between_ours_and_its_fill_is_not_forgotten(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another appends after we looked at the ref and dies before it fills: we fill for both."""
+    rows = _small_world()
+    ingest.ingest(workspace, CONTRACTS, rows.slice(0, 1000))
+    append, others = workspace.tables.append, iter([rows.slice(1000, 1000)])
+
+    def raced(name: str, added: pa.Table) -> int:
+        for other in others if name == log.TABLE else ():
+            good = ingest.contracts.check(CONTRACTS, other).good
+            append(name, log.new_events(log.identified(good), _nothing()))
+        return append(name, added)
+
+    monkeypatch.setattr(workspace.tables, "append", raced)
+    ingest.ingest(workspace, CONTRACTS, rows.slice(2000, 1000))
+    online_rows = _online_ids(workspace)
+    assert online_rows == set(workspace.tables.read(log.TABLE)["event_id"].to_pylist())
+
+
 @pytest.mark.parametrize("target", ["lead_qualification", "opportunity_win"])
 def test_online_rows_equal_batch_rows_to_the_bit(filled: Workspace, target: str) -> None:
     """The same kernel over one shard's events, from the online store."""
@@ -129,6 +151,11 @@ def test_later_facts_do_not_change_a_pinned_training_set(
     after = engine.materialize(filled, plan, "inline", _quiet)
     rows = [filled.tables.read(m.table, m.snapshot).sort_by(ORDER) for m in (before, after)]
     assert rows[0].equals(rows[1])
+
+
+def _online_ids(workspace: Workspace) -> set[str]:
+    with workspace.database.connect() as connection:
+        return set(connection.execute(select(schema.online_events.c.event_id)).scalars())
 
 
 def _nothing() -> pa.ChunkedArray:

@@ -152,6 +152,7 @@ def test_the_search_finds_on_ray_what_it_finds_on_threads(
         assert evaluators.nodes == 2
 
 
+@pytest.mark.drill
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_a_killed_worker_is_replaced_and_does_not_show(tmp_path: Path) -> None:

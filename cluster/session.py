@@ -10,11 +10,10 @@ import logging
 import os
 import secrets
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import MutableMapping
     from pathlib import Path
 
     from cluster.settings import Settings
@@ -100,18 +99,6 @@ def quiet_data() -> None:
 def is_connected() -> bool:
     """Is this process connected to Ray? Does not import Ray to find out."""
     return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
-
-
-@contextmanager
-def session(settings: Settings) -> Iterator[None]:
-    """Connect for the length of a block; a connection that was there before stays."""
-    was_connected = is_connected()
-    connect(settings)
-    try:
-        yield
-    finally:
-        if not was_connected:
-            sys.modules["ray"].shutdown()
 
 
 def cores(settings: Settings) -> int:

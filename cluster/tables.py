@@ -100,10 +100,6 @@ class Tables:
         snapshot = self._table(name).current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
-    def is_head(self, name: str, snapshot: int) -> bool:
-        """Is this snapshot still the newest?"""
-        return self.head(name) == snapshot
-
     def append(self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None) -> int:
         """Add rows in one commit and return its snapshot id."""
         return self.commit(name, self.write(name, rows), properties=properties)
@@ -153,7 +149,8 @@ class Tables:
     ) -> pa.Table:
         """Return all rows as of `snapshot` (default: the newest), in no particular order."""
         table = self._table(name)
-        self._must_have(table, name, snapshot)
+        if snapshot is not None:
+            self._snapshot(table, name, snapshot)
         fields = tuple(columns) if columns else ("*",)
         return table.scan(snapshot_id=snapshot, selected_fields=fields).to_arrow()
 
@@ -180,22 +177,17 @@ class Tables:
 
     def parent(self, name: str, snapshot: int) -> int | None:
         """Return the snapshot that a snapshot was made from; None for the first."""
-        found = self._table(name).snapshot_by_id(snapshot)
-        if found is None:
-            raise SnapshotMissing(f"'{name}' has no snapshot {snapshot}: it may have expired")
-        return found.parent_snapshot_id
+        return self._snapshot(self._table(name), name, snapshot).parent_snapshot_id
 
     def properties(self, name: str, snapshot: int) -> dict[str, str]:
         """Return what was said at the commit of a snapshot."""
-        found = self._table(name).snapshot_by_id(snapshot)
-        if found is None:
-            raise SnapshotMissing(f"'{name}' has no snapshot {snapshot}")
+        found = self._snapshot(self._table(name), name, snapshot)
         return dict(found.summary.additional_properties) if found.summary else {}
 
     def tag(self, name: str, snapshot: int, tag: str) -> None:
         """Pin a snapshot under a name, so that maintenance keeps it."""
         table = self._table(name)
-        self._must_have(table, name, snapshot)
+        self._snapshot(table, name, snapshot)
         with table.manage_snapshots() as manage:
             manage.create_tag(snapshot, tag)
 
@@ -209,13 +201,15 @@ class Tables:
 
     def _tasks(self, name: str, snapshot: int) -> list[FileScanTask]:
         table = self._table(name)
-        self._must_have(table, name, snapshot)
+        self._snapshot(table, name, snapshot)
         return list(table.scan(snapshot_id=snapshot).plan_files())
 
     @staticmethod
-    def _must_have(table: Table, name: str, snapshot: int | None) -> None:
-        if snapshot is not None and table.snapshot_by_id(snapshot) is None:
+    def _snapshot(table: Table, name: str, snapshot: int) -> Snapshot:
+        found = table.snapshot_by_id(snapshot)
+        if found is None:
             raise SnapshotMissing(f"'{name}' has no snapshot {snapshot}: it may have expired")
+        return found
 
 
 def _full(name: str) -> str:

@@ -102,9 +102,7 @@ class _Prepared:
         """Return which events a feature looks at: (events,) bool."""
         key = (events.kind, events.names)
         if key not in self._chosen:
-            wanted = pc.equal(self.events["kind"], events.kind)
-            if events.names:
-                wanted = pc.and_(wanted, pc.is_in(self.events["name"], pa.array(events.names)))
+            wanted = log.named(self.events, events.kind, events.names)
             self._chosen[key] = wanted.to_numpy(zero_copy_only=False)
         return self._chosen[key]
 

@@ -116,6 +116,14 @@ def visible(events: pa.Table, at: datetime) -> pa.Table:
     return known.filter(pa.array(retracted_at(known) == NEVER))
 
 
+def named(events: pa.Table, kind: str, names: tuple[str, ...]) -> pa.ChunkedArray:
+    """Return which events are of a kind and, if names are given, have one of them: (n,) bool."""
+    wanted = pc.equal(events["kind"], kind)
+    if not names:
+        return wanted
+    return pc.and_(wanted, pc.is_in(events["name"], pa.array(names)))
+
+
 def retracted_at(events: pa.Table) -> np.ndarray:
     """Return per row when a later known version of the same row replaced it, in microseconds, or
     NEVER.

@@ -94,9 +94,7 @@ def _happens_within(rows: pd.DataFrame, labels: pd.DataFrame, horizon_days: floa
 
 
 def _moments(target: Target, events: pa.Table, named: Named) -> pd.DataFrame:
-    wanted = pc.equal(events["kind"], named.kind)
-    if named.names:
-        wanted = pc.and_(wanted, pc.is_in(events["name"], pa.array(named.names)))
+    wanted = log.named(events, named.kind, named.names)
     found = events.filter(pc.and_(wanted, pc.is_valid(events[target.entity])))
     return pd.DataFrame(
         {

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cluster import canonical
-from cluster.settings import CONFIGS, Frozen, load, named
+from cluster.settings import Frozen, load, named
 from features import views
 
 
@@ -64,14 +64,14 @@ class Target(Frozen):
         """Name of the table of open entities."""
         return f"scoring_{self.name}"
 
+    @property
+    def scores_table(self) -> str:
+        """Name of the table of their scores."""
+        return f"scores_{self.name}"
+
 
 def load_target(name: str) -> Target:
     """Read configs/targets/<name>.yaml, or the file given; its view must be declared."""
     target = load(Target, named("targets", name))
     views.view(target.view)
     return target
-
-
-def all_targets() -> list[Target]:
-    """Return every declared target, by name."""
-    return [load_target(str(path)) for path in sorted((CONFIGS / "targets").glob("*.yaml"))]

@@ -83,6 +83,12 @@ class Done:
     unchanged: bool
 
 
+def holds_table(workspace: Workspace, report: dict[str, Any]) -> bool:
+    """Is the content of the table still what the run of this report wrote? (`Job.current`)"""
+    wrote = report["wrote"]
+    return workspace.tables.head(wrote["table"]) == int(wrote["snapshot"])
+
+
 def verbs() -> list[str]:
     """Return the name of every job: the packages of this one."""
     return sorted(m.name for m in pkgutil.iter_modules([str(ROOT / "jobs")]) if m.ispkg)

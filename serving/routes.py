@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from cluster.errors import Refusal
 from serving.schemas import DecisionOut, DecisionRequest, Problem
+from serving.service import NoModel, Unknown
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -97,9 +98,9 @@ def problem(status: HTTPStatus, detail: str) -> JSONResponse:
 
 
 def _status(refusal: Refusal) -> HTTPStatus:
-    if "must be in the event log" in refusal.rule:
+    if isinstance(refusal, Unknown):
         return HTTPStatus.NOT_FOUND
-    if "model must answer" in refusal.rule:
+    if isinstance(refusal, NoModel):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.UNPROCESSABLE_ENTITY
 

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 KIND = "decision"  # of a journal entry
 
 
+class Unknown(Refusal):
+    """Nobody of this id was ever seen."""
+
+
+class NoModel(Refusal):
+    """No model answers for this kind of entity yet."""
+
+
 class Answer(Frozen):
     """Which target and policy answer for a kind of entity."""
 
@@ -157,7 +165,7 @@ def _open_leads(target: Target, events: pa.Table, account: str, at: datetime) ->
 
 
 def _unknown(question: Question) -> Refusal:
-    return Refusal(
+    return Unknown(
         rule=f"the {question.kind} must be in the event log",
         value=f"'{question.key}'",
         remedy="ingest its events, or check the id",
@@ -182,7 +190,7 @@ def _not_open(question: Question, at: datetime) -> Refusal:
 
 
 def _no_model(kind: str, missing: list[str]) -> Refusal:
-    return Refusal(
+    return NoModel(
         rule=f"a model must answer for '{kind}'",
         value="; ".join(missing) or "none configured",
         remedy="train and publish one, then restart the service",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from cluster.errors import WrongUse, nearest
 from features import engine, log
 from features.plan import Plan
 from features.targets import load_target
+from jobs import console
 from jobs.console import Job, Progress, Report, option, required
 
 if TYPE_CHECKING:
@@ -63,17 +64,11 @@ def _plan(workspace: Workspace, settings: MaterializeSettings) -> Plan:
     return Plan(target=target, purpose=purpose, as_of=as_of, snapshot=snapshot)
 
 
-def current(workspace: Workspace, report: dict[str, Any]) -> bool:
-    """Is the table's content still what this run wrote?"""
-    wrote = report["wrote"]
-    return workspace.tables.is_head(wrote["table"], wrote["snapshot"])
-
-
 JOB = Job(
     verb="materialize",
     summary="Compute point-in-time features of a target over the whole log and commit them.",
     settings=MaterializeSettings,
     inputs=inputs,
     run=run,
-    current=current,
+    current=console.holds_table,
 )

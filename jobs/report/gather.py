@@ -84,10 +84,9 @@ def forecast_part(workspace: Workspace, scenario: str) -> ForecastPart | Refusal
 
 
 def _scores(workspace: Workspace, target: Target) -> pd.DataFrame | None:
-    table = f"scores_{target.name}"
-    if workspace.tables.head(table) is None:
+    if workspace.tables.head(target.scores_table) is None:
         return None
-    rows = workspace.tables.read(table).to_pandas()
+    rows = workspace.tables.read(target.scores_table).to_pandas()
     rows["reasons"] = rows["reasons"].map(json.loads)
     return rows.sort_values(["probability", "entity"], ascending=[False, True])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import canonical
 from cluster.errors import FunnelcastError, Refusal
 from features import log
+from features.targets import load_target
 from jobs.console import Job, Progress, Report, option
 from jobs.report import gather, page
 from serving.forecast import record
@@ -30,17 +31,17 @@ class ReportSettings:
 
 def inputs(workspace: Workspace, settings: ReportSettings) -> dict[str, str]:
     """Return the identity of every model, score table and forecast shown, and of the page."""
-    names = [name.strip() for name in settings.targets.split(",")]
-    refs = [*(alias(name) for name in names), record.ref(settings.scenario)]
+    shown = [load_target(name) for name in _names(settings)]
+    refs = [*(alias(target.name) for target in shown), record.ref(settings.scenario)]
     targets = {ref: _target(workspace, ref) for ref in refs}
-    scores = {f"scores_{name}": str(workspace.tables.head(f"scores_{name}")) for name in names}
+    scores = {t.scores_table: str(workspace.tables.head(t.scores_table)) for t in shown}
     template = Path(page.__file__).with_name("page.html").read_bytes()
     return {**targets, **scores, "page": canonical.sha256_hex(template)}
 
 
 def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> Report:
     """Write the report as one HTML file, and keep its bytes as a blob."""
-    names = [name.strip() for name in settings.targets.split(",")]
+    names = _names(settings)
     models = [gather.model_part(workspace, name) for name in names]
     forecast = gather.forecast_part(workspace, settings.scenario)
     missing = [str(part) for part in (*models, forecast) if isinstance(part, Refusal)]
@@ -64,6 +65,10 @@ def current(workspace: Workspace, report: dict[str, Any]) -> bool:
     """Is the page still where it was written, unchanged?"""
     path = Path(report["wrote"]["report"])
     return path.is_file() and canonical.sha256_hex(path.read_bytes()) == report["wrote"]["blob"]
+
+
+def _names(settings: ReportSettings) -> list[str]:
+    return [name.strip() for name in settings.targets.split(",")]
 
 
 def _target(workspace: Workspace, ref: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from cluster import runner, session
 from cluster.errors import FunnelcastError, Refusal
 from features.targets import load_target
+from jobs import console
 from jobs.console import Job, Progress, Report, option, required
 from serving import batch, registry
 from serving.service import Answer, Slot
@@ -54,13 +55,12 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
     choice = runner.choose(settings.runner, rows.num_rows, workspace.settings)
     where = _on_ray if choice.runner == "ray" else _inline
     scored = _joined(where(workspace, settings, slot, rows), rows.num_rows, progress)
-    table = f"scores_{target.name}"
-    workspace.tables.create(table, batch.SCHEMA)
-    written = workspace.tables.replace(table, scored)
+    workspace.tables.create(target.scores_table, batch.SCHEMA)
+    written = workspace.tables.replace(target.scores_table, scored)
     routes = scored["route"].value_counts().to_pylist()
     return Report(
         read={"table": target.scoring_table, "snapshot": snapshot, "rows": rows.num_rows},
-        wrote={"table": table, "rows": scored.num_rows, "snapshot": written},
+        wrote={"table": target.scores_table, "rows": scored.num_rows, "snapshot": written},
         decided=[
             f"runner: {choice}",
             f"model {slot.basis.model[:12]}, policy {slot.basis.policy}",
@@ -103,17 +103,11 @@ def _joined(parts: Iterator[pa.Table], rows: int, progress: Progress) -> pa.Tabl
     return pa.concat_tables(done).sort_by("entity")
 
 
-def current(workspace: Workspace, report: dict[str, Any]) -> bool:
-    """Are the scores still the ones this run wrote?"""
-    wrote = report["wrote"]
-    return workspace.tables.is_head(wrote["table"], wrote["snapshot"])
-
-
 JOB = Job(
     verb="score",
     summary="Score and route every open entity of a target with its stable model.",
     settings=ScoreSettings,
     inputs=inputs,
     run=run,
-    current=current,
+    current=console.holds_table,
 )

@@ -8,7 +8,6 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from cluster.settings import Frozen
-from features.sources.world.chance import WEEK
 
 
 class WorldConfig(Frozen):
@@ -48,11 +47,6 @@ class WorldConfig(Frozen):
         """Start of the period in microseconds since 1970."""
         midnight = datetime(self.start.year, self.start.month, self.start.day, tzinfo=UTC)
         return int(midnight.timestamp()) * 1_000_000
-
-    @property
-    def end_us(self) -> int:
-        """End of the period in microseconds since 1970; no event happens at or after it."""
-        return self.start_us + self.weeks * WEEK
 
     def sized(self, count: int) -> int:
         """Return a count times the scale, at least one."""

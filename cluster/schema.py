@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0001"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0003"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,7 +82,48 @@ online_keys = sa.Table(
     "online_keys",
     METADATA,
     sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("shard", sa.Text, nullable=False),
+    sa.Column("shard", sa.Text, primary_key=True),
+)
+
+arrivals = sa.Table(
+    "arrivals",
+    METADATA,
+    sa.Column("event_id", sa.Text, primary_key=True),  # of online_events, not yet in the log
+    sa.Column("arrived_at", sa.BigInteger, nullable=False),
+)
+
+refused_arrivals = sa.Table(
+    "refused_arrivals",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("arrived_at", sa.BigInteger, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),  # opaque here; packed by its owner
+)
+
+vault_keys = sa.Table(
+    "vault_keys",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("wrapped_key", sa.LargeBinary, nullable=False),  # by the master key
+)
+
+subjects = sa.Table(
+    "subjects",
+    METADATA,
+    sa.Column("subject", sa.Text, primary_key=True),  # a pseudonym
+    sa.Column("wrapped_key", sa.LargeBinary, nullable=True),  # by the master key; null: destroyed
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("destroyed_at", sa.BigInteger, nullable=True),
+)
+
+identities = sa.Table(
+    "identities",
+    METADATA,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),  # keyed by the subject's key
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,  # the key is most of the row: kept once
 )
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cluster.errors import WrongUse, nearest
 
@@ -53,6 +61,8 @@ class Settings(Frozen):
     database_url: SecretStr | None = None
     blobs_url: str | None = None
     tables_url: str | None = None
+    master_key: SecretStr | None = None  # base64 of 32 bytes; see cluster/masterkey.py
+    master_key_file: Path | None = None
     buckets: int = Field(default=8, ge=1, le=4096)
     journal_wait_ms: float = Field(default=3.0, ge=0.0, le=1000.0)
     ray_from_rows: int = Field(default=2_000_000, ge=0)
@@ -67,6 +77,13 @@ class Settings(Frozen):
             if not values["home"].is_absolute():
                 raise ValueError(f"must be absolute, got '{values['home']}'")
         return values
+
+    @field_validator("master_key_file")
+    @classmethod
+    def _absolute_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("must be absolute")
+        return path
 
     @property
     def database(self) -> str:
@@ -136,8 +153,15 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
         return (
             f"unknown key '{'.'.join(place)}': {nearest(place[-1], _fields_at(model, place[:-1]))}"
         )
-    shown = f", got {first['input']!r}" if first["type"] != "missing" else ""
+    shown = f", got {first['input']!r}" if _may_show(model, place, first["type"]) else ""
     return f"'{'.'.join(place) or model.__name__}': {first['msg']}{shown}"
+
+
+def _may_show(model: type[BaseModel], place: list[str], kind: str) -> bool:
+    # The whole of a model holds its secrets, and a secret is never shown, however wrong it is.
+    field = model.model_fields.get(place[0]) if place else None
+    secret = field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+    return bool(place) and kind != "missing" and not secret
 
 
 def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:

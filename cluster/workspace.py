@@ -10,6 +10,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from cluster.blobs import Blobs, open_blobs
@@ -18,6 +19,7 @@ from cluster.journal import Journal
 from cluster.refs import Refs
 from cluster.runs import Runs
 from cluster.tables import Tables
+from cluster.vault import Vault, open_vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +63,14 @@ class Workspace:
             runs=Runs(database),
             clock=clock,
         )
+
+    @cached_property
+    def vault(self) -> Vault:
+        """What is known of persons, sealed; opened when first asked for.
+
+        A workspace without persons needs no master key. WrongUse if the master key is wrong.
+        """
+        return open_vault(self.database, self.settings)
 
     def close(self) -> None:
         """Write what is still queued and let go of the connections."""

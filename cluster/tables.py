@@ -8,17 +8,15 @@ or nothing of it. Names are `<table>`; all live in one namespace.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
+from cluster import commits, datafiles
 from cluster.database import driver_url
 from cluster.errors import FunnelcastError
 
@@ -97,8 +95,7 @@ class Tables:
         """Return the id of the newest snapshot; None for an empty or missing table."""
         if not self.exists(name):
             return None
-        snapshot = self._table(name).current_snapshot()
-        return snapshot.snapshot_id if snapshot else None
+        return _id_or_none(self._table(name).current_snapshot())
 
     def append(self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None) -> int:
         """Add rows in one commit and return its snapshot id."""
@@ -114,13 +111,13 @@ class Tables:
         """Write data files that no reader can see until they are committed (this is what workers
         call).
         """
-        if not rows.num_rows:
-            return []
-        table = self._table(name)
-        ordered = rows.select(table.schema().column_names)
-        return list(
-            _dataframe_to_data_files(table.metadata, ordered, table.io, write_uuid=uuid.uuid4())
-        )
+        writer = self.writer(name)
+        writer.add(rows)
+        return writer.close()
+
+    def writer(self, name: str) -> datafiles.Writer:
+        """Return a writer of data files that takes rows as they arrive."""
+        return datafiles.Writer(self._table(name))
 
     def commit(
         self,
@@ -134,14 +131,31 @@ class Tables:
         first.
         """
         table = self._table(name)
-        with table.transaction() as transaction:
-            update = transaction.update_snapshot(snapshot_properties=dict(properties or {}))
-            old = [task.file for task in table.scan().plan_files()] if replace else []
-            with update.overwrite() if old else update.fast_append() as change:
-                for file in old:
-                    change.delete_data_file(file)
-                for file in files:
-                    change.append_data_file(file)
+        old = [task.file for task in table.scan().plan_files()] if replace else []
+        _change(table, files, old, properties)
+        return _id_of(table.current_snapshot(), name)
+
+    def commit_after(
+        self,
+        name: str,
+        files: Iterable[DataFile],
+        *,
+        head: int | None,
+        replacing: Iterable[DataFile] = (),
+        properties: Mapping[str, str] | None = None,
+    ) -> int | None:
+        """Make files visible if the newest snapshot is still `head`: returns the new snapshot, or
+        None when another writer was first and nothing was changed.
+        """
+        table = self._table(name)
+        if _id_or_none(table.current_snapshot()) != head:
+            return None
+        once = {**table.metadata.properties, "commit.retry.num-retries": "0"}
+        table.metadata = table.metadata.model_copy(update={"properties": once})
+        try:
+            _change(table, files, replacing, properties)
+        except CommitFailedException:
+            return None
         return _id_of(table.current_snapshot(), name)
 
     def read(
@@ -171,9 +185,30 @@ class Tables:
         tasks = [
             t for t in self._tasks(bucket.table, bucket.snapshot) if _bucket_of(t) == bucket.number
         ]
-        schema = table.schema()
-        projected = schema.select(*columns) if columns else schema
-        return ArrowScan(table.metadata, table.io, projected, AlwaysTrue()).to_table(tasks)
+        return datafiles.read(table, [task.file for task in tasks], columns)
+
+    def read_files(
+        self, name: str, files: Sequence[DataFile], columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the rows of data files that were written, committed or not."""
+        return datafiles.read(self._table(name), files, columns)
+
+    def files(self, name: str, snapshot: int | None) -> list[DataFile]:
+        """Return the data files of a snapshot; none for None."""
+        return [task.file for task in self._tasks(name, snapshot)] if snapshot else []
+
+    def added(self, name: str, since: int | None, until: int) -> list[DataFile]:
+        """Return the data files that snapshot `until` has and `since` has not.
+
+        After a compaction these hold old rows too, so take the answer as "at most these".
+        """
+        before = {file.file_path for file in self.files(name, since)}
+        return [file for file in self.files(name, until) if file.file_path not in before]
+
+    def summaries(self, name: str) -> list[dict[str, str]]:
+        """Return what was said at the commit of every snapshot that is kept, oldest first."""
+        snapshots = self._table(name).snapshots() if self.exists(name) else []
+        return [dict(s.summary.additional_properties) if s.summary else {} for s in snapshots]
 
     def parent(self, name: str, snapshot: int) -> int | None:
         """Return the snapshot that a snapshot was made from; None for the first."""
@@ -183,6 +218,18 @@ class Tables:
         """Return what was said at the commit of a snapshot."""
         found = self._snapshot(self._table(name), name, snapshot)
         return dict(found.summary.additional_properties) if found.summary else {}
+
+    def names(self) -> list[str]:
+        """Return the names of all tables."""
+        return sorted(identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE))
+
+    def history(self, name: str) -> list[commits.Commit]:
+        """Return the commits behind the newest snapshot of a table, oldest first."""
+        return commits.of_table(self._table(name))
+
+    def schema(self, name: str) -> pa.Schema:
+        """Return the columns of a table."""
+        return self._table(name).schema().as_arrow()
 
     def tag(self, name: str, snapshot: int, tag: str) -> None:
         """Pin a snapshot under a name, so that maintenance keeps it."""
@@ -218,6 +265,26 @@ def _full(name: str) -> str:
 
 def _bucket_of(task: FileScanTask) -> int:
     return int(task.file.partition[0]) if len(task.file.partition) else 0
+
+
+def _change(
+    table: Table,
+    files: Iterable[DataFile],
+    old: Iterable[DataFile],
+    properties: Mapping[str, str] | None,
+) -> None:
+    old = list(old)
+    with table.transaction() as transaction:
+        update = transaction.update_snapshot(snapshot_properties=dict(properties or {}))
+        with update.overwrite() if old else update.fast_append() as change:
+            for file in old:
+                change.delete_data_file(file)
+            for file in files:
+                change.append_data_file(file)
+
+
+def _id_or_none(snapshot: Snapshot | None) -> int | None:
+    return snapshot.snapshot_id if snapshot else None
 
 
 def _id_of(snapshot: Snapshot | None, name: str) -> int:

@@ -83,8 +83,8 @@ class _Prepared:
         replaced = log.retracted_at(events)
         times = log.microseconds(events["event_time"])
         known = log.microseconds(events["known_at"])
-        ids = events["event_id"].to_numpy(zero_copy_only=False)
-        newest_first = np.lexsort((ids, known, times))[::-1]
+        row, content = log.halves(events["event_id"])
+        newest_first = np.lexsort((content, row, known, times))[::-1]
         self.events = events.take(pa.array(newest_first)).combine_chunks()
         self.times = times[newest_first]
         self.enter = np.maximum(self.times + 1, known[newest_first])

@@ -1,13 +1,13 @@
 """The event log: one envelope for every fact, append-only and bitemporal.
 
-`event_time` is when it happened, `known_at` when we learnt of it. The event id is a hash over the
-identity of the source row and its content, so the same row read twice is one event, and a corrected
-row is a new version of the same `row_key`.
+`event_time` is when it happened, `known_at` when we learnt of it. The event id is 16 bytes: the
+fingerprint of the row's identity, then that of its content. So the same row read twice is one
+event, a corrected row is a new version of the same `row_key`, and the versions of a row are found
+by the first half of their ids.
 """
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.errors import WrongUse
+from features import fingerprint
 
 if TYPE_CHECKING:
     from cluster.tables import Tables
@@ -28,7 +29,8 @@ SHARD_KEYS = ("account", "person", "lead", "opportunity", "campaign", "rep")
 KEYS = ("account", "person", "lead", "opportunity", "campaign", "product", "rep")
 SCHEMA = pa.schema(
     [
-        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("event_id", pa.binary(16), nullable=False),
+        pa.field("ingest", pa.string(), nullable=False),  # where the row came from: see origin.py
         pa.field("row_key", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("source_row", pa.int64()),
@@ -44,12 +46,11 @@ SCHEMA = pa.schema(
 )
 # what a source hands over: the envelope before it has an id and a shard, every column nullable
 CANDIDATE = pa.schema(
-    [pa.field(f.name, f.type) for f in SCHEMA if f.name not in {"event_id", "shard"}]
+    [pa.field(f.name, f.type) for f in SCHEMA if f.name not in {"event_id", "ingest", "shard"}]
 )
 # the id must not depend on where in a file the row stood
-_NOT_CONTENT = {"event_id", "source_row", "shard"}
-_BETWEEN = "\x1f"
-_ABSENT = "\x00"
+CONTENT = tuple(name for name in CANDIDATE.names if name not in {"row_key", "source_row"})
+RETRACTION = "retraction"  # kind of the mark that a row's version in another shard is out of date
 
 
 def create(tables: Tables, buckets: int) -> None:
@@ -87,22 +88,39 @@ def latest(tables: Tables, snapshot: int) -> datetime:
     return last.astimezone(UTC)
 
 
-def identified(candidates: pa.Table) -> pa.Table:
-    """Give rows that passed their contract an event id and a shard: CANDIDATE columns in, SCHEMA
-    out.
+def identified(candidates: pa.Table, ingest: str = "") -> pa.Table:
+    """Give rows that passed their contract an id, a shard and their origin: CANDIDATE columns in,
+    SCHEMA out.
+
+    Events that are not kept, such as those of a scoring request, have no `ingest`.
     """
     shard = pc.coalesce(*(candidates[key] for key in SHARD_KEYS), candidates["row_key"])
     columns = {name: candidates[name] for name in CANDIDATE.names}
-    columns |= {"shard": shard, "event_id": _event_ids(candidates)}
+    columns |= {"shard": shard, "event_id": packed(*ids_of(candidates))}
+    columns["ingest"] = pa.repeat(ingest, candidates.num_rows)
     return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
 
 
-def new_events(events: pa.Table, known_ids: pa.ChunkedArray) -> pa.Table:
-    """Return the rows that are neither in `known_ids` nor earlier in `events` itself."""
-    fresh = events.filter(pc.invert(pc.is_in(events["event_id"], value_set=known_ids)))
-    ids = fresh["event_id"].to_numpy(zero_copy_only=False)
-    _, first = np.unique(ids, return_index=True)
-    return fresh.take(np.sort(first))
+def ids_of(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two halves of the event ids of CANDIDATE columns: row and content, (n,) uint64."""
+    row = fingerprint.of_cells(rows["row_key"])
+    return row, fingerprint.of_rows([rows[name] for name in CONTENT])
+
+
+def packed(row: np.ndarray, content: np.ndarray) -> pa.Array:
+    """Return event ids from their halves, big-endian: their order is that of the numbers."""
+    data = np.column_stack([row, content]).astype(">u8")
+    return pa.Array.from_buffers(pa.binary(16), len(row), [None, pa.py_buffer(data.tobytes())])
+
+
+def halves(event_ids: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and content fingerprints of a column of event ids without nulls: (n,) uint64."""
+    whole = event_ids if isinstance(event_ids, pa.Array) else event_ids.combine_chunks()
+    if not len(whole):
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    words = np.frombuffer(whole.buffers()[1], ">u8").reshape(-1, 2)
+    words = words[whole.offset : whole.offset + len(whole)].astype(np.uint64)
+    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
 
 
 def visible(events: pa.Table, at: datetime) -> pa.Table:
@@ -133,7 +151,7 @@ def retracted_at(events: pa.Table) -> np.ndarray:
     """
     row = pc.dictionary_encode(events["row_key"]).combine_chunks().indices.to_numpy()
     known = microseconds(events["known_at"])
-    order = np.lexsort((events["event_id"].to_numpy(zero_copy_only=False), known, row))
+    order = np.lexsort((*reversed(halves(events["event_id"])), known, row))
     replaced = np.full(len(order), NEVER)
     same = row[order[1:]] == row[order[:-1]]
     replaced[order[:-1][same]] = known[order[1:][same]]
@@ -144,21 +162,3 @@ def microseconds(column: pa.ChunkedArray) -> np.ndarray:
     """Return a timestamp column without nulls as int64 microseconds since 1970."""
     values: np.ndarray = column.cast(pa.int64()).to_numpy()
     return values
-
-
-def _event_ids(rows: pa.Table) -> pa.Array:
-    texts = [
-        pc.fill_null(_text(rows[name]), _ABSENT)
-        for name in SCHEMA.names
-        if name not in _NOT_CONTENT
-    ]
-    joined = pc.binary_join_element_wise(*texts, _BETWEEN)
-    return pa.array(
-        [hashlib.sha256(text.encode()).hexdigest()[:32] for text in joined.to_pylist()], pa.string()
-    )
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    return column.cast(pa.string())

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from features import log
+from features.known import KnownIds, fresh
 
 START = 1_700_000_000_000_000  # microseconds, 2023-11-14
 DAY = 86_400_000_000
@@ -60,10 +61,6 @@ def random_events() -> Callable[[int, int], pa.Table]:
             "text": rng.choice(["red", "green", "blue"], events),
         }
         full = {f.name: columns.get(f.name, pa.nulls(events, f.type)) for f in log.CANDIDATE}
-        return log.new_events(log.identified(pa.table(full).cast(log.CANDIDATE)), _nothing())
+        return fresh(log.identified(pa.table(full).cast(log.CANDIDATE)), KnownIds())[0]
 
     return make
-
-
-def _nothing() -> pa.ChunkedArray:
-    return pa.chunked_array([], pa.string())

@@ -13,6 +13,7 @@ import pytest
 from cluster.errors import WrongUse
 from cluster.tables import Tables
 from features import log
+from features.known import KnownIds, fresh
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -52,8 +53,11 @@ def test_replaying_adds_nothing(make_events: Events) -> None:
     """Known ids and repeats within one batch are left out, order is kept."""
     events = make_events({"at": 1}, {"at": 2}, {"at": 3})
     twice = pa.concat_tables([events, events])
-    fresh = log.new_events(twice, events["event_id"].slice(0, 1))
-    assert fresh["event_id"].to_pylist() == events["event_id"].to_pylist()[1:]
+    known = KnownIds()
+    fresh(events.slice(0, 1), known)
+    new, versions = fresh(twice, known)
+    assert new["event_id"].to_pylist() == events["event_id"].to_pylist()[1:]
+    assert not len(versions)
 
 
 def test_a_correction_supersedes_from_the_moment_it_is_known(make_events: Events) -> None:

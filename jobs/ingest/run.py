@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster import canonical
+from cluster.errors import WrongUse
 from cluster.settings import CONFIGS
 from features import ingest, log
 from features.contracts import load_contracts
@@ -14,6 +17,7 @@ from jobs.console import Job, Progress, Report, option, required
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
+    from features.sources.mapping import SourceMapping
 
 REASONS_SHOWN = 10
 
@@ -24,35 +28,63 @@ class IngestSettings:
 
     source: str = required("Name in configs/sources, or a file.")
     path: str | None = option(None, "Folder that holds the files of the source.")
+    repair: str | None = option(None, "File of corrected rows, from jobs.quarantine --out.")
+    runner: str = option("auto", "ray, inline, or auto: by the size of the input.")
 
 
 def inputs(workspace: Workspace, settings: IngestSettings) -> dict[str, str]:
-    """Return the identity of the files that would be read."""
-    return {"source": read.fingerprint(load_source(settings.source), settings.path)}
+    """Return the identity of everything that would be read."""
+    mapping = load_source(settings.source)
+    read_files = read.fingerprint(mapping, _folder(mapping, settings.path))
+    repaired = Path(settings.repair).read_bytes() if settings.repair else b""
+    whole = {"mapping": mapping.model_dump(mode="json"), "files": read_files}
+    contracts = {kind: c.version for kind, c in load_contracts(CONFIGS / "contracts").items()}
+    return {
+        "source": canonical.digest(whole),
+        "repair": canonical.sha256_hex(repaired),
+        "contracts": canonical.digest(contracts),
+    }
 
 
 def run(workspace: Workspace, settings: IngestSettings, progress: Progress) -> Report:
     """Read the source and add what is new and good to the log."""
     mapping = load_source(settings.source)
-    progress(0, 2, "steps: reading")
-    candidates = read.candidates(mapping, settings.path)
-    progress(1, 2, "steps: checking and adding")
-    result = ingest.ingest(workspace, load_contracts(CONFIGS / "contracts"), candidates)
-    progress(2, 2, "steps")
-    return _report(mapping.source, result)
+    what = ingest.Source(
+        mapping=mapping,
+        folder=_folder(mapping, settings.path),
+        terms=load_contracts(CONFIGS / "contracts"),
+    )
+    if settings.repair:
+        result = ingest.repair(workspace, what, Path(settings.repair))
+    else:
+        result = ingest.source(workspace, what, settings.runner, progress)
+    return _report(mapping, result)
 
 
-def _report(source: str, result: ingest.Ingested) -> Report:
+def _folder(mapping: SourceMapping, path: str | None) -> Path:
+    if path is None and any(file.file for file in mapping.files):
+        raise WrongUse(f"source '{mapping.source}' reads files: say where with --path FOLDER")
+    folder = Path(path or ".").resolve()
+    if not folder.is_dir():
+        raise WrongUse(f"--path must be a folder, got '{folder}'")
+    return folder
+
+
+def _report(mapping: SourceMapping, result: ingest.Ingested) -> Report:
     reasons = result.reasons.slice(0, REASONS_SHOWN).to_pylist()
     return Report(
-        read={"source": source, "rows": result.read},
-        wrote={"events": result.added, "snapshot": result.snapshot},
+        read={"source": mapping.source, "rows": result.counts.read, "times": f"by {mapping.by}"},
+        wrote={"events": result.added, "snapshot": result.snapshot, "origins": len(result.origins)},
         decided=[
+            f"{result.choice}",
             f"{result.added:,} rows are new, {result.known:,} were known,"
             f" {result.quarantined:,} went to quarantine",
+            *([f"{result.resumed} strips were there from an earlier run"] * bool(result.resumed)),
             *(f"quarantine: {r['rows']} rows, {r['reason']}" for r in reasons),
+            *(f"warning: {finding.words}" for finding in result.quality.findings),
         ],
-        figures={"added": result.added, "known": result.known, "quarantined": result.quarantined},
+        figures=asdict(result.counts),
+        table=result.quality.frame,
     )
 
 

@@ -1,0 +1,170 @@
+"""Repair: rows from quarantine, corrected by a person, enter the log once.
+
+A line of a repair file is what `jobs.quarantine --out` wrote: the row's place and its cells in the
+clear. The cells go through the same mapping and contracts as the first time; what is wrong still is
+refused again, what entered before is known.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster import canonical, runner
+from cluster.errors import WrongUse
+from features import log, online
+from features.contracts import register
+from features.ingest import quarantine
+from features.ingest.finish import Course, finish
+from features.ingest.land import Landing
+from features.ingest.origin import Origin
+from features.ingest.outcome import Ingested, Landed
+from features.ingest.strip import Task, known, write_lots
+from features.sources import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from cluster.workspace import Workspace
+    from features.ingest.run import Source
+    from features.sources.lot import Mapped
+
+TABLE = "repairs"
+SCHEMA = pa.schema(
+    [
+        pa.field("quarantine_id", pa.binary(16), nullable=False),
+        pa.field("ingest", pa.string(), nullable=False),
+        pa.field("repaired_at", log.MICROSECONDS, nullable=False),
+    ]
+)
+NEEDED = ("quarantine_id", "file", "source_row", "cells")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One corrected row."""
+
+    quarantine_id: str
+    file: str
+    source_row: int
+    cells: Mapping[str, str | None]
+
+
+def repair(workspace: Workspace, what: Source, path: Path) -> Ingested:
+    """Take in the corrected rows of a repair file; see the module."""
+    lines = _lines(path)
+    tables = workspace.tables
+    log.create(tables, workspace.settings.buckets)
+    quarantine.create(tables)
+    pins = tables.head(log.TABLE), tables.head(quarantine.TABLE)
+    ids, landed, origins = known(workspace, *pins), list[Landed](), list[str]()
+    events = Landing(tables, log.TABLE, pins[0])
+    refused = Landing(tables, quarantine.TABLE, pins[1])
+    for file, rows in _by_file(lines).items():
+        task = _task(workspace, what, path, file)
+        mapped = _mapped(workspace, what, file, rows)
+        written = write_lots(workspace, task, [mapped], ids)
+        refused.land(written.refused, {})
+        snapshot, doubled = events.land(written.events, {}, versions=written.versions)
+        landed.append(Landed(written=written, doubled=doubled, snapshot=snapshot))
+        origins.append(task.ingest)
+        _record(workspace, rows, task)
+    online.follow(workspace)
+    course = Course(
+        source=what.mapping.source,
+        terms=what.terms,
+        origins=tuple(origins),
+        strips=landed,
+        choice=runner.Choice(runner="inline", reason="a repair"),
+        now=workspace.clock(),
+    )
+    return finish(workspace, course)
+
+
+def repaired_ids(workspace: Workspace) -> pa.ChunkedArray:
+    """Return the ids of the quarantined rows that were repaired."""
+    workspace.tables.create(TABLE, SCHEMA)
+    return workspace.tables.read(TABLE, columns=["quarantine_id"])["quarantine_id"]
+
+
+def _record(workspace: Workspace, rows: list[Line], task: Task) -> None:
+    """Note which rows of quarantine are done with: those not refused anew by this repair."""
+    again = workspace.tables.read(quarantine.TABLE, columns=["ingest", "source_row"])
+    again = again.filter(pc.equal(again["ingest"], task.ingest))
+    still = set(again["source_row"].to_pylist())
+    before = set(repaired_ids(workspace).to_pylist())
+    done = [bytes.fromhex(r.quarantine_id) for r in rows if r.source_row not in still]
+    new = [key for key in dict.fromkeys(done) if key not in before]
+    if new:
+        plain = [
+            {"quarantine_id": key, "ingest": task.ingest, "repaired_at": task.now} for key in new
+        ]
+        workspace.tables.append(TABLE, pa.Table.from_pylist(plain, schema=SCHEMA))
+
+
+def _mapped(workspace: Workspace, what: Source, file: str, rows: list[Line]) -> Mapped:
+    names = sorted({name for row in rows for name in row.cells})
+    columns = {name: pa.array([row.cells.get(name) for row in rows], pa.string()) for name in names}
+    columns["source_row"] = pa.array([row.source_row for row in rows], pa.int64())
+    part = _part(what, file)
+    pseudonyms = workspace.vault.pseudonyms
+    return read.repaired(what.mapping, part, pa.table(columns), what.folder, pseudonyms)
+
+
+def _part(what: Source, file: str) -> int:
+    for part, mapping in enumerate(what.mapping.files):
+        if fnmatch(file, mapping.file):
+            return part
+    raise WrongUse(
+        f"a repaired row must come from a file of source '{what.mapping.source}', got '{file}': "
+        "name the source that it was refused from"
+    )
+
+
+def _task(workspace: Workspace, what: Source, path: Path, file: str) -> Task:
+    contracts = register.put_in_force(workspace, what.terms, "ingest", what.mapping.source)
+    origin = Origin(
+        source=what.mapping.source,
+        file=f"{path.name}!{file}",
+        content=canonical.sha256_hex(path.read_bytes()),
+        mapping=canonical.digest(what.mapping.model_dump(mode="json")),
+        contracts=contracts,
+    )
+    return Task(
+        source=what.mapping.source,
+        file=file,
+        terms=what.terms,
+        ingest=origin.put(workspace.blobs),
+        now=workspace.clock(),
+    )
+
+
+def _by_file(lines: Iterator[Line]) -> dict[str, list[Line]]:
+    files: dict[str, list[Line]] = {}
+    for line in lines:
+        files.setdefault(line.file, []).append(line)
+    return files
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    if not path.is_file():
+        raise WrongUse(f"--repair must be a file, got '{path}': write one with jobs.quarantine")
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if text.strip():
+            yield _line(text, f"{path.name}, line {number}")
+
+
+def _line(text: str, place: str) -> Line:
+    try:
+        found: dict[str, Any] = json.loads(text)
+        return Line(**{name: found[name] for name in NEEDED})
+    except (ValueError, KeyError, TypeError) as error:
+        raise WrongUse(
+            f"a repaired row must be JSON with {', '.join(NEEDED)}, got none of that in {place}"
+        ) from error

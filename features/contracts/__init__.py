@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from features.contracts.batch import Rules
 from features.contracts.check import Checked, check
-from features.contracts.contract import Contract, load_contracts
+from features.contracts.contract import Contract, load_contracts, names
+from features.contracts.reasons import Broken
 
-__all__ = ["Checked", "Contract", "check", "load_contracts"]
+__all__ = ["Broken", "Checked", "Contract", "Rules", "check", "load_contracts", "names"]

@@ -1,14 +1,16 @@
 """A data contract: one YAML document per event kind, in the Open Data Contract Standard v3.1.
 
 The field names are those of the standard, so that a document here is a valid document there. What
-the standard leaves to custom properties (units, groups of which one column is required) is a closed
-list here: a misspelt rule is refused, not ignored.
+the standard leaves to custom properties (units, groups of which one column is required, columns
+whose meaning depends on the name of the event) is a closed list here: a misspelt rule is refused,
+not ignored.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +20,7 @@ from cluster.errors import WrongUse, nearest
 from cluster.settings import Frozen, read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PRIVATE = frozenset({"confidential", "restricted"})  # classes whose values are never quoted
@@ -77,34 +80,64 @@ class Unit(Frozen):
     value: str
 
 
+class AppliesTo(Frozen):
+    """The names of events in which the column is used like this; in all others it is not."""
+
+    property: Literal["appliesTo"]
+    value: tuple[str, ...] = Field(min_length=1)
+
+
 class AnyOf(Frozen):
     """Groups of columns; of each group at least one must be present."""
 
     property: Literal["requireAnyOf"]
-    value: tuple[tuple[str, ...], ...]
+    value: tuple[tuple[Annotated[str, Field(min_length=1)], ...], ...] = Field(min_length=1)
+
+
+class Planned(Frozen):
+    """The names of events that are known before they happen, such as a meeting in a calendar."""
+
+    property: Literal["planned"]
+    value: tuple[str, ...] = Field(min_length=1)
 
 
 class Property(Frozen):
-    """One column of the envelope as this kind of event uses it."""
+    """One use of a column of the envelope by this kind of event.
+
+    A column that means different things in events of different names has several properties: each
+    says with `physicalName` which column it is, and with `appliesTo` for which names it speaks; one
+    without `appliesTo` speaks for all other names.
+    """
 
     name: str
+    physicalName: str = ""
     logicalType: Literal["string", "integer"]
     classification: Literal["public", "internal", "confidential", "restricted"]
     required: bool = False
     description: str = ""
     logicalTypeOptions: Bounds = Bounds()
     quality: tuple[Quality, ...] = ()
-    customProperties: tuple[Unit, ...] = ()
+    customProperties: tuple[Annotated[Unit | AppliesTo, Field(discriminator="property")], ...] = ()
 
     @property
+    def column(self) -> str:
+        """The column of the envelope."""
+        return self.physicalName or self.name
+
+    @cached_property
     def allowed(self) -> list[str]:
         """The valid values, or an empty list where every value is valid."""
         return [value for rule in self.quality for value in rule.arguments.validValues]
 
-    @property
+    @cached_property
     def unit(self) -> str:
         """The unit of the number, or an empty string."""
-        return next((custom.value for custom in self.customProperties), "")
+        return next((c.value for c in self.customProperties if isinstance(c, Unit)), "")
+
+    @cached_property
+    def applies_to(self) -> tuple[str, ...]:
+        """The names of events for which it speaks; empty for all that no other speaks for."""
+        return next((c.value for c in self.customProperties if isinstance(c, AppliesTo)), ())
 
     @property
     def is_private(self) -> bool:
@@ -118,7 +151,38 @@ class Object(Frozen):
     name: str
     logicalType: Literal["object"]
     properties: tuple[Property, ...] = Field(min_length=1)
-    customProperties: tuple[AnyOf, ...] = ()
+    customProperties: tuple[Annotated[AnyOf | Planned, Field(discriminator="property")], ...] = ()
+
+    @model_validator(mode="after")
+    def _speaks_once(self) -> Self:
+        said: set[tuple[str, str]] = set()
+        for promise in self.properties:
+            if promise.column == "name" and promise.applies_to:
+                raise ValueError("'name' must mean the same in all events: take appliesTo away")
+            for name in promise.applies_to or ("",):
+                if (promise.column, name) in said:
+                    what = f"events '{name}'" if name else "all other events"
+                    raise ValueError(f"one property must speak of '{promise.column}' in {what}")
+                said.add((promise.column, name))
+        return self
+
+    @model_validator(mode="after")
+    def _speaks_of_names_there_are(self) -> Self:
+        names = next((p.allowed for p in self.properties if p.column == "name"), [])
+        for name in (*self.named, *self.planned) if names else ():
+            if name not in names:
+                raise ValueError(f"unknown name of an event '{name}': {nearest(name, names)}")
+        return self
+
+    @cached_property
+    def named(self) -> set[str]:
+        """The names of events that some property singles out."""
+        return {name for promise in self.properties for name in promise.applies_to}
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The names of events that are known before they happen."""
+        return next((c.value for c in self.customProperties if isinstance(c, Planned)), ())
 
 
 class Freshness(Frozen):
@@ -157,12 +221,28 @@ class Contract(Frozen):
     @property
     def any_of(self) -> list[tuple[str, ...]]:
         """Groups of columns of which at least one must be present."""
-        return [group for custom in self.objects[0].customProperties for group in custom.value]
+        customs = self.objects[0].customProperties
+        return [group for c in customs if isinstance(c, AnyOf) for group in c.value]
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The names of events that are known before they happen."""
+        return self.objects[0].planned
+
+    @property
+    def named(self) -> set[str]:
+        """The names of events that some property singles out."""
+        return self.objects[0].named
 
     @property
     def columns(self) -> set[str]:
         """Every column that the contract speaks of."""
-        return {p.name for p in self.properties} | {c for group in self.any_of for c in group}
+        return {p.column for p in self.properties} | {c for group in self.any_of for c in group}
+
+    def promises(self, name: str) -> dict[str, Property]:
+        """Return what is promised of each column in the events of a name."""
+        general = {p.column: p for p in self.properties if not p.applies_to}
+        return general | {p.column: p for p in self.properties if name in p.applies_to}
 
     @property
     def freshness(self) -> timedelta:
@@ -186,6 +266,12 @@ def load_contracts(folder: Path) -> dict[str, Contract]:
     return contracts
 
 
+def names(contracts: Mapping[str, Contract]) -> set[str]:
+    """Return every name of an event that a contract lists."""
+    listed = (p.allowed for c in contracts.values() for p in c.properties if p.column == "name")
+    return {name for names in listed for name in names}
+
+
 def _read(path: Path) -> Contract:
     try:
         return Contract.model_validate(read_yaml(path))
@@ -204,17 +290,7 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _keys() -> set[str]:
-    models = (
-        Contract,
-        Description,
-        Team,
-        Object,
-        Property,
-        Bounds,
-        Quality,
-        Allowed,
-        Unit,
-        Freshness,
-    )
+    sections = (Contract, Description, Team, Object, Property, Bounds)
+    models = (*sections, Quality, Allowed, Unit, AppliesTo, AnyOf, Planned, Freshness)
     fields = [field for model in models for field in model.model_fields.items()]
     return {field.alias or name for name, field in fields}

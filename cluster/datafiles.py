@@ -7,10 +7,12 @@ call and files stay few. No reader of the table sees a file until it is committe
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import (
@@ -26,13 +28,15 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pyiceberg.table import Table
 
 FIELD_ID = b"PARQUET:field_id"
 CODEC, LEVEL = "zstd", 1
-RARELY_EQUAL = (pa.types.is_fixed_size_binary, pa.types.is_timestamp)  # no dictionary, no codec
+SAMPLE = 1_000  # rows by which the encoding of a file is chosen
+FEW = 64  # distinct values of a sample up to which a column travels as a dictionary
+RARE = 0.99  # share of distinct values in a sample from which a dictionary does not pay
 
 
 class Writer:
@@ -42,16 +46,21 @@ class Writer:
         self._table = table
         self._name = uuid.uuid4()
         self._open: dict[int, _File] = {}
+        self._encoding: Encoding | None = None
 
     def add(self, rows: pa.Table) -> None:
         """Write rows (the table's columns, in any order) into the file of their bucket."""
         if not rows.num_rows:
             return
+        self._encoding = self._encoding or encoding_of(rows)
+        rows = self._encoding.coded(rows)
         schema = _file_schema(self._table, rows.schema)
         rows = rows.select(schema.names).cast(schema)
         for bucket, part in self._parts(rows):
             if bucket not in self._open:
-                self._open[bucket] = _File(self._table, f"{self._name}-{bucket:05d}", bucket, rows)
+                name = f"{self._name}-{bucket:05d}"
+                options = self._encoding.options(schema)
+                self._open[bucket] = _File(self._table, name, bucket, schema, options)
             self._open[bucket].writer.write_table(part, row_group_size=len(part))
 
     def close(self) -> list[DataFile]:
@@ -65,7 +74,7 @@ class Writer:
         field = spec.fields[0]
         column = self._table.schema().find_field(field.source_id)
         transform = field.transform.pyarrow_transform(column.field_type)
-        numbers = transform(rows[column.name].combine_chunks()).to_numpy().astype(np.uint16)
+        numbers = _by_value(transform, rows[column.name].combine_chunks()).astype(np.uint16)
         order = np.argsort(numbers, kind="stable")
         there, first = np.unique(numbers[order], return_index=True)
         ordered = rows.take(pa.array(order))
@@ -79,14 +88,16 @@ class Writer:
 class _File:
     """One open Parquet file."""
 
-    def __init__(self, table: Table, name: str, bucket: int, rows: pa.Table) -> None:
+    def __init__(
+        self, table: Table, name: str, bucket: int, schema: pa.Schema, options: dict[str, Any]
+    ) -> None:
         self._table = table
         self._key = _partition(table, bucket)
         places = load_location_provider(table.location(), table.properties)
         self._path = places.new_data_location(f"{name}.parquet", self._key)
         self._output = table.io.new_output(self._path)
         self._stream: Any = self._output.create()
-        self.writer = pq.ParquetWriter(self._stream, rows.schema, **_encoding(rows.schema))
+        self.writer = pq.ParquetWriter(self._stream, schema, **options)
 
     def close(self) -> DataFile:
         with self._stream:
@@ -138,11 +149,57 @@ def _file_schema(table: Table, given: pa.Schema) -> pa.Schema:
     return pa.schema(fields)
 
 
-def _encoding(schema: pa.Schema) -> dict[str, Any]:
-    plain = {f.name for f in schema if any(is_rare(f.type) for is_rare in RARELY_EQUAL)}
-    return {
-        "compression": {f.name: "none" if f.name in plain else CODEC for f in schema},
-        "compression_level": {f.name: LEVEL for f in schema if f.name not in plain},
-        "use_dictionary": [f.name for f in schema if f.name not in plain],
-        "store_decimal_as_integer": True,
-    }
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How the columns of a file are written."""
+
+    few: frozenset[str]  # few distinct texts: a dictionary from the start
+    rare: frozenset[str]  # values hardly repeat: no dictionary
+
+    def coded(self, rows: pa.Table) -> pa.Table:
+        """Return rows with the columns of few texts as dictionaries."""
+        for place, name in enumerate(rows.column_names):
+            if name in self.few and not pa.types.is_dictionary(rows[name].type):
+                rows = rows.set_column(place, name, rows[name].combine_chunks().dictionary_encode())
+        return rows
+
+    def options(self, schema: pa.Schema) -> dict[str, Any]:
+        """Return the options of a Parquet writer."""
+        numbers = {f.name for f in schema if pa.types.is_integer(f.type)}
+        times = {f.name for f in schema if pa.types.is_timestamp(f.type)}
+        ids = {f.name for f in schema if pa.types.is_fixed_size_binary(f.type)}  # do not compress
+        return {
+            "compression": {n: "none" if n in ids else CODEC for n in schema.names},
+            "compression_level": {n: LEVEL for n in schema.names if n not in ids},
+            "use_dictionary": [
+                n for n in schema.names if n not in self.rare | numbers | times | ids
+            ],
+            "column_encoding": dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+            "store_decimal_as_integer": True,
+            "store_schema": False,  # else a reader would meet dictionaries in some files
+        }
+
+
+def encoding_of(rows: pa.Table) -> Encoding:
+    """Choose an encoding by the first rows."""
+    sample = rows.slice(0, SAMPLE)
+    texts = [f.name for f in rows.schema if _is_text(f.type)]
+    distinct = {name: len(pc.unique(sample[name])) for name in texts}
+    return Encoding(
+        few=frozenset(n for n, count in distinct.items() if count <= FEW),
+        rare=frozenset(n for n, count in distinct.items() if count > RARE * len(sample) > FEW),
+    )
+
+
+def _by_value(transform: Callable[[pa.Array], pa.Array], column: pa.Array) -> np.ndarray:
+    if not pa.types.is_dictionary(column.type):
+        plain: np.ndarray = transform(column).to_numpy()
+        return plain
+    of_values: np.ndarray = transform(column.dictionary).to_numpy()
+    by_row: np.ndarray = of_values[column.indices.to_numpy()]
+    return by_row
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))

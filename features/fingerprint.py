@@ -36,6 +36,8 @@ def of_cells(column: Cells) -> Words:
     Strings and binaries are hashed as their bytes, integers and times as eight bytes.
     """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if array.null_count == len(array):
+        return np.full(len(array), ABSENT)
     if pa.types.is_dictionary(array.type):
         return _of_codes(of_cells(array.dictionary), array.indices)
     if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
@@ -57,8 +59,6 @@ def of_words(words: np.ndarray) -> Words:
 
 
 def _of_codes(of_values: Words, codes: pa.Array) -> Words:
-    if not len(of_values):
-        return np.full(len(codes), ABSENT)
     words = of_values[pc.fill_null(codes, 0).to_numpy(zero_copy_only=False)]
     return _with_absent(words, codes)
 

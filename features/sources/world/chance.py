@@ -1,7 +1,7 @@
 """Chance and calendar: a generator of its own for every concern, and moments inside a week.
 
 Times are int64 microseconds since the start of the world. The stream of a concern depends on the
-seed and its name alone, so that a new concern changes nothing that others draw.
+seed, the part and its name alone, so that a new concern changes nothing that others draw.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ OFFICE = ((0.21, 0.22, 0.21, 0.20, 0.16, 0.0, 0.0), (7.0, 11.0, 18.0))
 ANYTIME = ((0.17, 0.17, 0.17, 0.16, 0.14, 0.09, 0.10), (5.0, 14.0, 23.5))
 
 
-def stream(seed: int, concern: str) -> np.random.Generator:
-    """Return the generator of one concern."""
+def stream(seed: int, concern: str, part: int = 0) -> np.random.Generator:
+    """Return the generator of one concern in one part of the world."""
     name = int.from_bytes(hashlib.sha256(concern.encode()).digest()[:8])
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, name])))
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, name, part])))
 
 
 def moments(

@@ -12,6 +12,7 @@ from features.sources.world.chance import stream
 
 if TYPE_CHECKING:
     from features.sources.world.config import WorldConfig
+    from features.sources.world.division import Division
 
 # what we can see, and what it adds to the fit we cannot see
 INDUSTRIES = {
@@ -33,7 +34,18 @@ CHANNELS = {
     "webinar": 0.45,
     "list": -1.0,
 }
+# how a channel's log share moves over the period, times the channel drift
+LEANINGS = {
+    "organic": -0.5,
+    "paid_search": 1.0,
+    "social": 0.5,
+    "referral": -0.5,
+    "webinar": 0.5,
+    "list": -1.0,
+}
 CAMPAIGNS_PER_CHANNEL = 3
+# of records of a company that is recorded already; the first of them is no such record
+VARIANTS = ("first", "legal_form", "typo", "subsidiary")
 SMALLEST, LARGEST = 5, 20_000  # employees
 YEAR_END_DIP = -0.3  # on log hazards
 SUMMER_DIP = -0.12
@@ -42,13 +54,15 @@ QUARTER_END_PUSH = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts:
-    """Companies that may buy; arrays of one entry per account."""
+    """Records of companies that may buy; arrays of one entry per record."""
 
     industry: np.ndarray  # position in INDUSTRIES
     region: np.ndarray  # position in REGIONS
     employees: np.ndarray
     fit: np.ndarray  # hidden, mean 0 and spread 1
     pull: np.ndarray  # share of the leads
+    company: np.ndarray  # hidden: position of the first record of the same company
+    variant: np.ndarray  # hidden: position in VARIANTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +82,18 @@ class Market:
     shock: np.ndarray  # on log hazards: random, unforeseeable
     season: np.ndarray  # on log hazards: the same every year
     push: np.ndarray  # on the log hazard of winning: the end of the quarter
+    drift: np.ndarray  # on log hazards: slow, in one direction
+    mix: np.ndarray  # share of the leads by campaign: one row per week
+
+    @property
+    def mood(self) -> np.ndarray:
+        """All that moves every hazard, per week."""
+        return np.asarray(self.shock + self.season + self.drift)
 
 
-def accounts(config: WorldConfig) -> Accounts:
-    """Draw the accounts."""
-    rng, count = stream(config.seed, "accounts"), config.sized(config.accounts)
+def accounts(division: Division) -> Accounts:
+    """Draw the accounts; some are second records of a company."""
+    rng, count = division.stream("accounts"), len(division.accounts)
     industry = rng.integers(0, len(INDUSTRIES), count)
     region = rng.integers(0, len(REGIONS), count)
     size = rng.normal(0.0, 1.0, count)
@@ -82,8 +103,15 @@ def accounts(config: WorldConfig) -> Accounts:
     fit += 0.45 * size - 0.2 * size**2 + rng.normal(0.0, 0.4, count)
     fit = (fit - fit.mean()) / max(float(fit.std()), 1e-9)
     pull = np.exp(rng.normal(0.0, 0.7, count) + 0.15 * size)
+    company, variant = _records(division)
     return Accounts(
-        industry=industry, region=region, employees=employees, fit=fit, pull=pull / pull.sum()
+        industry=industry[company],
+        region=region[company],
+        employees=employees[company],
+        fit=fit[company],
+        pull=pull / pull.sum(),
+        company=company,
+        variant=variant,
     )
 
 
@@ -96,8 +124,8 @@ def campaigns(config: WorldConfig) -> Campaigns:
     return Campaigns(channel=channel, quality=quality, weight=weight / weight.sum())
 
 
-def market(config: WorldConfig) -> Market:
-    """Draw the weekly shock and compute the season."""
+def market(config: WorldConfig, brought: Campaigns) -> Market:
+    """Draw the weekly shock; compute the season and the drift of hazards and of channels."""
     rng = stream(config.seed, "market")
     days = [config.start + timedelta(weeks=week) for week in range(config.weeks)]
     is_year_end = np.array([day.month == 12 and day.day >= 18 for day in days])
@@ -110,4 +138,23 @@ def market(config: WorldConfig) -> Market:
         shock=rng.normal(0.0, config.market_shock_sd, config.weeks),
         season=season,
         push=QUARTER_END_PUSH * is_quarter_end,
+        drift=config.hazard_drift * np.linspace(0.0, 1.0, config.weeks),
+        mix=_mix(config, brought),
     )
+
+
+def _mix(config: WorldConfig, brought: Campaigns) -> np.ndarray:
+    leaning = np.array(list(LEANINGS.values()))[brought.channel]
+    past = np.linspace(-0.5, 0.5, config.weeks)[:, None]
+    mix = brought.weight * np.exp(config.channel_drift * leaning * past)
+    return np.asarray(mix / mix.sum(axis=1, keepdims=True))
+
+
+def _records(division: Division) -> tuple[np.ndarray, np.ndarray]:
+    """Draw which company each record describes, and how a second record differs."""
+    rng, own = division.stream("account records"), np.arange(len(division.accounts))
+    earlier = (rng.random(len(own)) * own).astype(np.int64)
+    is_second = (rng.random(len(own)) < division.config.duplicates) & (own > 0)
+    is_second &= ~is_second[earlier]
+    variant = np.where(is_second, rng.integers(1, len(VARIANTS), len(own)), 0)
+    return np.where(is_second, earlier, own), variant

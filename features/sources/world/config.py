@@ -9,14 +9,19 @@ from pydantic import Field, model_validator
 
 from cluster.settings import Frozen
 
+# measured: the events of a lead and of all that follows from it, the weeks of it that the end of
+# the period cuts off, and the metrics of all campaigns in a week, whatever the size
+EVENTS_PER_LEAD, CUT_WEEKS, METRICS_PER_WEEK = 55.3, 9.4, 54
+
 
 class WorldConfig(Frozen):
     """Size, period and planted effects of a synthetic company; equal values give equal worlds."""
 
     seed: int = Field(default=7, ge=0)
     start: date = date(2024, 12, 30)  # a Monday
-    weeks: int = Field(default=78, ge=8, le=520)
-    scale: float = Field(default=1.0, gt=0, le=100)  # multiplies accounts, leads and reps
+    weeks: int = Field(default=78, ge=12, le=520)
+    scale: float = Field(default=1.0, gt=0, le=1_000)  # multiplies accounts, leads and reps
+    events: int | None = Field(default=None, ge=1_000, le=100_000_000)  # about so many; not `scale`
     accounts: int = Field(default=700, ge=1)
     leads: int = Field(default=4_000, ge=1)
     reps: int = Field(default=14, ge=1)
@@ -30,16 +35,26 @@ class WorldConfig(Frozen):
     lowest_propensity: float = Field(default=0.1, gt=0, lt=1)
     highest_propensity: float = Field(default=0.9, gt=0, lt=1)
     market_shock_sd: float = Field(default=0.08, ge=0)  # weekly, on log hazards, shared by all
+    channel_drift: float = Field(default=0.6, ge=-5, le=5)  # of log shares, from start to end
+    hazard_drift: float = Field(default=-0.1, ge=-5, le=5)  # of log hazards, from start to end
+    ticket_effect: float = Field(default=1.4, gt=0)  # of a recent ticket on losing and on churn
+    withdrawals: float = Field(default=0.004, ge=0, le=1)  # of consent, per contact and week
+    duplicates: float = Field(default=0.05, ge=0, le=0.5)  # share of records that are second ones
     corrections: float = Field(default=0.01, ge=0, le=1)  # share of amounts corrected later
+    late: float = Field(default=0.01, ge=0, le=1)  # share of rows known days or weeks later
+    reordered: float = Field(default=0.02, ge=0, le=1)  # share of rows that arrive out of order
+    replays: float = Field(default=0.0, ge=0, le=1)  # share of rows that arrive twice
     faults: float = Field(default=0.002, ge=0, le=0.5)  # broken rows per good one
 
     @model_validator(mode="after")
-    def _propensities_in_order(self) -> Self:
+    def _in_order(self) -> Self:
         low, high = self.lowest_propensity, self.highest_propensity
         if low > high:
             raise ValueError(
                 f"lowest_propensity <= highest_propensity must hold, got {low} > {high}"
             )
+        if self.events is not None and self.scale != 1.0:
+            raise ValueError(f"only one of events and scale may be set, got {self.events} events")
         return self
 
     @property
@@ -50,4 +65,12 @@ class WorldConfig(Frozen):
 
     def sized(self, count: int) -> int:
         """Return a count times the scale, at least one."""
-        return max(1, round(count * self.scale))
+        return max(1, round(count * self.factor))
+
+    @property
+    def factor(self) -> float:
+        """What accounts, leads and reps are multiplied by."""
+        if self.events is None:
+            return self.scale
+        of_leads = max(self.events - METRICS_PER_WEEK * self.weeks, self.events / 2)
+        return of_leads / (self.leads * EVENTS_PER_LEAD * (1.0 - CUT_WEEKS / self.weeks))

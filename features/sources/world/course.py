@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.sources.world.chance import HOUR, NEVER, OFFICE, moments, stream
+from features.sources.world.chance import HOUR, NEVER, OFFICE, moments
 
 if TYPE_CHECKING:
     from features.sources.world.company import Market
-    from features.sources.world.config import WorldConfig
     from features.sources.world.deals import Deals
+    from features.sources.world.division import Division
 
 STAGES = ("discovery", "evaluation", "proposal", "negotiation")
 WON, LOST = len(STAGES), len(STAGES) + 1  # states after the last stage
@@ -69,14 +69,17 @@ class Course:
     closed: np.ndarray  # per deal: microseconds, NEVER while it is open
 
 
-def course(config: WorldConfig, opened: Deals, market: Market) -> Course:
-    """Run every deal week by week to its outcome or the end of the period."""
+def course(division: Division, opened: Deals, market: Market, strain: np.ndarray) -> Course:
+    """Run every deal week by week to its outcome or the end of the period.
+
+    `strain` is what recent requests to support add to the log hazard of losing, per deal and week.
+    """
     count, steps = opened.engagement.shape
-    luck, zero = _luck(config, opened), np.zeros(count, dtype=np.int64)
+    luck, zero = _luck(division, opened), np.zeros(count, dtype=np.int64)
     state = State(stage=zero, weeks=zero, objections=zero)
     moves, objections = [], []
     for step in range(steps):
-        state, moved, objected = _week(opened, market, luck, state, step)
+        state, moved, objected = _week((opened, strain), market, luck, state, step)
         moves.append(moved)
         objections.append(objected)
     happened = _joined(moves)
@@ -87,13 +90,15 @@ def course(config: WorldConfig, opened: Deals, market: Market) -> Course:
 
 
 def _week(
-    opened: Deals, market: Market, luck: Luck, state: State, step: int
+    strained: tuple[Deals, np.ndarray], market: Market, luck: Luck, state: State, step: int
 ) -> tuple[State, Facts, Facts]:
+    opened, strain = strained
     week, last = opened.week + step, len(market.shock) - 1
-    mood = (market.shock + market.season)[np.minimum(week, last)]
+    mood = market.mood[np.minimum(week, last)]
     push = mood + market.push[np.minimum(week, last)]
     runs = (state.stage < WON) & (week <= last)
-    target = _target(opened, state, luck.move[:, step], step, (mood, push))
+    draw = luck.move[:, step]
+    target = _target((opened, strain), state, draw, step, (mood, push))
     if step == luck.move.shape[1] - 1:
         target = np.full_like(target, LOST)
     moves = runs & (target != state.stage) & (luck.moved[:, step] > opened.created + HOUR)
@@ -112,8 +117,13 @@ def _week(
 
 
 def _target(
-    opened: Deals, state: State, luck: np.ndarray, step: int, mood: tuple[np.ndarray, np.ndarray]
+    strained: tuple[Deals, np.ndarray],
+    state: State,
+    luck: np.ndarray,
+    step: int,
+    mood: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
+    opened, strain = strained
     stage = np.minimum(state.stage, WON - 1)
     drive, champion = opened.engagement[:, step], opened.has_champion
     push = np.where(stage == WON - 1, mood[1], mood[0])
@@ -122,6 +132,7 @@ def _target(
     advance -= 0.2 * objections * (stage == WON - 1)
     regress = REGRESS[stage] - 0.2 * drive + 0.2 * objections
     lose = LOSE[stage] - 0.55 * drive - 0.4 * champion + 0.35 * objections + 0.03 * weeks
+    lose += strain[:, step]
     rates = np.exp(np.stack([advance, regress, lose]))
     total = rates.sum(axis=0)
     bounds = np.cumsum(rates / total * -np.expm1(-total), axis=0)
@@ -130,10 +141,10 @@ def _target(
     return np.asarray(targets[(luck >= bounds).sum(axis=0), np.arange(len(stage))])
 
 
-def _luck(config: WorldConfig, opened: Deals) -> Luck:
+def _luck(division: Division, opened: Deals) -> Luck:
     shape = opened.engagement.shape
     week = opened.week[:, None] + np.arange(shape[1])
-    rng, other = stream(config.seed, "moves"), stream(config.seed, "objections")
+    rng, other = division.stream("course"), division.stream("objections")
     return Luck(
         move=rng.random(shape),
         moved=moments(rng, week, OFFICE),

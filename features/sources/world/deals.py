@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.sources.world.chance import NEVER, WEEK, sigmoid, stream, walk
-from features.sources.world.people import IS_SENIOR
+from features.sources.world.chance import NEVER, WEEK, sigmoid, walk
+from features.sources.world.contacts import IS_SENIOR
 
 if TYPE_CHECKING:
     from features.sources.world.company import Accounts
-    from features.sources.world.config import WorldConfig
+    from features.sources.world.division import Division
     from features.sources.world.people import Leads
     from features.sources.world.qualify import Outcomes
 
@@ -36,9 +36,9 @@ class Deals:
     engagement: np.ndarray  # hidden: one row per deal, one column per week of its life
 
 
-def deals(config: WorldConfig, accounts: Accounts, leads: Leads, became: Outcomes) -> Deals:
+def deals(division: Division, accounts: Accounts, leads: Leads, became: Outcomes) -> Deals:
     """Open a deal for every qualified lead."""
-    rng = stream(config.seed, "deals")
+    rng = division.stream("deals")
     lead = np.argsort(became.qualified, kind="stable")
     lead = lead[became.qualified[lead] != NEVER]
     created = became.qualified[lead]
@@ -48,29 +48,33 @@ def deals(config: WorldConfig, accounts: Accounts, leads: Leads, became: Outcome
     level = 0.5 * interest + 0.4 * leads.fit[lead] + 0.8 * has_champion - 0.8
     level += rng.normal(0.0, 0.7, len(lead))
     employees = accounts.employees[leads.account[lead]]
-    product = _products(config, employees)
+    product = _products(division, employees)
     return Deals(
         lead=lead,
         created=created,
         week=created // WEEK,
         product=product,
-        cents=_cents(config, employees, product),
+        cents=_cents(division, employees, product),
         has_champion=has_champion,
         thrift=rng.normal(0.0, 1.0, len(lead)),
         engagement=walk(
-            stream(config.seed, "engagement"), level, config.deal_weeks, memory=MEMORY, noise=NOISE
+            division.stream("engagement"),
+            level,
+            division.config.deal_weeks,
+            memory=MEMORY,
+            noise=NOISE,
         ),
     )
 
 
-def _products(config: WorldConfig, employees: np.ndarray) -> np.ndarray:
-    rng = stream(config.seed, "products")
+def _products(division: Division, employees: np.ndarray) -> np.ndarray:
+    rng = division.stream("products")
     tier = np.log10(employees) - 1.2 + rng.normal(0.0, 0.6, len(employees))
     return np.clip(tier.round().astype(np.int64), 0, len(PRODUCTS) - 1)
 
 
-def _cents(config: WorldConfig, employees: np.ndarray, product: np.ndarray) -> np.ndarray:
-    rng = stream(config.seed, "amounts")
+def _cents(division: Division, employees: np.ndarray, product: np.ndarray) -> np.ndarray:
+    rng = division.stream("amounts")
     log = LOG_CENTS + np.array(list(PRODUCTS.values()))[product]
     log += 0.45 * np.log(employees / 150) + rng.normal(0.0, 0.5, len(employees))
     return np.asarray((1 + np.exp(log).astype(np.int64) // ROUND_CENTS) * ROUND_CENTS)

@@ -1,40 +1,48 @@
-"""Marketing's records: leads and their attributes, touches, trials and the lots of outreach."""
+"""Marketing's records: leads and their attributes, touches and the lots of outreach."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.sources.world import company, people, qualify, usage
+from features.sources.world import company, contacts, qualify
 from features.sources.world import touches as touching
-from features.sources.world.chance import HOUR, NEVER, WEEK, delays, stream
+from features.sources.world.chance import HOUR, NEVER, SECOND, WEEK, delays
 from features.sources.world.rows import Block, Words
 
 if TYPE_CHECKING:
-    from features.sources.world.config import WorldConfig
+    from features.sources.world.division import Division
     from features.sources.world.entities import Entities
     from features.sources.world.story import Story
 
 # mean hours until an event is known, by the tool that writes it down
-FORM, WEBSITE, MAILS, PRODUCT, DESK, LOT = 0.1, 0.3, 3.0, 1.0, 0.5, 0.02
+FORM, WEBSITE, MAILS, LOT = 0.1, 0.3, 3.0, 0.02
+# what is said by those who are given up for a reason
+OBJECTIONS = {
+    "no_need": "need",
+    "no_budget": "budget",
+    "bad_fit": "product_gap",
+    "competitor": "competitor",
+}
+CONCERNS = (*OBJECTIONS.values(), "other")
+HEARD = 0.4  # share of those who say it
 VENDOR_KNOWS = 0.93  # share of leads whose company a data vendor can describe
-SUBJECTS = ("login", "billing", "question", "defect")
 
 
-def records(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
-    """Return everything that marketing and the product write down."""
+def records(division: Division, told: Story, who: Entities) -> list[Block]:
+    """Return everything that marketing writes down."""
     return [
-        *_arrivals(config, told, who),
-        _given_up(config, told, who),
-        _lots(config, told, who),
-        *_touches(config, told, who),
-        *_trials(config, told, who),
+        *_arrivals(division, told, who),
+        *_given_up(division, told, who),
+        _lots(division, told, who),
+        *_touches(division, told, who),
     ]
 
 
-def _arrivals(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
-    rng, leads, accounts = stream(config.seed, "lead records"), told.leads, told.accounts
+def _arrivals(division: Division, told: Story, who: Entities) -> list[Block]:
+    rng, leads, accounts = division.stream("lead records"), told.leads, told.accounts
     everyone = np.arange(len(leads.created))
     lag = delays(rng, len(everyone), FORM)
     keys = who.of_lead(everyone, "person", "campaign", "rep")
@@ -43,7 +51,7 @@ def _arrivals(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
     known, account = np.flatnonzero(is_known), leads.account[is_known]
     described = [
         ("origin", everyone, _words(company.CHANNELS, origin)),
-        ("seniority", everyone, _words(people.SENIORITIES, leads.seniority)),
+        ("seniority", everyone, _words(contacts.SENIORITIES, leads.seniority)),
         ("industry", known, _words(company.INDUSTRIES, accounts.industry[account])),
         ("region", known, _words(company.REGIONS, accounts.region[account])),
         ("employees", known, accounts.employees[account]),
@@ -66,26 +74,41 @@ def _arrivals(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
     ]
 
 
-def _given_up(config: WorldConfig, told: Story, who: Entities) -> Block:
-    rng, leads = stream(config.seed, "disqualified records"), told.leads
+def _given_up(division: Division, told: Story, who: Entities) -> list[Block]:
+    rng, leads = division.stream("disqualified records"), told.leads
     lead = np.flatnonzero(told.became.disqualified != NEVER)
     time = told.became.disqualified[lead]
     reason = rng.integers(0, len(qualify.REASONS) - 1, len(lead))
     reason[leads.fit[lead] < -1.0] = qualify.REASONS.index("bad_fit")
-    is_last = time // WEEK - leads.week[lead] == config.lead_weeks - 1
+    is_last = time // WEEK - leads.week[lead] == division.config.lead_weeks - 1
     reason[is_last] = qualify.REASONS.index("no_response")
-    return Block(
-        kind="lead",
-        name="disqualified",
-        time=time,
-        lag=delays(rng, len(lead), 2.0),
-        keys=who.of_lead(lead, "rep"),
-        text=_words(qualify.REASONS, reason),
+    # some say why before they are given up
+    concern = np.array([CONCERNS.index(OBJECTIONS.get(name, "other")) for name in qualify.REASONS])
+    heard = (rng.random(len(lead)) < HEARD) & (reason != qualify.REASONS.index("no_response"))
+    said = time - ((time - leads.created[lead]) * rng.uniform(0.05, 0.6, len(lead))).astype(
+        np.int64
     )
+    return [
+        Block(
+            kind="lead",
+            name="disqualified",
+            time=time,
+            lag=delays(rng, len(lead), 2.0),
+            keys=who.of_lead(lead, "rep"),
+            text=_words(qualify.REASONS, reason),
+        ),
+        Block(
+            kind="objection",
+            name=Words(vocabulary=CONCERNS, codes=concern[reason[heard]]),
+            time=said[heard],
+            lag=delays(rng, int(heard.sum()), 2.0),
+            keys=who.of_lead(lead[heard], "rep"),
+        ),
+    ]
 
 
-def _lots(config: WorldConfig, told: Story, who: Entities) -> Block:
-    rng, lots = stream(config.seed, "lot records"), told.lots
+def _lots(division: Division, told: Story, who: Entities) -> Block:
+    rng, lots = division.stream("lot records"), told.lots
     lead = np.flatnonzero(lots.drawn != NEVER)
     return Block(
         kind="intervention",
@@ -98,9 +121,9 @@ def _lots(config: WorldConfig, told: Story, who: Entities) -> Block:
     )
 
 
-def _touches(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
-    rng, seen = stream(config.seed, "touch records"), told.deal_touches
-    of_deals = touching.Touches(row=told.deals.lead[seen.row], name=seen.name, time=seen.time)
+def _touches(division: Division, told: Story, who: Entities) -> list[Block]:
+    rng, seen = division.stream("touch records"), told.deal_touches
+    of_deals = replace(seen, row=told.deals.lead[seen.row])
     return [_touch(rng, who, touched) for touched in (told.lead_touches, of_deals)]
 
 
@@ -108,39 +131,20 @@ def _touch(rng: np.random.Generator, who: Entities, touched: touching.Touches) -
     count = len(touched.row)
     is_mail = touched.name <= touching.REPLIED
     lag = np.where(is_mail, delays(rng, count, MAILS), delays(rng, count, WEBSITE))
+    on_site = 1 + np.exp(rng.normal(*touching.LOG_SECONDS, count)).astype(np.int64)
+    is_reply = touched.name == touching.REPLIED
+    has_number = is_reply | np.isin(touched.name, (touching.WEB, touching.PRICING))
+    keys = who.of_lead(touched.row, "campaign") | {"person": who.key("person", touched.contact)}
     return Block(
         kind="touch",
         name=Words(vocabulary=touching.NAMES, codes=touched.name),
         time=touched.time,
         # a mail tool reports within the day
         lag=np.minimum(lag, 24 * HOUR),
-        keys=who.of_lead(touched.row, "person", "campaign"),
-        number=1 + np.exp(rng.normal(*touching.LOG_SECONDS, count)).astype(np.int64),
-        has_number=np.isin(touched.name, (touching.WEB, touching.PRICING)),
+        keys=keys,
+        number=np.where(is_reply, (touched.time - touched.cause) // SECOND, on_site),
+        has_number=has_number,
     )
-
-
-def _trials(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
-    rng, used = stream(config.seed, "usage records"), told.usage
-    ticket = used.ticket[used.time[used.ticket] + HOUR < config.weeks * WEEK]
-    count = len(used.account)
-    session = Block(
-        kind="usage",
-        name="session",
-        time=used.time,
-        lag=delays(rng, count, PRODUCT),
-        keys={"account": who.key("account", used.account)},
-        number=1 + np.exp(rng.normal(*usage.LOG_SECONDS, count)).astype(np.int64),
-    )
-    asked = Block(
-        kind="support",
-        name="ticket",
-        time=used.time[ticket] + HOUR // 2,
-        lag=delays(rng, len(ticket), DESK),
-        keys={"account": who.key("account", used.account[ticket])},
-        text=_words(SUBJECTS, rng.integers(0, len(SUBJECTS), len(ticket))),
-    )
-    return [session, asked]
 
 
 def _words(vocabulary: dict[str, float] | tuple[str, ...], codes: np.ndarray) -> Words:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.sources.world import touches
-from features.sources.world.chance import HOUR, NEVER, WEEK, sigmoid, stream
-from features.sources.world.people import IS_SENIOR
+from features.sources.world.chance import HOUR, NEVER, WEEK, sigmoid
+from features.sources.world.contacts import IS_SENIOR
 from features.sources.world.qualify import Hazards
 
 if TYPE_CHECKING:
-    from features.sources.world.config import WorldConfig
+    from features.sources.world.division import Division
     from features.sources.world.people import Leads
     from features.sources.world.touches import Touches
 
@@ -39,18 +39,22 @@ class Outreach:
         return np.asarray(np.where(self.drawn == NEVER, created, self.drawn))
 
 
-def outreach(config: WorldConfig, leads: Leads, touched: Touches, ended: np.ndarray) -> Outreach:
+def outreach(division: Division, leads: Leads, touched: Touches, ended: np.ndarray) -> Outreach:
     """Draw the lots of all leads with an account that have not `ended` (microseconds) by then."""
-    rng = stream(config.seed, "outreach")
+    rng = division.stream("outreach")
     pricing = touches.counts(touched, touches.PRICING, leads.week, STEP).sum(axis=1)
     clicked = touches.counts(touched, touches.CLICKED, leads.week, STEP).sum(axis=1)
     odds = -1.1 + 0.7 * np.minimum(pricing, 3) + 0.7 * np.minimum(clicked, 2)
     odds += 0.7 * IS_SENIOR[leads.seniority]
-    chance = np.clip(sigmoid(odds), config.lowest_propensity, config.highest_propensity)
+    chance = np.clip(
+        sigmoid(odds), division.config.lowest_propensity, division.config.highest_propensity
+    )
     ppm = np.round(chance * PPM).astype(np.int64)
     monday = (leads.week + STEP) * WEEK
     hour = FIRST_HOUR + HOURS * rng.random(len(ppm))
-    is_drawn = (leads.account >= 0) & (ended >= monday) & (leads.week + STEP < config.weeks)
+    is_drawn = (
+        (leads.account >= 0) & (ended >= monday) & (leads.week + STEP < division.config.weeks)
+    )
     return Outreach(
         ppm=ppm,
         is_treated=is_drawn & (rng.random(len(ppm)) * PPM < ppm),
@@ -58,14 +62,14 @@ def outreach(config: WorldConfig, leads: Leads, touched: Touches, ended: np.ndar
     )
 
 
-def lasts(config: WorldConfig, steps: int) -> np.ndarray:
+def lasts(division: Division, steps: int) -> np.ndarray:
     """Return in which weeks of a lead's life outreach has its effect: shape (steps,)."""
     step = np.arange(steps)
-    return (step >= STEP) & (step < STEP + config.effect_weeks)
+    return (step >= STEP) & (step < STEP + division.config.effect_weeks)
 
 
-def affected(config: WorldConfig, hazard: Hazards, is_treated: np.ndarray) -> Hazards:
+def affected(division: Division, hazard: Hazards, is_treated: np.ndarray) -> Hazards:
     """Return the hazards when exactly the leads of `is_treated` get outreach."""
-    weeks = lasts(config, hazard.qualify.shape[1])
-    effect = np.log(config.effect) * (is_treated[:, None] & weeks)
+    weeks = lasts(division, hazard.qualify.shape[1])
+    effect = np.log(division.config.effect) * (is_treated[:, None] & weeks)
     return Hazards(qualify=hazard.qualify + effect, disqualify=hazard.disqualify)

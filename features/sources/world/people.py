@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.sources.world.chance import WEEK, moments, stream, walk
+from features.sources.world import contacts
+from features.sources.world.chance import WEEK, moments, walk
 
 if TYPE_CHECKING:
     from features.sources.world.company import Accounts, Campaigns, Market
-    from features.sources.world.config import WorldConfig
+    from features.sources.world.contacts import Contacts
+    from features.sources.world.division import Division
 
-SENIORITIES = {"student": -1.2, "staff": -0.3, "manager": 0.25, "director": 0.6, "executive": 0.4}
-SENIORITY_SHARES = (0.08, 0.40, 0.30, 0.15, 0.07)
-IS_SENIOR = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
-WITHOUT_ACCOUNT = 0.02  # share of leads whose company nobody knows
-RETURNING = 0.04  # share of leads whose person was a lead before
 MEMORY, NOISE = 0.94, 0.2  # of the weekly interest
 COOLING = 0.03  # interest lost per week
 CURIOSITY, CURIOUS_WEEKS = 0.7, 1.5  # extra drive to look around at first, and how long it lasts
@@ -27,8 +24,9 @@ CURIOSITY, CURIOUS_WEEKS = 0.7, 1.5  # extra drive to look around at first, and 
 class Leads:
     """Leads in the order of their creation; arrays of one entry per lead."""
 
+    contacts: Contacts
+    contact: np.ndarray
     account: np.ndarray  # -1 without one
-    person: np.ndarray
     campaign: np.ndarray
     rep: np.ndarray
     seniority: np.ndarray  # position in SENIORITIES
@@ -39,29 +37,27 @@ class Leads:
     inside: np.ndarray  # whether that week of its life lies in the period
 
 
-def leads(config: WorldConfig, accounts: Accounts, campaigns: Campaigns, market: Market) -> Leads:
+def leads(division: Division, accounts: Accounts, campaigns: Campaigns, market: Market) -> Leads:
     """Draw the leads and the path of their interest."""
-    rng, count = stream(config.seed, "leads"), config.sized(config.leads)
+    rng, count, config = division.stream("leads"), len(division.leads), division.config
     created = np.sort(moments(rng, rng.choice(config.weeks, count, p=market.arrivals)))
     week = created // WEEK
-    account = rng.choice(len(accounts.pull), count, p=accounts.pull)
-    account[rng.random(count) < WITHOUT_ACCOUNT] = -1
-    seniority = rng.choice(len(SENIORITIES), count, p=SENIORITY_SHARES)
-    person = _persons(config, count)
-    campaign = rng.choice(len(campaigns.weight), count, p=campaigns.weight)
-    rep = rng.integers(0, config.sized(config.reps), count)
-    account, seniority = account[person], seniority[person]
-    level = campaigns.quality[campaign] + np.array(list(SENIORITIES.values()))[seniority]
+    known, contact = contacts.of_leads(division, accounts)
+    account, seniority = known.account[contact], known.seniority[contact]
+    campaign = _campaigns(rng, market.mix, week)
+    level = campaigns.quality[campaign] + np.array(list(contacts.SENIORITIES.values()))[seniority]
+    level += division.stream("person").normal(0.0, 0.75, count)[known.person[contact]]
     return Leads(
+        contacts=known,
+        contact=contact,
         account=account,
-        person=person,
         campaign=campaign,
-        rep=rep,
+        rep=rng.integers(0, len(division.reps), count),
         seniority=seniority,
         created=created,
         week=week,
         fit=np.where(account >= 0, accounts.fit[account], 0.0),
-        interest=_interest(config, level),
+        interest=_interest(division, level),
         inside=week[:, None] + np.arange(config.lead_weeks) < config.weeks,
     )
 
@@ -72,18 +68,14 @@ def drive(leads: Leads) -> np.ndarray:
     return np.asarray(leads.interest + CURIOSITY * np.exp(-age / CURIOUS_WEEKS))
 
 
-def _interest(config: WorldConfig, level: np.ndarray) -> np.ndarray:
-    own = stream(config.seed, "person").normal(0.0, 0.75, len(level))
-    path = walk(
-        stream(config.seed, "interest"), level + own, config.lead_weeks, memory=MEMORY, noise=NOISE
-    )
-    return np.asarray(path - COOLING * np.arange(config.lead_weeks))
+def _campaigns(rng: np.random.Generator, mix: np.ndarray, week: np.ndarray) -> np.ndarray:
+    """Draw the campaign of each lead from the shares of its week."""
+    # guards the last campaign against a sum of shares a rounding error below one
+    bounds = np.cumsum(mix, axis=1)[week, :-1]
+    return np.asarray((rng.random(len(week))[:, None] >= bounds).sum(axis=1))
 
 
-def _persons(config: WorldConfig, count: int) -> np.ndarray:
-    """Number persons by their first lead; some leads are an earlier person who comes back."""
-    rng, own = stream(config.seed, "returning"), np.arange(count)
-    earlier = (rng.random(count) * own).astype(np.int64)
-    is_back = (rng.random(count) < RETURNING) & (own > 0)
-    # one step back is enough only where the earlier lead is its person's first
-    return np.where(is_back & ~is_back[earlier], earlier, own)
+def _interest(division: Division, level: np.ndarray) -> np.ndarray:
+    weeks = division.config.lead_weeks
+    path = walk(division.stream("interest"), level, weeks, memory=MEMORY, noise=NOISE)
+    return np.asarray(path - COOLING * np.arange(weeks))

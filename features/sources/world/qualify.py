@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.sources.world import touches
-from features.sources.world.chance import HOUR, NEVER, OFFICE, moments, stream
-from features.sources.world.people import IS_SENIOR
+from features.sources.world.chance import HOUR, NEVER, OFFICE, moments
+from features.sources.world.contacts import IS_SENIOR
 
 if TYPE_CHECKING:
     from features.sources.world.company import Market
-    from features.sources.world.config import WorldConfig
+    from features.sources.world.division import Division
     from features.sources.world.people import Leads
     from features.sources.world.touches import Touches
 
@@ -67,7 +67,7 @@ def hazards(leads: Leads, touched: Touches, sessions: np.ndarray, market: Market
     fit, age = leads.fit[:, None], np.arange(steps)
     qualify = QUALIFY + 0.9 * leads.interest + 0.7 * fit + 0.3 * recent - 0.02 * age
     qualify += 0.2 * np.log1p(sessions) + 0.3 * IS_SENIOR[leads.seniority][:, None]
-    qualify += market.shock[week] + market.season[week]
+    qualify += market.mood[week]
     disqualify = DISQUALIFY - 0.5 * leads.interest - 0.35 * fit - 0.25 * recent + 0.02 * age
     # nobody sells to a person without a company
     return Hazards(
@@ -75,15 +75,15 @@ def hazards(leads: Leads, touched: Touches, sessions: np.ndarray, market: Market
     )
 
 
-def draws(config: WorldConfig, leads: Leads) -> Draws:
+def draws(division: Division, leads: Leads) -> Draws:
     """Draw the luck of all leads."""
     shape = leads.interest.shape
     week = leads.week[:, None] + np.arange(shape[1])
-    when = stream(config.seed, "moment of qualification")
-    then = stream(config.seed, "moment of disqualification")
+    when = division.stream("moment of qualification")
+    then = division.stream("moment of disqualification")
     return Draws(
-        qualify=stream(config.seed, "qualification").random(shape),
-        disqualify=stream(config.seed, "disqualification").random(shape),
+        qualify=division.stream("qualification").random(shape),
+        disqualify=division.stream("disqualification").random(shape),
         when_qualified=moments(when, week, OFFICE),
         when_disqualified=moments(then, week, OFFICE),
     )

@@ -22,13 +22,18 @@ NOBODY = -1  # position of an absent entity
 class Words:
     """A column of words: positions in a vocabulary, NOBODY for null."""
 
-    vocabulary: Sequence[str]
+    vocabulary: Sequence[str] | pa.Array
     codes: np.ndarray
+
+    def where(self, keep: np.ndarray) -> Words:
+        """Return the words with a true entry in `keep`."""
+        return Words(vocabulary=self.vocabulary, codes=self.codes[keep])
 
     def array(self) -> pa.Array:
         """Return the words as strings."""
         indices = pa.array(self.codes, pa.int32(), mask=self.codes == NOBODY)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(self.vocabulary)).cast(pa.string())
+        words = pa.array(self.vocabulary, pa.string())
+        return pa.DictionaryArray.from_arrays(indices, words).cast(pa.string())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,33 +50,27 @@ class Block:
     text: Words | str | None = None
 
 
-def table(blocks: list[Block], start_us: int) -> pa.Table:
+def table(blocks: list[Block], start_us: int, part: int) -> pa.Table:
     """Return all blocks as rows of log.CANDIDATE; the key of a row is its place in its kind."""
     next_of_kind: dict[str, int] = {}
     parts = []
     for block in blocks:
         first = next_of_kind.get(block.kind, 0)
         next_of_kind[block.kind] = first + len(block.time)
-        parts.append(_table(block, first, start_us))
-    return pa.concat_tables(parts)
+        keys = row_keys(block.kind, part, np.arange(first, next_of_kind[block.kind]))
+        parts.append(_table(block, keys, start_us))
+    # one chunk, because rows are taken from it again and again
+    return pa.concat_tables(parts).combine_chunks()
 
 
-def in_order(rows: pa.Table) -> pa.Table:
-    """Sort rows as an export would hold them, by when they became known, and number them."""
-    order = pc.sort_indices(rows, [("known_at", "ascending"), ("row_key", "ascending")])
-    place = rows.column_names.index("source_row")
-    numbers = pa.array(np.arange(rows.num_rows))
-    return rows.take(order).set_column(place, log.CANDIDATE.field("source_row"), numbers)
-
-
-def _table(block: Block, first: int, start_us: int) -> pa.Table:
+def _table(block: Block, keys: pa.Array, start_us: int) -> pa.Table:
     count = len(block.time)
     time = start_us + block.time
     number = pa.nulls(count, pa.int64()) if block.number is None else pa.array(block.number)
     if block.has_number is not None:
         number = pc.if_else(pa.array(block.has_number), number, pa.scalar(None, pa.int64()))
     columns = {
-        "row_key": row_keys(block.kind, np.arange(first, first + count)),
+        "row_key": keys,
         "source": _words(SOURCE, count),
         "source_row": pa.nulls(count, pa.int64()),
         "kind": _words(block.kind, count),
@@ -85,10 +84,10 @@ def _table(block: Block, first: int, start_us: int) -> pa.Table:
     return pa.table(columns, schema=log.CANDIDATE)
 
 
-def row_keys(kind: str, places: np.ndarray) -> pa.Array:
-    """Return the identities of rows: "world:touch:123"."""
+def row_keys(kind: str, part: int, places: np.ndarray) -> pa.Array:
+    """Return the identities of rows: "world:touch:0:123"."""
     digits = pa.array(places).cast(pa.string())
-    return pc.binary_join_element_wise(f"{SOURCE}:{kind}", digits, ":")
+    return pc.binary_join_element_wise(f"{SOURCE}:{kind}:{part}", digits, ":")
 
 
 def _words(words: Words | str | None, count: int) -> pa.Array:

@@ -7,35 +7,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.sources.world import course, effort
-from features.sources.world.chance import DAY, WEEK, delays, stream
+from features.sources.world.chance import DAY, HOUR, SECOND, WEEK, delays
 from features.sources.world.rows import Block, Words
 
 if TYPE_CHECKING:
-    from features.sources.world.config import WorldConfig
+    from features.sources.world.appointments import Appointments
+    from features.sources.world.division import Division
     from features.sources.world.entities import Entities
     from features.sources.world.story import Story
 
-BY_HAND, CALENDAR = 1.0, 3.0  # mean hours until a deal's change, or a piece of work, is known
+# mean hours until a deal's change, a piece of work or an invitation is known
+BY_HAND, CALENDAR, AT_ONCE = 1.0, 3.0, 0.05
 LATE_SHARE, LATEST_DAYS = 0.15, 2.0  # of the changes of deals
 LOSSES = ("competitor", "timing", "no_decision", "price")
+CONCERNS, BUDGET_SHARE = ("price", "budget"), 0.25  # how an objection to the price is put
 PRICE_LOSS = 0.6  # share of losses after an objection that are put down to the price
 DISCOUNT = 0.07  # given per objection against the price
 
 
-def records(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
+def records(division: Division, told: Story, who: Entities) -> list[Block]:
     """Return everything that reps write down."""
     return [
-        *_opened(config, told, who),
-        _stages(config, told, who),
-        _objections(config, told, who),
-        *_outcomes(config, told, who),
-        *_work(config, told, who),
+        *_opened(division, told, who),
+        _stages(division, told, who),
+        _objections(division, told, who),
+        *_outcomes(division, told, who),
+        *_work(division, told, who),
+        *_calendar(division, told, who),
     ]
 
 
-def _opened(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
+def _opened(division: Division, told: Story, who: Entities) -> list[Block]:
     deals, deal = told.deals, np.arange(len(told.deals.lead))
-    lag = _by_hand(stream(config.seed, "opening records"), len(deal))
+    lag = _by_hand(division.stream("opening records"), len(deal))
     as_lead = who.of_lead(deals.lead, "rep") | {"opportunity": who.key("opportunity", deal)}
     as_deal = who.of_deal(deal, "lead", "rep", "product")
     qualified = Block(kind="lead", name="qualified", time=deals.created, lag=lag, keys=as_lead)
@@ -57,37 +61,38 @@ def _opened(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
     return [qualified, created, first]
 
 
-def _stages(config: WorldConfig, told: Story, who: Entities) -> Block:
+def _stages(division: Division, told: Story, who: Entities) -> Block:
     moves = told.course.moves
     moves = moves.where(moves.stage < course.WON)
     return Block(
         kind="stage",
         name=Words(vocabulary=course.STAGES, codes=moves.stage),
         time=moves.time,
-        lag=_by_hand(stream(config.seed, "stage records"), len(moves.deal)),
+        lag=_by_hand(division.stream("stage records"), len(moves.deal)),
         keys=who.of_deal(moves.deal, "rep"),
     )
 
 
-def _objections(config: WorldConfig, told: Story, who: Entities) -> Block:
-    objected = told.course.objections
+def _objections(division: Division, told: Story, who: Entities) -> Block:
+    objected, rng = told.course.objections, division.stream("concerns")
+    concern = (rng.random(len(objected.deal)) < BUDGET_SHARE).astype(np.int64)
     return Block(
         kind="objection",
-        name="price",
+        name=Words(vocabulary=CONCERNS, codes=concern),
         time=objected.time,
-        lag=_by_hand(stream(config.seed, "objection records"), len(objected.deal)),
+        lag=_by_hand(division.stream("objection records"), len(objected.deal)),
         keys=who.of_deal(objected.deal, "rep"),
     )
 
 
-def _outcomes(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
-    rng, moves, ran = stream(config.seed, "outcome records"), told.course.moves, told.course
+def _outcomes(division: Division, told: Story, who: Entities) -> list[Block]:
+    rng, moves, ran = division.stream("outcome records"), told.course.moves, told.course
     won, lost = (moves.where(moves.stage == end) for end in (course.WON, course.LOST))
     objections = ran.final.objections
     discount = 1.0 - DISCOUNT * np.minimum(objections[won.deal], 3)
     reason = rng.integers(0, len(LOSSES) - 1, len(lost.deal))
     is_price = (objections[lost.deal] > 0) & (rng.random(len(reason)) < PRICE_LOSS)
-    is_last = lost.time // WEEK - told.deals.week[lost.deal] == config.deal_weeks - 1
+    is_last = lost.time // WEEK - told.deals.week[lost.deal] == division.config.deal_weeks - 1
     reason = np.select(
         [is_last, is_price], [LOSSES.index("no_decision"), LOSSES.index("price")], reason
     )
@@ -111,12 +116,47 @@ def _outcomes(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
     ]
 
 
-def _work(config: WorldConfig, told: Story, who: Entities) -> list[Block]:
-    rng, work = stream(config.seed, "work records"), told.effort
+def _work(division: Division, told: Story, who: Entities) -> list[Block]:
+    rng, work = division.stream("work records"), told.effort
     on_leads, on_deals = work.where(~work.is_deal), work.where(work.is_deal)
     return [
         _pieces(rng, on_leads, who.of_lead(on_leads.row, "rep")),
         _pieces(rng, on_deals, who.of_deal(on_deals.row, "lead", "rep")),
+    ]
+
+
+def _calendar(division: Division, told: Story, who: Entities) -> list[Block]:
+    rng, held = division.stream("calendar records"), told.appointments
+    on_deal = held.work.is_deal
+    blocks = []
+    for is_deal in (False, True):
+        fixed = held.where(on_deal == is_deal)
+        row = fixed.work.row
+        keys = who.of_deal(row, "lead", "rep") if is_deal else who.of_lead(row, "rep")
+        blocks += _appointments(rng, fixed, keys)
+    return blocks
+
+
+def _appointments(
+    rng: np.random.Generator, fixed: Appointments, keys: dict[str, Words]
+) -> list[Block]:
+    missed = ~fixed.is_held & ~fixed.is_cancelled
+    # an appointment is an event at its own time, and what is planned is known before
+    facts = [
+        ("scheduled", fixed.scheduled, np.ones(len(missed), dtype=bool)),
+        ("cancelled", fixed.cancelled, fixed.is_cancelled),
+        ("no_show", fixed.work.time, missed),
+    ]
+    return [
+        Block(
+            kind="calendar",
+            name=name,
+            time=fixed.work.time[keep],
+            lag=(told - fixed.work.time)[keep] + delays(rng, int(keep.sum()), AT_ONCE),
+            keys={column: words.where(keep) for column, words in keys.items()},
+            number=np.full(int(keep.sum()), HOUR // SECOND),
+        )
+        for name, told, keep in facts
     ]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features.sources.world.chance import HOUR, WEEK, moments, sigmoid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAMES = (
     "email_sent",
@@ -19,8 +23,11 @@ NAMES = (
     "form_submitted",
     "webinar_attended",
     "ad_click",
+    "webinar_registered",
+    "social_click",
 )
-SENT, OPENED, CLICKED, REPLIED, WEB, PRICING, DOWNLOAD, FORM, WEBINAR, AD = range(len(NAMES))
+SENT, OPENED, CLICKED, REPLIED, WEB, PRICING, DOWNLOAD, FORM = range(8)
+ATTENDED, AD, REGISTERED, SOCIAL = range(8, len(NAMES))
 MAILS_PER_WEEK = 0.75
 LOG_SECONDS = (4.6, 0.9)  # mean and spread of the log of the seconds of a visit
 HIGHEST_DRIVE = 3.0  # keeps the busiest visitor human
@@ -37,7 +44,7 @@ class Habit:
 
 @dataclass(frozen=True, kw_only=True)
 class Reaction:
-    """Something people do with a mail."""
+    """Something people do with a mail or an invitation."""
 
     name: int
     cause: int  # the touch that it answers
@@ -53,10 +60,12 @@ class Touches:
     row: np.ndarray  # position of the lead or deal
     name: np.ndarray  # position in NAMES
     time: np.ndarray  # microseconds
+    cause: np.ndarray  # microseconds: when the mail was sent that it answers; else its own time
+    contact: np.ndarray  # position of the contact who is touched
 
     def where(self, keep: np.ndarray) -> Touches:
         """Return the touches with a true entry in `keep`."""
-        return Touches(row=self.row[keep], name=self.name[keep], time=self.time[keep])
+        return Touches(**{name: values[keep] for name, values in vars(self).items()})
 
 
 HABITS = (
@@ -64,26 +73,30 @@ HABITS = (
     Habit(name=PRICING, rate=0.11, slope=0.9),
     Habit(name=DOWNLOAD, rate=0.07, slope=0.65),
     Habit(name=FORM, rate=0.03, slope=0.5),
-    Habit(name=WEBINAR, rate=0.03, slope=0.4),
+    Habit(name=REGISTERED, rate=0.05, slope=0.4),
+    Habit(name=SOCIAL, rate=0.02, slope=0.3),
     Habit(name=AD, rate=0.08, slope=0.2),
 )
 REACTIONS = (
     Reaction(name=OPENED, cause=SENT, odds=-0.7, slope=0.5, hours=8.0),
     Reaction(name=CLICKED, cause=OPENED, odds=-1.4, slope=0.6, hours=0.2),
     Reaction(name=REPLIED, cause=OPENED, odds=-3.0, slope=0.8, hours=6.0),
+    Reaction(name=ATTENDED, cause=REGISTERED, odds=0.6, slope=0.2, hours=96.0),
 )
 
+type Who = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
-def draw(rng: np.random.Generator, drive: np.ndarray, week: np.ndarray) -> Touches:
+
+def draw(rng: np.random.Generator, drive: np.ndarray, week: np.ndarray, who: Who) -> Touches:
     """Draw the touches of every row (axis 0) in every week of its life (axis 1).
 
-    `week` is the calendar week in which each row's life begins. Neither birth nor end is looked at:
-    the caller drops what happens outside a life.
+    `week` is the calendar week in which each row's life begins; `who(rng, row, time)` names the
+    contact. Neither birth nor end is looked at: the caller drops what happens outside a life.
     """
     drive = np.minimum(drive, HIGHEST_DRIVE)
-    found = {SENT: _draw(rng, SENT, np.full(drive.shape, MAILS_PER_WEEK), week)}
-    for habit in HABITS:
-        found[habit.name] = _draw(rng, habit.name, habit.rate * np.exp(habit.slope * drive), week)
+    rates = {SENT: np.full(drive.shape, MAILS_PER_WEEK)}
+    rates |= {habit.name: habit.rate * np.exp(habit.slope * drive) for habit in HABITS}
+    found = {name: _draw(rng, name, rate, week, who) for name, rate in rates.items()}
     for reaction in REACTIONS:
         found[reaction.name] = _react(rng, reaction, found[reaction.cause], drive, week)
     return joined([found[name] for name in sorted(found)])
@@ -99,18 +112,19 @@ def counts(touches: Touches, name: int, week: np.ndarray, steps: int) -> np.ndar
 
 def joined(parts: list[Touches]) -> Touches:
     """Return all parts as one."""
-    return Touches(
-        row=np.concatenate([part.row for part in parts]),
-        name=np.concatenate([part.name for part in parts]),
-        time=np.concatenate([part.time for part in parts]),
-    )
+    names = vars(parts[0])
+    return Touches(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
-def _draw(rng: np.random.Generator, name: int, rate: np.ndarray, week: np.ndarray) -> Touches:
+def _draw(
+    rng: np.random.Generator, name: int, rate: np.ndarray, week: np.ndarray, who: Who
+) -> Touches:
     row, step = np.nonzero(times := rng.poisson(rate))
     times = times[row, step]
     row, step = np.repeat(row, times), np.repeat(step, times)
-    return Touches(row=row, name=np.full(len(row), name), time=moments(rng, week[row] + step))
+    time = moments(rng, week[row] + step)
+    named = np.full(len(row), name)
+    return Touches(row=row, name=named, time=time, cause=time, contact=who(rng, row, time))
 
 
 def _react(
@@ -125,4 +139,4 @@ def _react(
     answered = cause.where(rng.random(len(chance)) < chance)
     wait = HOUR // 60 + rng.exponential(reaction.hours * HOUR, len(answered.row)).astype(np.int64)
     name = np.full(len(wait), reaction.name)
-    return Touches(row=answered.row, name=name, time=answered.time + wait)
+    return replace(answered, name=name, time=answered.time + wait)

@@ -37,6 +37,7 @@ class Landing:
         self._table = table
         self._seen = seen  # up to this snapshot ids are known to the writers, or in `_later`
         self._later = KnownIds()
+        self._several = _none()  # rows of which our writers have met several versions
         self._tries = 0
 
     def land(
@@ -54,6 +55,7 @@ class Landing:
         `disjoint` says that our own writers never write an id twice among themselves.
         """
         dropped = 0
+        versions = self._with_several(files, versions)
         while True:
             head = self._tables.head(self._table)
             files, doubled, met = self._without(files, head)
@@ -69,6 +71,18 @@ class Landing:
                     self._seen = snapshot
                 return snapshot, dropped
             self._wait()
+
+    def _with_several(self, files: list[DataFile], versions: np.ndarray | None) -> np.ndarray:
+        """Add the rows of which files landed before said that there are several versions.
+
+        Of two strips that are read side by side only the one that is read second knows, and that
+        one may land first.
+        """
+        held = [self._ids(file)[0] for file in files] if len(self._several) else []
+        said = [row[np.isin(row, self._several)] for row in held]
+        found = _united(versions, np.concatenate([_none(), *said]))
+        self._several = np.union1d(self._several, found)
+        return found
 
     def _without(
         self, files: list[DataFile], head: int | None
@@ -97,7 +111,7 @@ class Landing:
         return self._tables.write(self._table, fresh), int(is_there.sum()), met
 
     def _marks(self, files: list[DataFile], head: int | None, rows: np.ndarray) -> list[DataFile]:
-        if not len(rows):
+        if not len(rows) or self._table != log.TABLE:
             return []
         everything = [*self._tables.files(self._table, head), *files]
         columns = list(retraction.COLUMNS)

@@ -19,7 +19,7 @@ from features import log
 from features.ingest.prepare import REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from cluster.tables import Tables
@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         pa.field("ingest", pa.string(), nullable=False),  # see origin.py
         pa.field("source", pa.string(), nullable=False),
         pa.field("file", pa.string(), nullable=False),
+        pa.field("part", pa.int32(), nullable=False),  # of the source's mapping
         *(REFUSED.field(name) for name in ("source_row", "kind", "name", "reasons")),
         pa.field("refused_at", log.MICROSECONDS, nullable=False),
         pa.field("subject", pa.string(), nullable=False),  # under whose key `sealed` is sealed
@@ -47,17 +48,21 @@ def create(tables: Tables) -> None:
     tables.create(TABLE, SCHEMA)
 
 
-def sealed(vault: Vault, refused: pa.Table, origin: dict[str, str], now: datetime) -> pa.Table:
+def sealed(
+    vault: Vault, refused: pa.Table, origin: Mapping[str, str | int], now: datetime
+) -> pa.Table:
     """Return refused rows (REFUSED columns) as they are kept (SCHEMA columns).
 
-    `origin` says ingest, source and file of all of them.
+    `origin` says ingest, source, file and part of all of them.
     """
     if not refused.num_rows:
         return SCHEMA.empty_table()
     subjects = _subjects(vault, refused)
     asked = {"subject": subjects, "field": pa.repeat(FIELD, len(refused)), "data": refused["raw"]}
     columns = {name: refused[name] for name in REFUSED.names if name in SCHEMA.names}
-    columns |= {name: pa.repeat(value, len(refused)) for name, value in origin.items()}
+    columns |= {
+        name: pa.repeat(value, len(refused)) for name, value in {"part": 0, **origin}.items()
+    }
     columns |= {"subject": subjects, "sealed": vault.seal_many(pa.table(asked), now)}
     columns["refused_at"] = pa.repeat(pa.scalar(now, log.MICROSECONDS), len(refused))
     return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
@@ -71,7 +76,9 @@ def opened(vault: Vault, rows: pa.Table) -> Iterator[dict[str, Any]]:
     for row in rows.filter(pc.is_valid(rows["sealed"])).to_pylist():
         with suppress(Erased):
             cells = _cells(vault.open(row["subject"], FIELD, row["sealed"]))
-            place = {name: row[name] for name in ("source", "file", "source_row", "reasons")}
+            place = {
+                name: row[name] for name in ("source", "file", "part", "source_row", "reasons")
+            }
             yield {"quarantine_id": row["quarantine_id"].hex(), **place, "cells": cells}
 
 

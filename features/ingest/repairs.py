@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -43,7 +42,7 @@ SCHEMA = pa.schema(
         pa.field("repaired_at", log.MICROSECONDS, nullable=False),
     ]
 )
-NEEDED = ("quarantine_id", "file", "source_row", "cells")
+NEEDED = ("quarantine_id", "file", "part", "source_row", "cells")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +51,7 @@ class Line:
 
     quarantine_id: str
     file: str
+    part: int  # of the source's mapping
     source_row: int
     cells: Mapping[str, str | None]
 
@@ -66,9 +66,9 @@ def repair(workspace: Workspace, what: Source, path: Path) -> Ingested:
     ids, landed, origins = known(workspace, *pins), list[Landed](), list[str]()
     events = Landing(tables, log.TABLE, pins[0])
     refused = Landing(tables, quarantine.TABLE, pins[1])
-    for file, rows in _by_file(lines).items():
-        task = _task(workspace, what, path, file)
-        mapped = _mapped(workspace, what, file, rows)
+    for (file, part), rows in _by_place(lines).items():
+        task = _task(workspace, what, path, (file, part))
+        mapped = _mapped(workspace, what, part, rows)
         written = write_lots(workspace, task, [mapped], ids)
         refused.land(written.refused, {})
         snapshot, doubled = events.land(written.events, {}, versions=written.versions)
@@ -108,27 +108,17 @@ def _record(workspace: Workspace, rows: list[Line], task: Task) -> None:
         workspace.tables.append(TABLE, pa.Table.from_pylist(plain, schema=SCHEMA))
 
 
-def _mapped(workspace: Workspace, what: Source, file: str, rows: list[Line]) -> Mapped:
+def _mapped(workspace: Workspace, what: Source, part: int, rows: list[Line]) -> Mapped:
     names = sorted({name for row in rows for name in row.cells})
     columns = {name: pa.array([row.cells.get(name) for row in rows], pa.string()) for name in names}
     columns["source_row"] = pa.array([row.source_row for row in rows], pa.int64())
-    part = _part(what, file)
     pseudonyms = workspace.vault.pseudonyms
     return read.repaired(what.mapping, part, pa.table(columns), what.folder, pseudonyms)
 
 
-def _part(what: Source, file: str) -> int:
-    for part, mapping in enumerate(what.mapping.files):
-        if fnmatch(file, mapping.file):
-            return part
-    raise WrongUse(
-        f"a repaired row must come from a file of source '{what.mapping.source}', got '{file}': "
-        "name the source that it was refused from"
-    )
-
-
-def _task(workspace: Workspace, what: Source, path: Path, file: str) -> Task:
+def _task(workspace: Workspace, what: Source, path: Path, place: tuple[str, int]) -> Task:
     contracts = register.put_in_force(workspace, what.terms, "ingest", what.mapping.source)
+    file, part = place
     origin = Origin(
         source=what.mapping.source,
         file=f"{path.name}!{file}",
@@ -139,17 +129,18 @@ def _task(workspace: Workspace, what: Source, path: Path, file: str) -> Task:
     return Task(
         source=what.mapping.source,
         file=file,
+        part=part,
         terms=what.terms,
         ingest=origin.put(workspace.blobs),
         now=workspace.clock(),
     )
 
 
-def _by_file(lines: Iterator[Line]) -> dict[str, list[Line]]:
-    files: dict[str, list[Line]] = {}
+def _by_place(lines: Iterator[Line]) -> dict[tuple[str, int], list[Line]]:
+    places: dict[tuple[str, int], list[Line]] = {}
     for line in lines:
-        files.setdefault(line.file, []).append(line)
-    return files
+        places.setdefault((line.file, line.part), []).append(line)
+    return places
 
 
 def _lines(path: Path) -> Iterator[Line]:

@@ -176,6 +176,7 @@ def _task(what: Source, strip: Strip, origins: Mapping[str, str], now: datetime)
     return StripTask(
         source=what.mapping.source,
         file=strip.file,
+        part=strip.part,
         mapping=what.mapping,
         folder=what.folder,
         strip=strip,

@@ -43,6 +43,7 @@ class Task:
 
     source: str
     file: str
+    part: int  # of the source's mapping
     terms: Mapping[str, Contract]
     ingest: str  # name of the file's origin
     now: datetime
@@ -202,7 +203,12 @@ def joined(counts: list[pa.Table]) -> pa.Table:
 
 def _sealed(workspace: Workspace, task: Task, refused: pa.Table, known: KnownIds) -> pa.Table:
     is_new, _ = known.add(*log.halves(refused["quarantine_id"]))
-    origin = {"ingest": task.ingest, "source": task.source, "file": task.file}
+    origin: dict[str, str | int] = {
+        "ingest": task.ingest,
+        "source": task.source,
+        "file": task.file,
+        "part": task.part,
+    }
     new = refused.filter(pa.array(is_new))
     return quarantine.sealed(workspace.vault, new, origin, task.now)
 

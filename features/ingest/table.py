@@ -72,6 +72,7 @@ def _task(workspace: Workspace, terms: Mapping[str, Contract]) -> Task:
     return Task(
         source=FILE,
         file=FILE,
+        part=0,
         terms=terms,
         ingest=origin.put(workspace.blobs),
         now=workspace.clock(),

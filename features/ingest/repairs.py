@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cluster import canonical, runner
 from cluster.errors import WrongUse
@@ -74,7 +73,7 @@ def repair(workspace: Workspace, what: Source, path: Path) -> Ingested:
         snapshot, doubled = events.land(written.events, {}, versions=written.versions)
         landed.append(Landed(written=written, doubled=doubled, snapshot=snapshot))
         origins.append(task.ingest)
-        _record(workspace, rows, task)
+        _record(workspace, rows, task, written.refused_rows)
     online.follow(workspace)
     course = Course(
         source=what.mapping.source,
@@ -93,18 +92,16 @@ def repaired_ids(workspace: Workspace) -> pa.ChunkedArray:
     return workspace.tables.read(TABLE, columns=["quarantine_id"])["quarantine_id"]
 
 
-def _record(workspace: Workspace, rows: list[Line], task: Task) -> None:
-    """Note which rows of quarantine are done with: those not refused anew by this repair."""
-    again = workspace.tables.read(quarantine.TABLE, columns=["ingest", "source_row"])
-    again = again.filter(pc.equal(again["ingest"], task.ingest))
-    still = set(again["source_row"].to_pylist())
+def _record(workspace: Workspace, rows: list[Line], task: Task, again: frozenset[int]) -> None:
+    """Note which rows of quarantine are done with: those not refused again."""
     before = set(repaired_ids(workspace).to_pylist())
-    done = [bytes.fromhex(r.quarantine_id) for r in rows if r.source_row not in still]
-    new = [key for key in dict.fromkeys(done) if key not in before]
-    if new:
-        plain = [
-            {"quarantine_id": key, "ingest": task.ingest, "repaired_at": task.now} for key in new
-        ]
+    done = [bytes.fromhex(row.quarantine_id) for row in rows if row.source_row not in again]
+    plain = [
+        {"quarantine_id": key, "ingest": task.ingest, "repaired_at": task.now}
+        for key in dict.fromkeys(done)
+        if key not in before
+    ]
+    if plain:
         workspace.tables.append(TABLE, pa.Table.from_pylist(plain, schema=SCHEMA))
 
 

@@ -87,6 +87,7 @@ class Written:
     counts: Counts
     tally: Tally
     reasons: pa.Table  # reason, rows
+    refused_rows: frozenset[int]  # numbers of source rows that did not pass
     node: str = ""
 
 
@@ -155,6 +156,7 @@ def write_lots(workspace: Workspace, task: Task, lots: Iterable[Mapped], known: 
         counts=total.counts,
         tally=total.tally,
         reasons=total.reasons,
+        refused_rows=total.refused_rows,
     )
 
 
@@ -165,6 +167,7 @@ class Total:
     counts: Counts = Counts()
     tally: Tally = quality.NOTHING
     versions: tuple[np.ndarray, ...] = ()
+    refused_rows: frozenset[int] = frozenset()
     reasons: pa.Table = field(default_factory=lambda: joined([]))
 
     def with_lot(
@@ -183,6 +186,7 @@ class Total:
             tally=self.tally + quality.tally(terms, lot.checked),
             versions=(*self.versions, versions) if len(versions) else self.versions,
             reasons=joined([self.reasons, counted(lot.refused["reasons"])]),
+            refused_rows=self.refused_rows.union(lot.refused["source_row"].to_pylist()),
         )
 
 

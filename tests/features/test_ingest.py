@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,13 +14,11 @@ import pytest
 
 from cluster.settings import CONFIGS
 from cluster.tables import Tables
+from cluster.workspace import Workspace
 from features import ingest, log
 from features.contracts import load_contracts
 from features.ingest import land, origin, retraction, run
 from features.sources.mapping import SourceMapping
-
-if TYPE_CHECKING:
-    from cluster.workspace import Workspace
 
 CONTRACTS = load_contracts(CONFIGS / "contracts")
 DAY = 86_400_000_000
@@ -226,3 +224,25 @@ def test_ids_of_other_writers_are_looked_for(
     careless = land.Landing(workspace.tables, log.TABLE, None)
     careless.land(written[0][1].events, {}, **apart)
     assert workspace.tables.read(log.TABLE).num_rows > 600
+
+
+@pytest.mark.ray
+def test_both_runners_fill_the_same_log(
+    workspace: Workspace, what: ingest.Source, ray_session: None, tmp_path: Path
+) -> None:
+    """Actors on two nodes that do not see one another's rows; threads of this process that do."""
+    there = ingest.source(workspace, what, "ray", _quiet)
+    settings = workspace.settings.model_copy(update={"home": tmp_path / "inline"})
+    with Workspace.open(settings) as other:
+        here = ingest.source(other, what, "inline", _quiet)
+        logs = [_content(w, log.TABLE, "event_id") for w in (workspace, other)]
+        refused = [_content(w, log.QUARANTINE, "quarantine_id") for w in (workspace, other)]
+    assert logs[0].equals(logs[1])
+    assert refused[0].num_rows == refused[1].num_rows == 1  # the same bad row in both files
+    assert (there.counts, there.nodes) == (here.counts, 2)
+
+
+def _content(workspace: Workspace, table: str, key: str) -> pa.Table:
+    rows = workspace.tables.read(table)
+    kept = [n for n in rows.column_names if n not in {"ingest", "source_row", "sealed", "subject"}]
+    return rows.select(kept).take(pc.sort_indices(rows[key]))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -15,8 +16,9 @@ from cluster import canonical, schema
 from cluster.settings import ROOT
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
+
+    from sqlalchemy import RowMapping
 
     from cluster.database import Database
 
@@ -30,7 +32,10 @@ class Run:
     key: str
     job: str
     status: str  # running, done, failed
-    report: dict[str, object] | None
+    report: dict[str, Any] | None
+    inputs: dict[str, str]
+    started: datetime
+    finished: datetime | None
 
 
 class Runs:
@@ -44,10 +49,13 @@ class Runs:
         query = select(schema.runs).where(schema.runs.c.key == key)
         with self._database.connect() as connection:
             row = connection.execute(query).mappings().first()
-        if row is None:
-            return None
-        report = json.loads(row["report"]) if row["report"] else None
-        return Run(key=row["key"], job=row["job"], status=row["status"], report=report)
+        return None if row is None else _run(row)
+
+    def all(self) -> list[Run]:
+        """Return every run on record, oldest first."""
+        query = select(schema.runs).order_by(schema.runs.c.started_at, schema.runs.c.key)
+        with self._database.connect() as connection:
+            return [_run(row) for row in connection.execute(query).mappings()]
 
     def start(self, key: str, job: str, inputs: dict[str, str], now: datetime) -> None:
         """Record that a run began; an earlier try under this key is replaced."""
@@ -73,6 +81,19 @@ class Runs:
         }
         with self._database.begin() as connection:
             connection.execute(schema.runs.update().where(schema.runs.c.key == key).values(values))
+
+
+def _run(row: RowMapping) -> Run:
+    finished = row["finished_at"]
+    return Run(
+        key=row["key"],
+        job=row["job"],
+        status=row["status"],
+        report=json.loads(row["report"]) if row["report"] else None,
+        inputs=json.loads(row["inputs"]),
+        started=schema.moment(row["started_at"]),
+        finished=None if finished is None else schema.moment(finished),
+    )
 
 
 def run_key(job: str, settings: dict[str, object], inputs: dict[str, str], code: str) -> str:

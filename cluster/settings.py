@@ -54,6 +54,23 @@ class ServeSettings(Frozen):
     replicas: int = Field(default=1, ge=1)
 
 
+class OpenLineageSettings(Frozen):
+    """Where run events go: by default to files in the home folder; see cluster/emitter.py."""
+
+    enabled: bool = True
+    url: SecretStr | None = None  # of a receiver; secret, as it may hold a password
+    api_key: SecretStr | None = None  # sent as bearer token
+    timeout_s: float = Field(default=3.0, gt=0.0, le=60.0)  # that a receiver may cost a run in all
+    namespace: str = Field(default="funnelcast", min_length=1)
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+
 class Settings(Frozen):
     """Everything a workspace needs to be opened, on the driver or on a worker."""
 
@@ -68,6 +85,7 @@ class Settings(Frozen):
     ray_from_rows: int = Field(default=2_000_000, ge=0)
     ray: RaySettings = RaySettings()
     serve: ServeSettings = ServeSettings()
+    openlineage: OpenLineageSettings = OpenLineageSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -159,19 +177,26 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
 
 def _may_show(model: type[BaseModel], place: list[str], kind: str) -> bool:
     # The whole of a model holds its secrets, and a secret is never shown, however wrong it is.
-    field = model.model_fields.get(place[0]) if place else None
-    secret = field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
-    return bool(place) and kind != "missing" and not secret
+    if not place or kind == "missing":
+        return False
+    field = _model_at(model, place[:-1]).model_fields.get(place[-1])
+    hints = (field.annotation, *get_args(field.annotation)) if field is not None else ()
+    inner = any(isinstance(hint, type) and issubclass(hint, BaseModel) for hint in hints)
+    return SecretStr not in hints and not inner
 
 
 def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    return list(_model_at(model, place).model_fields)
+
+
+def _model_at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:
     for name in place:
         field = model.model_fields.get(name)
         hint = field.annotation if field else None
         for inner in (hint, *get_args(hint)):  # a model, or the model in `Model | None`
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 model = inner
-    return list(model.model_fields)
+    return model
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
-from cluster import commits, datafiles
+from cluster import commits, datafiles, orphans
 from cluster.database import driver_url
 from cluster.errors import FunnelcastError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
     from pyiceberg.manifest import DataFile
@@ -237,6 +238,10 @@ class Tables:
         self._snapshot(table, name, snapshot)
         with table.manage_snapshots() as manage:
             manage.create_tag(snapshot, tag)
+
+    def sweep(self, name: str, before: datetime) -> int:
+        """Delete the files of writers that died before a moment, as `cluster.orphans` says."""
+        return orphans.sweep(self._table(name), before)
 
     def _table(self, name: str) -> Table:
         try:

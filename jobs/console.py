@@ -24,9 +24,15 @@ from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import ROOT, load_settings
 from cluster.workspace import Workspace
 from jobs import show
+from jobs.announce import announced
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from cluster.dataset import Dataset
+    from cluster.runevents import Run as RunOf
 
 TRACE = "FUNNELCAST_TRACE"  # in the environment: show the trace of what we did not foresee
 
@@ -42,13 +48,17 @@ class Report:
     decided: list[str]
     figures: dict[str, object] = field(default_factory=dict)
     table: pd.DataFrame | None = None
+    inputs: Sequence[Dataset] = ()  # what was read and written, for lineage
+    outputs: Sequence[Dataset] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as plain JSON values; the table as its columns and rows, in order."""
-        table = None
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         if self.table is not None:
-            table = json.loads(self.table.to_json(orient="split", index=False))
-        return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "table": table}
+            plain["table"] = json.loads(self.table.to_json(orient="split", index=False))
+        plain["inputs"] = [dataclasses.asdict(dataset) for dataset in self.inputs]
+        plain["outputs"] = [dataclasses.asdict(dataset) for dataset in self.outputs]
+        return plain
 
 
 def option(default: Any, help: str) -> Any:
@@ -59,6 +69,11 @@ def option(default: Any, help: str) -> Any:
 def required(help: str) -> Any:
     """Return a field of a job's settings that has no default."""
     return field(metadata={"help": help})
+
+
+def argument(help: str) -> Any:
+    """Return a field of a job's settings that is given by its place, not by its name."""
+    return field(metadata={"help": help, "positional": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +87,8 @@ class Job[S]:
     run: Callable[[Workspace, S, Progress], Report]
     # is what a run wrote still what is in place? If not, the run is done again
     current: Callable[[Workspace, dict[str, Any]], bool] = lambda workspace, report: True
+    reads_only: bool = False  # leaves nothing behind: neither a record, nor a memory of itself
+    tell: Callable[[dict[str, Any]], None] | None = None  # shows a report in its own way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,25 +111,39 @@ def verbs() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules([str(ROOT / "jobs")]) if m.ispkg)
 
 
-def perform[S](job: Job[S], settings: S, workspace: Workspace, progress: Progress) -> Done:
+def perform[S](
+    job: Job[S],
+    settings: S,
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    parent: RunOf | None = None,
+) -> Done:
     """Run a job unless a run with the same inputs is on record; every start and finish is
-    journalled.
+    journalled and announced, as part of the run `parent` if there is one.
     """
+    if job.reads_only:
+        seen = job.run(workspace, settings, progress).as_dict()
+        return Done(key="", report=seen, unchanged=False)
     options = dataclasses.asdict(settings)  # type: ignore[call-overload]
-    inputs = job.inputs(workspace, settings)
-    key = runs.run_key(job.verb, options, inputs, runs.code_version(f"jobs/{job.verb}"))
+    inputs, code = job.inputs(workspace, settings), runs.code_version(f"jobs/{job.verb}")
+    key = runs.run_key(job.verb, options, inputs, code)
     before = workspace.runs.find(key)
     report = before.report if before is not None and before.status == "done" else None
     if report is not None and job.current(workspace, report):
         return Done(key=key, report=report, unchanged=True)
     workspace.runs.start(key, job.verb, inputs, workspace.clock())
-    try:
-        report = job.run(workspace, settings, progress).as_dict()
-    except BaseException as error:
-        _record(workspace, job.verb, key, "failed", {"error": str(error) or type(error).__name__})
-        raise
-    _record(workspace, job.verb, key, "done", report)
-    return Done(key=key, report=report, unchanged=False)
+    with announced(workspace, job.verb, key, code=code, inputs=inputs, parent=parent) as told:
+        try:
+            made = job.run(workspace, settings, progress)
+        except BaseException as error:
+            why: dict[str, object] = {"error": str(error) or type(error).__name__}
+            _record(workspace, job.verb, key, "failed", why)
+            raise
+        done = made.as_dict()
+        _record(workspace, job.verb, key, "done", done)
+        told.done(made.inputs, made.outputs)
+    return Done(key=key, report=done, unchanged=False)
 
 
 def main[S](job: Job[S]) -> None:
@@ -123,7 +154,10 @@ def main[S](job: Job[S]) -> None:
         with guarded(as_json), Workspace.open(load_settings(os.environ)) as workspace:
             settings = job.settings(**options)
             done = perform(job, settings, workspace, show.progress(job.verb))
-            show.outcome(job.verb, done.report, unchanged=done.unchanged, as_json=as_json)
+            if job.tell is not None and not as_json:
+                job.tell(done.report)
+            else:
+                show.outcome(job.verb, done.report, unchanged=done.unchanged, as_json=as_json)
 
     command.__signature__ = _signature(job.settings)  # type: ignore[attr-defined]
     command.__doc__ = job.summary
@@ -178,11 +212,17 @@ def _signature(settings: type[Any]) -> inspect.Signature:
 def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     default = ... if field.default is dataclasses.MISSING else field.default
     help_text = field.metadata.get("help", "")
+    positional = field.metadata.get("positional", False)
+    given = (
+        typer.Argument(help=help_text, metavar=field.name.upper())
+        if positional
+        else typer.Option(_flags(field.name, hint), help=help_text)
+    )
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if default is ... else default,
-        annotation=Annotated[hint, typer.Option(_flags(field.name, hint), help=help_text)],
+        annotation=Annotated[hint, given],
     )
 
 

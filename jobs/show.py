@@ -64,6 +64,11 @@ def failure(text: str, *, as_json: bool) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", markup=False)
 
 
+def warning(text: str) -> None:
+    """Print one line about what is not as it should be, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"warning: {text}", markup=False)
+
+
 def _table(frame: pd.DataFrame) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in frame.columns:

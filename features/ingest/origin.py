@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cluster.blobs import Blobs
+    from features.sources.mapping import SourceMapping
+
+ORIGIN = "funnelcast.ingest"  # property of a commit: the origin of its rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class Origin:
     source: str
     file: str
     content: str  # sha256 of the file; of what stands in its place for a query or a request
-    mapping: str  # digest of the source's mapping
+    mapping: str  # blob of the source's mapping
     contracts: Mapping[str, str]  # kind -> blob of the contract's document
 
     def put(self, blobs: Blobs) -> str:
@@ -36,3 +39,11 @@ class Origin:
 def read(blobs: Blobs, name: str) -> Origin:
     """Return the origin of that name; BlobMissing for one that was never put."""
     return Origin(**json.loads(blobs.get(name)))
+
+
+def put_mapping(
+    blobs: Blobs, mapping: SourceMapping, lookups: Mapping[str, str] | None = None
+) -> str:
+    """Keep a mapping, with the content of the files that it looks up; returns its name."""
+    document = {"mapping": mapping.model_dump(mode="json"), "lookups": lookups or {}}
+    return blobs.put(canonical.dumps(document))

@@ -20,7 +20,7 @@ from features.contracts import register
 from features.ingest import quarantine
 from features.ingest.finish import Course, finish
 from features.ingest.land import Landing
-from features.ingest.origin import Origin
+from features.ingest.origin import ORIGIN, Origin, put_mapping
 from features.ingest.outcome import Ingested, Landed
 from features.ingest.strip import Task, known, write_lots
 from features.sources import read
@@ -69,8 +69,9 @@ def repair(workspace: Workspace, what: Source, path: Path) -> Ingested:
         task = _task(workspace, what, path, (file, part))
         mapped = _mapped(workspace, what, part, rows)
         written = write_lots(workspace, task, [mapped], ids)
-        refused.land(written.refused, {})
-        snapshot, doubled = events.land(written.events, {}, versions=written.versions)
+        said = {ORIGIN: task.ingest}
+        refused.land(written.refused, said)
+        snapshot, doubled = events.land(written.events, said, versions=written.versions)
         landed.append(Landed(written=written, doubled=doubled, snapshot=snapshot))
         origins.append(task.ingest)
         _record(workspace, rows, task, written.refused_rows)
@@ -120,7 +121,7 @@ def _task(workspace: Workspace, what: Source, path: Path, place: tuple[str, int]
         source=what.mapping.source,
         file=f"{path.name}!{file}",
         content=canonical.sha256_hex(path.read_bytes()),
-        mapping=canonical.digest(what.mapping.model_dump(mode="json")),
+        mapping=put_mapping(workspace.blobs, what.mapping),
         contracts=contracts,
     )
     return Task(

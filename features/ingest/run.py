@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster import canonical, runner, session
+from cluster import runner, session
 from features import log, online
 from features.contracts import register
 from features.ingest import quarantine
 from features.ingest.finish import Course, finish
 from features.ingest.land import Landing
-from features.ingest.origin import Origin
+from features.ingest.origin import ORIGIN, Origin, put_mapping
 from features.ingest.outcome import Ingested, Landed, Share
 from features.ingest.strip import StripTask, Written, known, write
 from features.sources import read
@@ -123,7 +123,7 @@ class Begun:
 
     def land(self, task: StripTask, written: Written) -> Landed:
         """Commit a strip: refusals first, so that a strip on record is whole."""
-        said = {STRIP: key_of(task), "funnelcast.ingest": task.ingest}
+        said = {STRIP: key_of(task), ORIGIN: task.ingest}
         disjoint = not written.node
         self.refused.land(written.refused, said, disjoint=disjoint)
         said[SHARE] = Share(counts=written.counts, tally=written.tally).said()
@@ -193,7 +193,7 @@ def _origins(
     contents = read.fingerprint(what.mapping, what.folder)
     files = sorted({strip.file for strip in strips})
     read_too = {name: c for name, c in contents.items() if name not in files}
-    mapping = canonical.digest([what.mapping.model_dump(mode="json"), read_too])
+    mapping = put_mapping(workspace.blobs, what.mapping, read_too)
     return {
         file: Origin(
             source=what.mapping.source,

@@ -12,7 +12,7 @@ from features.contracts import register
 from features.ingest import quarantine
 from features.ingest.finish import Course, finish
 from features.ingest.land import Landing
-from features.ingest.origin import Origin
+from features.ingest.origin import ORIGIN, Origin
 from features.ingest.outcome import Ingested, Landed
 from features.ingest.strip import Task, known, write_lots
 from features.sources.lot import PEOPLE, Mapped, as_text
@@ -38,9 +38,10 @@ def ingest(workspace: Workspace, terms: Mapping[str, Contract], candidates: pa.T
     pins = tables.head(log.TABLE), tables.head(quarantine.TABLE)
     task = _task(workspace, terms)
     written = write_lots(workspace, task, [mapped(candidates)], known(workspace, *pins))
-    Landing(tables, quarantine.TABLE, pins[1]).land(written.refused, {})
+    said = {ORIGIN: task.ingest}
+    Landing(tables, quarantine.TABLE, pins[1]).land(written.refused, said)
     landing = Landing(tables, log.TABLE, pins[0])
-    snapshot, doubled = landing.land(written.events, {}, versions=written.versions)
+    snapshot, doubled = landing.land(written.events, said, versions=written.versions)
     strip = Landed(written=written, doubled=doubled, snapshot=snapshot)
     online.follow(workspace)
     course = Course(

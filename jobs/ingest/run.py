@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from cluster import canonical
+from cluster.dataset import Dataset
 from cluster.errors import WrongUse
 from cluster.settings import CONFIGS
 from features import ingest, log
 from features.contracts import load_contracts
+from features.contracts.scores import EVERY_KIND
+from features.ingest import finish, origin, quarantine
 from features.sources import read
 from features.sources.mapping import load_source
 from jobs.console import Job, Progress, Report, option, required
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
     from cluster.workspace import Workspace
+    from features.contracts.scores import Finding
     from features.sources.mapping import SourceMapping
 
 REASONS_SHOWN = 10
+WARNINGS_SHOWN = 5
+SCORES = ["kind", "field", "rows", "completeness", "validity", "freshness", "volume", "score"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +70,11 @@ def run(workspace: Workspace, settings: IngestSettings, progress: Progress) -> R
         result = ingest.repair(workspace, what, Path(settings.repair))
     else:
         result = ingest.source(workspace, what, settings.runner, progress)
-    return _report(mapping, result)
+    return replace(
+        _report(mapping, result),
+        inputs=files_read(workspace, result),
+        outputs=list(tables_written(workspace, result)),
+    )
 
 
 def _folder(mapping: SourceMapping, path: str | None) -> Path:
@@ -81,11 +97,41 @@ def _report(mapping: SourceMapping, result: ingest.Ingested) -> Report:
             f" {result.quarantined:,} went to quarantine",
             *([f"{result.resumed} strips were there from an earlier run"] * bool(result.resumed)),
             *(f"quarantine: {r['rows']} rows, {r['reason']}" for r in reasons),
-            *(f"warning: {finding.words}" for finding in result.quality.findings),
+            *_warnings(result.quality.findings),
         ],
         figures=asdict(result.counts),
-        table=result.quality.frame,
+        table=_scores(result.quality.frame),
     )
+
+
+def files_read(workspace: Workspace, result: ingest.Ingested) -> list[Dataset]:
+    """Return the source files, each under its source's name, with their content's hash."""
+    found = [origin.read(workspace.blobs, name) for name in result.origins]
+    return [Dataset.file(f"{one.source}/{one.file}", one.content) for one in found]
+
+
+def tables_written(workspace: Workspace, result: ingest.Ingested) -> Iterator[Dataset]:
+    """Yield log, quarantine and quality as they are now, the log with what was found per field."""
+    counted = result.quality.table.filter(pc.is_valid(result.quality.table["present"]))
+    summed = counted.group_by("field").aggregate([("rows", "sum"), ("present", "sum")])
+    found = {r["field"]: (r["rows_sum"], r["present_sum"]) for r in summed.to_pylist()}
+    events = Dataset.table(log.TABLE, result.snapshot, result.added)
+    yield replace(events, present=found)
+    for name in (quarantine.TABLE, finish.TABLE):
+        if (head := workspace.tables.head(name)) is not None:
+            yield Dataset.table(name, head)
+
+
+def _warnings(findings: Sequence[Finding]) -> list[str]:
+    shown = [f"warning: {finding.words}" for finding in findings[:WARNINGS_SHOWN]]
+    more = len(findings) - len(shown)
+    return [*shown, f"warning: {more} more in table '{finish.TABLE}'"] if more else shown
+
+
+def _scores(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of each kind, and of the fields in which rows break rules."""
+    told = frame[(frame["field"] == "") | (frame["validity"] < 1)]
+    return told[SCORES].replace({"kind": {EVERY_KIND: "all"}}).dropna(axis=1, how="all").round(3)
 
 
 def current(workspace: Workspace, report: dict[str, Any]) -> bool:

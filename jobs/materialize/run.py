@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
+from cluster.dataset import Dataset
 from cluster.errors import WrongUse, nearest
 from features import engine, log
 from features.plan import Plan
@@ -50,6 +51,8 @@ def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress)
             f"as of {plan.as_of}",
         ],
         figures={"rows": rows, "events": made.events, "nodes": made.nodes},
+        inputs=[Dataset.table(log.TABLE, plan.snapshot, made.events)],
+        outputs=[Dataset.table(made.table, made.snapshot, rows)],
     )
 
 

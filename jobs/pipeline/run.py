@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import Field
 
+from cluster import canonical
 from cluster.errors import WrongUse, nearest
 from cluster.settings import Frozen, load, load_settings, named
 from cluster.workspace import Workspace
 from jobs import console, show
+from jobs.announce import announced
 
 if TYPE_CHECKING:
     from jobs.console import Done, Job
@@ -52,8 +54,13 @@ def main(
 
 def steps(plan: Pipeline, workspace: Workspace) -> Iterator[tuple[str, Done]]:
     """Run each step and yield its verb and outcome; wrong names are refused at once."""
-    for job, settings in list(_resolved(plan)):
-        yield job.verb, console.perform(job, settings, workspace, show.progress(job.verb))
+    resolved = list(_resolved(plan))
+    key = canonical.digest(plan.model_dump(mode="json"))
+    with announced(workspace, f"pipeline.{plan.name}", key) as told:
+        for job, settings in resolved:
+            tell = show.progress(job.verb)
+            yield job.verb, console.perform(job, settings, workspace, tell, parent=told.run)
+        told.done()
 
 
 def _resolved(plan: Pipeline) -> Iterator[tuple[Job[Any], Any]]:

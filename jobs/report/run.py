@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import canonical
+from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal
 from features import log
 from features.targets import load_target
@@ -16,6 +17,8 @@ from serving.forecast import record
 from serving.registry import alias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cluster.workspace import Workspace
 
 
@@ -58,7 +61,24 @@ def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> R
         read={"targets": ", ".join(names), "scenario": settings.scenario},
         wrote={"report": str(path), "blob": workspace.blobs.put(html), "bytes": len(html)},
         decided=[*signals, *(f"not shown: {line}" for line in missing)],
+        inputs=[*_models_read(workspace, models), *_forecast_read(forecast, settings.scenario)],
+        outputs=[Dataset.blob(f"reports/{path.name}", canonical.sha256_hex(html))],
     )
+
+
+def _models_read(
+    workspace: Workspace, parts: list[gather.ModelPart | Refusal]
+) -> Iterator[Dataset]:
+    for part in parts:
+        if not isinstance(part, Refusal):
+            yield Dataset.blob(alias(part.target.name), part.model)
+            table = part.target.scores_table
+            if part.scores is not None:
+                yield Dataset.table(table, workspace.tables.head(table), len(part.scores))
+
+
+def _forecast_read(part: gather.ForecastPart | Refusal, scenario: str) -> list[Dataset]:
+    return [] if isinstance(part, Refusal) else [Dataset.blob(record.ref(scenario), part.run)]
 
 
 def current(workspace: Workspace, report: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cluster import runner, session
+from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal
 from features.targets import load_target
 from jobs import console
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cluster.workspace import Workspace
+    from serving.decide import Basis
 
 CHUNK = 2_000  # rows
 
@@ -56,7 +58,8 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
     where = _on_ray if choice.runner == "ray" else _inline
     scored = _joined(where(workspace, settings, slot, rows), rows.num_rows, progress)
     workspace.tables.create(target.scores_table, batch.SCHEMA)
-    written = workspace.tables.replace(target.scores_table, scored)
+    made_from = properties(slot.basis, target.scoring_table, snapshot)
+    written = workspace.tables.replace(target.scores_table, scored, made_from)
     routes = scored["route"].value_counts().to_pylist()
     return Report(
         read={"table": target.scoring_table, "snapshot": snapshot, "rows": rows.num_rows},
@@ -70,7 +73,23 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
             ),
         ],
         figures={r["values"]: r["counts"] for r in routes},
+        inputs=[
+            Dataset.table(target.scoring_table, snapshot, rows.num_rows),
+            Dataset.blob(registry.alias(target.name), slot.basis.model),
+        ],
+        outputs=[Dataset.table(target.scores_table, written)],
     )
+
+
+def properties(basis: Basis, table: str, snapshot: int | None) -> dict[str, str]:
+    """Return what a snapshot of scores says about its making."""
+    return {
+        "funnelcast.rows": f"{table}@{snapshot}",
+        "funnelcast.model": basis.model,
+        "funnelcast.policy": basis.policy,
+        "funnelcast.target": basis.target,
+        "funnelcast.view": basis.view,
+    }
 
 
 def _on_ray(

@@ -28,7 +28,8 @@ def keep(workspace: Workspace, answer: Answer, table: pd.DataFrame) -> dict[str,
     question = answer.question
     run = workspace.blobs.put(record.blob(answer.outcomes, facts(answer)))
     rows = record.rows(table, run, question.as_of)
-    snapshot = _add(workspace, run, rows)
+    made_from = {"funnelcast.run": run, "funnelcast.events": str(question.snapshot)}
+    snapshot = _add(workspace, run, rows, made_from)
     name = record.ref(question.scenario.name)
     _move(workspace, name, run)
     return {"run": run, "ref": name, "table": record.TABLE, "rows": len(rows), "snapshot": snapshot}
@@ -47,13 +48,13 @@ def facts(answer: Answer) -> dict[str, object]:
     }
 
 
-def _add(workspace: Workspace, run: str, rows: pa.Table) -> int | None:
+def _add(workspace: Workspace, run: str, rows: pa.Table, said: dict[str, str]) -> int | None:
     """Append the rows unless an equal run did, and return the newest snapshot."""
     tables = workspace.tables
     tables.create(record.TABLE, record.SCHEMA)
     if _is_kept(tables, run):
         return tables.head(record.TABLE)
-    return tables.append(record.TABLE, rows)
+    return tables.append(record.TABLE, rows, said)
 
 
 def _is_kept(tables: Tables, run: str) -> bool:

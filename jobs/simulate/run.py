@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from cluster import canonical
+from cluster.dataset import Dataset
 from features import log
 from jobs.console import Job, Progress, Report
 from jobs.simulate import question
@@ -40,6 +41,7 @@ def run(workspace: Workspace, settings: SimulateSettings, progress: Progress) ->
     past = history.read(events, asked.as_of)
     found = answer(workspace.settings, asked, past, asked_runner=settings.runner, progress=progress)
     table = summary.table(found.outcomes)
+    wrote = keep(workspace, found, table)
     return Report(
         read={
             "log snapshot": asked.snapshot,
@@ -49,11 +51,17 @@ def run(workspace: Workspace, settings: SimulateSettings, progress: Progress) ->
             "open deals": found.asked.start.deals.size,
             "open leads": found.asked.start.leads.size,
         },
-        wrote=keep(workspace, found, table),
+        wrote=wrote,
         decided=_decided(found),
         figures=_figures(found),
         table=summary.headline(table),
+        inputs=[Dataset.table(log.TABLE, asked.snapshot, len(events))],
+        outputs=[Dataset.blob(str(wrote["ref"]), str(wrote["run"])), _rows_written(wrote)],
     )
+
+
+def _rows_written(wrote: dict[str, Any]) -> Dataset:
+    return Dataset.table(wrote["table"], wrote["snapshot"], wrote["rows"])
 
 
 def _decided(found: Answer) -> list[str]:

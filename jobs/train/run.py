@@ -11,6 +11,7 @@ import optuna
 import pyarrow.compute as pc
 
 from cluster import canonical, runner, runs, session
+from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
 from jobs.console import Job, Progress, Report, option, required
@@ -121,6 +122,8 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
         decided=decided,
         figures={"evaluation": evaluation, "nodes": nodes, **_found(best)},
         table=evaluate.table(evaluation),
+        inputs=[Dataset.table(pinned.target.training_table, pinned.snapshot)],
+        outputs=[Dataset.blob(registry.alias(pinned.target.name), id)],
     )
 
 

@@ -70,7 +70,7 @@ def test_json_is_one_object_on_the_last_line(
     report = json.loads(said.out.splitlines()[-1])
     assert report["unchanged"] is False
     assert report["figures"]["added"] == report["wrote"]["events"] > 0
-    assert "steps" in said.err
+    assert "strips" in said.err
 
 
 def test_what_was_not_foreseen_is_one_line_too(

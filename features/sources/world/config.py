@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from cluster.settings import Frozen
 
-# measured: the events of a lead and of all that follows from it, the weeks of it that the end of
-# the period cuts off, and the metrics of all campaigns in a week, whatever the size
-EVENTS_PER_LEAD, CUT_WEEKS, METRICS_PER_WEEK = 55.3, 9.4, 54
+# measured: the events of a lead and of all that follows from it when no end of the period cuts it
+# off, the weeks of a period that cuts off half, and the metrics of a week, whatever the size
+EVENTS_PER_LEAD, CUT_WEEKS, METRICS_PER_WEEK = 57.2, 13.5, 54
 
 
 class WorldConfig(Frozen):
@@ -21,7 +21,7 @@ class WorldConfig(Frozen):
     start: date = date(2024, 12, 30)  # a Monday
     weeks: int = Field(default=78, ge=12, le=520)
     scale: float = Field(default=1.0, gt=0, le=1_000)  # multiplies accounts, leads and reps
-    events: int | None = Field(default=None, ge=1_000, le=100_000_000)  # about so many; not `scale`
+    events: int | None = Field(default=None, ge=5_000, le=100_000_000)  # about so many; not `scale`
     accounts: int = Field(default=700, ge=1)
     leads: int = Field(default=4_000, ge=1)
     reps: int = Field(default=14, ge=1)
@@ -73,4 +73,5 @@ class WorldConfig(Frozen):
         if self.events is None:
             return self.scale
         of_leads = max(self.events - METRICS_PER_WEEK * self.weeks, self.events / 2)
-        return of_leads / (self.leads * EVENTS_PER_LEAD * (1.0 - CUT_WEEKS / self.weeks))
+        uncut = self.weeks / (self.weeks + CUT_WEEKS)
+        return of_leads / (self.leads * EVENTS_PER_LEAD * uncut)

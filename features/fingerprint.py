@@ -50,7 +50,10 @@ def of_cells(column: Cells) -> Words:
 
 def of_rows(columns: Sequence[Cells]) -> Words:
     """Return the fingerprint of every row over `columns`: (n,) uint64."""
-    return _of_words(np.column_stack([of_cells(column) for column in columns]))
+    words = np.empty((len(columns[0]), len(columns)), np.uint64)
+    for place, column in enumerate(columns):
+        words[:, place] = of_cells(column)
+    return _of_words(words)
 
 
 def of_words(words: np.ndarray) -> Words:

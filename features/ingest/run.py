@@ -88,7 +88,7 @@ def _written(
 
         yield from pool.written(workspace.settings, begun.pins, todo)
         return
-    ids = known(workspace, *begun.pins)
+    ids = known(workspace, *begun.pins, expected=begun.rows)
     with ThreadPoolExecutor(session.cores(workspace.settings)) as threads:
         futures = [(task, threads.submit(write, workspace, task, ids)) for task in todo]
         try:
@@ -136,11 +136,13 @@ class Begun:
 def begin(workspace: Workspace, what: Source) -> Begun:
     """Refuse what is wrong before a row is read; find out what is to be done."""
     tables, settings = workspace.tables, workspace.settings
-    strips = _strips(what, session.cores(settings))
+    with ThreadPoolExecutor(1) as beside:
+        contents = beside.submit(read.fingerprint, what.mapping, what.folder)
+        strips = _strips(what, session.cores(settings))
     contracts = register.put_in_force(workspace, what.terms, "ingest", what.mapping.source)
     log.create(tables, settings.buckets)
     quarantine.create(tables)
-    origins = _origins(workspace, what, strips, contracts)
+    origins = _origins(workspace, what, strips, contracts, contents.result())
     pins = tables.head(log.TABLE), tables.head(quarantine.TABLE)
     now = workspace.clock()
     return Begun(
@@ -157,13 +159,9 @@ def begin(workspace: Workspace, what: Source) -> Begun:
 
 def _strips(what: Source, cores: int) -> list[Strip]:
     """Cut the input into strips: few, but some for every core."""
-    if what.strip_bytes is not None:
-        return read.strips(what.mapping, what.folder, what.strip_bytes, what.terms)
-    found = read.strips(what.mapping, what.folder, SMALLEST, what.terms)
-    share = SMALLEST * len(found) // (PER_CORE * cores)
-    if share <= SMALLEST:
-        return found
-    return read.strips(what.mapping, what.folder, min(share, LARGEST), what.terms)
+    share = read.bytes_of(what.mapping, what.folder) // (PER_CORE * cores)
+    size = what.strip_bytes or min(max(share, SMALLEST), LARGEST)
+    return read.strips(what.mapping, what.folder, size, what.terms)
 
 
 def key_of(task: StripTask) -> str:
@@ -187,10 +185,13 @@ def _task(what: Source, strip: Strip, origins: Mapping[str, str], now: datetime)
 
 
 def _origins(
-    workspace: Workspace, what: Source, strips: list[Strip], contracts: Mapping[str, str]
+    workspace: Workspace,
+    what: Source,
+    strips: list[Strip],
+    contracts: Mapping[str, str],
+    contents: Mapping[str, str],
 ) -> dict[str, str]:
     """Keep the origin of every file; returns its name by file."""
-    contents = read.fingerprint(what.mapping, what.folder)
     files = sorted({strip.file for strip in strips})
     read_too = {name: c for name, c in contents.items() if name not in files}
     mapping = put_mapping(workspace.blobs, what.mapping, read_too)

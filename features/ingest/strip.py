@@ -101,9 +101,13 @@ class Known:
     pseudonyms: Pseudonyms
 
 
-def known(workspace: Workspace, events: int | None, refused: int | None) -> Known:
-    """Read the ids of snapshots of the log and of quarantine."""
-    found = Known(pseudonyms=Remembered(workspace.vault))
+def known(
+    workspace: Workspace, events: int | None, refused: int | None, expected: int = 0
+) -> Known:
+    """Read the ids of snapshots of the log and of quarantine; `expected` events are to come."""
+    there = sum(file.record_count for file in workspace.tables.files(log.TABLE, events))
+    ids = KnownIds(there + expected)
+    found = Known(events=ids, pseudonyms=Remembered(workspace.vault))
     for ids, table, snapshot in (
         (found.events, log.TABLE, events),
         (found.refused, quarantine.TABLE, refused),

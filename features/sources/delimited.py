@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 1 << 20
 BOM = codecs.BOM_UTF8
+_LINE_FEED = 10
 NUL, NOT_UTF8 = 3, 4  # states beside those of `rowends`
 REASONS = {
     rowends.UNCLOSED: "a quoted value must be closed before the next row",
@@ -102,11 +103,14 @@ def counted(
     file: FileMapping, columns: list[str], text: bytes, is_last: bool
 ) -> tuple[tuple[int, int], int]:
     """Return the number of whole rows at the start of a text and their bytes, twice."""
-    if file.quote.encode() in text or b"\r" in text or b"\n\n" in text or text[:1] == b"\n":
+    data = np.frombuffer(text, np.uint8)
+    is_break = data == _LINE_FEED
+    is_plain = file.quote.encode() not in text and b"\r" not in text and text[:1] != b"\n"
+    if not is_plain or bool((is_break[1:] & is_break[:-1]).any()):
         found = rowends.ends(text, file.delimiter, file.quote, len(columns), is_last=is_last)
         return (len(found.starts), found.consumed), found.consumed
     cut = len(text) if is_last else text.rfind(b"\n") + 1
-    count = text.count(b"\n") + (is_last and not text.endswith(b"\n"))
+    count = int(np.count_nonzero(is_break)) + (is_last and not text.endswith(b"\n"))
     return (count, cut), cut
 
 

@@ -85,6 +85,12 @@ def rows_of(mapping: SourceMapping, strip: Strip, folder: Path) -> int:
     return formats.rows_of(mapping.files[strip.part], folder, strip)
 
 
+def bytes_of(mapping: SourceMapping, folder: Path) -> int:
+    """Return the size of the files whose rows are read, as they lie there; 0 without files."""
+    names = {name for f in mapping.files if f.file for name in files.found(folder, f.file)}
+    return sum((folder / name.partition("!")[0]).stat().st_size for name in names)
+
+
 def fingerprint(mapping: SourceMapping, folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that a source reads, lookups included, and of the rows of
     every query. An archive is one file.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import ray
 
 from cluster.workspace import Workspace
@@ -50,6 +51,7 @@ class StripWriter:
     """Writes strips on one core."""
 
     def __init__(self, settings: Settings, pins: tuple[int | None, int | None]) -> None:
+        pa.set_memory_pool(pa.system_memory_pool())  # see docs/decisions/0005
         self._workspace = Workspace.open(settings)
         self._known = known(self._workspace, *pins)
 

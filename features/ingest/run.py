@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from cluster import runner, session
 from features import log, online
 from features.contracts import register
@@ -59,6 +61,7 @@ def source(workspace: Workspace, what: Source, asked: str, progress: Progress) -
 
 def landed(workspace: Workspace, what: Source, asked: str, progress: Progress) -> Ingested:
     """Do the same but for the online store, which the next ingestion makes good."""
+    pa.set_memory_pool(pa.system_memory_pool())  # see docs/decisions/0005
     begun = begin(workspace, what)
     todo, done = begun.todo, begun.done
     choice = runner.choose(asked, begun.rows, workspace.settings)

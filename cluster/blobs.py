@@ -5,13 +5,15 @@ What a name holds cannot change: every read checks it, and a damaged blob is an 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -43,6 +45,21 @@ class Blobs(Protocol):
 
     def has(self, name: str) -> bool:
         """Is there a blob of this name? It is not read, so it may still be damaged."""
+
+    def put_stream(self, write: Callable[[BinaryIO], None]) -> str:
+        """Keep the bytes that `write` writes, never all in memory, and return their name.
+
+        Durable and whole when it returns; where `write` raises, nothing is kept.
+        """
+
+    def path_of(self, name: str) -> Path:
+        """Return a local file with the bytes of `name`, to be mapped and never to be written.
+
+        A file of a folder is not read, so it may be damaged; raises BlobMissing.
+        """
+
+    def delete(self, name: str) -> None:
+        """Take `name` away, if it is there. Only for what can be made again from elsewhere."""
 
 
 def open_blobs(where: str | Path) -> Blobs:
@@ -89,6 +106,27 @@ class LocalBlobs:
         """Is there a blob of this name?"""
         return self._path(name).is_file()
 
+    def put_stream(self, write: Callable[[BinaryIO], None]) -> str:
+        """Keep what `write` writes and return its name."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _draft(write, self.root) as (draft, name):
+            path = self._path(name)
+            self._make_folders(path.parent)
+            draft.replace(path)
+            _sync(path.parent)
+        return name
+
+    def path_of(self, name: str) -> Path:
+        """Return the file of `name`."""
+        path = self._path(name)
+        if not path.is_file():
+            raise _missing(name)
+        return path
+
+    def delete(self, name: str) -> None:
+        """Take `name` away."""
+        self._path(name).unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         return self.root / _valid(name)[:2] / name
 
@@ -129,6 +167,27 @@ class FsspecBlobs:
         """Is there a blob of this name?"""
         return bool(self.filesystem.isfile(self._path(name)))
 
+    def put_stream(self, write: Callable[[BinaryIO], None]) -> str:
+        """Keep what `write` writes and return its name."""
+        with _draft(write, None) as (draft, name):
+            path = self._path(name)
+            self.filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self.filesystem.put_file(str(draft), path)
+        return name
+
+    def path_of(self, name: str) -> Path:
+        """Return a local copy of `name`, checked when it was fetched."""
+        path = _copies() / _valid(name)
+        if not path.is_file():
+            _replace(path, self.get(name))
+        return path
+
+    def delete(self, name: str) -> None:
+        """Take `name` and our local copy of it away."""
+        with suppress(FileNotFoundError):
+            self.filesystem.rm_file(self._path(name))
+        (_copies() / name).unlink(missing_ok=True)
+
     def _path(self, name: str) -> str:
         return f"{self.root}/{_valid(name)[:2]}/{name}"
 
@@ -162,6 +221,31 @@ def _checked(name: str, data: bytes) -> bytes:
 
 def _missing(name: str) -> BlobMissing:
     return BlobMissing(f"a blob must be there to be read, got no {name}: put it, or restore it")
+
+
+@contextmanager
+def _draft(write: Callable[[BinaryIO], None], folder: Path | None) -> Iterator[tuple[Path, str]]:
+    """Yield a file with what `write` writes, on disk, and the name of its bytes; then remove it."""
+    handle, draft = tempfile.mkstemp(prefix="draft-", dir=folder)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            name = hashlib.file_digest(file, "sha256").hexdigest()
+        yield Path(draft), name
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _copies() -> Path:
+    """Return the folder of local copies; only its owner may enter it."""
+    folder = Path(tempfile.gettempdir()) / f"funnelcast-blobs-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise errors.WrongUse(f"'{folder}' must be ours, got another owner: set TMPDIR")
+    return folder
 
 
 def _replace(path: Path, data: bytes) -> None:

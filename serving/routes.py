@@ -6,16 +6,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from cluster.errors import Refusal
+from serving.event_routes import add_events, problem
 from serving.schemas import DecisionOut, DecisionRequest, Problem
 from serving.service import NoModel, Unknown
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
 
     from serving.service import DecisionService
 
@@ -35,6 +36,7 @@ def make_api(service: DecisionService) -> FastAPI:
     api.add_exception_handler(HTTPException, _http_error)
     api.add_exception_handler(Exception, _broken)
     _add_decisions(api, service)
+    add_events(api, service)
     _add_health(api, service)
     return api
 
@@ -89,12 +91,6 @@ def _add_health(api: FastAPI, service: DecisionService) -> None:
         if missing:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(missing))
         return {"status": "ready", "models": {k: s.basis.model for k, s in service.slots.items()}}
-
-
-def problem(status: HTTPStatus, detail: str) -> JSONResponse:
-    """Return a problem document."""
-    body = Problem(title=status.phrase, status=status, detail=detail)
-    return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
 
 
 def _status(refusal: Refusal) -> HTTPStatus:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from serving.service import Question
 
 if TYPE_CHECKING:
+    from features.arrivals import Outcome
     from serving.decide import Decision
 
 Key = Field(default=None, min_length=1, max_length=200)
@@ -118,6 +122,35 @@ class DecisionOut(BaseModel):
             reasons=record["reasons"],
             trace=verdict["trace"],
             basis=record["basis"],
+        )
+
+
+class OutcomeOut(BaseModel):
+    """What became of one event."""
+
+    id: str | None
+    source: str | None
+    status: Literal["accepted", "duplicate", "refused"]
+    reasons: str = Field(description="Every rule that a refused event breaks.")
+
+
+class ArrivalsOut(BaseModel):
+    """What became of the events of a request; it was durable before this answer was sent."""
+
+    accepted: int
+    duplicate: int
+    refused: int
+    events: list[OutcomeOut] = Field(description="In the order in which they were sent.")
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Self:
+        """Return outcomes as the caller sees them."""
+        counts = Counter(outcome.status for outcome in outcomes)
+        return cls(
+            accepted=counts["accepted"],
+            duplicate=counts["duplicate"],
+            refused=counts["refused"],
+            events=[OutcomeOut(**asdict(outcome)) for outcome in outcomes],
         )
 
 

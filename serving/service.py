@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from cluster.errors import Refusal
 from cluster.runs import code_version
 from cluster.settings import CONFIGS, Frozen
-from features import compute, contracts, log, online, spine
+from features import arrivals, compute, contracts, log, online, spine
 from features.targets import Target, load_target
 from serving import policy as policies
 from serving.decide import Basis, Decision, decide
@@ -87,8 +87,9 @@ class DecisionService:
 
     def __init__(self, workspace: Workspace, answers: Mapping[str, Answer]) -> None:
         self._workspace = workspace
-        self._store = online.OnlineStore(workspace.database)
+        self._store = online.OnlineStore(workspace)
         self._contracts = contracts.load_contracts(CONFIGS / "contracts")
+        self._entrance = arrivals.Entrance(workspace, self._store, self._contracts)
         loaded = {kind: Slot.load(workspace, answer) for kind, answer in answers.items()}
         self.slots = {kind: slot for kind, slot in loaded.items() if isinstance(slot, Slot)}
         self.missing = [str(slot) for slot in loaded.values() if isinstance(slot, Refusal)]
@@ -105,6 +106,11 @@ class DecisionService:
         decision = best.evolve(id=uuid.uuid4().hex)
         self._workspace.journal.record(KIND, decision.as_dict(), id=decision.id, now=now)
         return decision
+
+    def arrive(self, body: bytes, *, is_batch: bool) -> list[arrivals.Outcome] | Refusal:
+        """Take in the events of a request; what is answered is durable."""
+        sent = arrivals.read(body, is_batch=is_batch)
+        return sent if isinstance(sent, Refusal) else self._entrance.accept(sent)
 
     def recorded(self, id: str) -> dict[str, Any] | None:
         """Return the record of a decision; None if there is none of this id."""

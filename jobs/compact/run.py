@@ -32,6 +32,14 @@ class CompactSettings:
                 raise WrongUse(f"--{flag} must be at least {least}, got {getattr(self, name)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What was put in order."""
+
+    files: int  # deleted, for no snapshot refers to them
+    healed: int  # of the online store, written anew
+
+
 def inputs(workspace: Workspace, settings: CompactSettings) -> dict[str, str]:
     """Return the state of the log."""
     return {"events": str(workspace.tables.head(log.TABLE))}
@@ -47,11 +55,12 @@ def run(workspace: Workspace, settings: CompactSettings, progress: Progress) -> 
     swept = compaction.sweep(workspace, timedelta(hours=settings.age_hours))
     progress(3, STEPS, "steps: online store")
     online.follow(workspace)
+    healed = online.heal(workspace)
     progress(STEPS, STEPS, "steps")
-    return _report(workspace, folded, rewritten, swept)
+    return _report(workspace, folded, rewritten, Swept(files=swept, healed=healed))
 
 
-def _report(workspace: Workspace, folded: Folded, rewritten: Rewritten, swept: int) -> Report:
+def _report(workspace: Workspace, folded: Folded, rewritten: Rewritten, swept: Swept) -> Report:
     return Report(
         read={"arrivals": folded.events + folded.known, "files": rewritten.before},
         wrote={"events": folded.events, "snapshot": workspace.tables.head(log.TABLE)},
@@ -60,14 +69,16 @@ def _report(workspace: Workspace, folded: Folded, rewritten: Rewritten, swept: i
             f" {folded.refused:,} refused ones went to quarantine",
             f"{rewritten.before:,} files became {rewritten.after:,}; the fullest bucket has"
             f" {rewritten.most_after} instead of {rewritten.most_before}",
-            f"{swept:,} files that no snapshot refers to were deleted",
+            f"{swept.files:,} files that no snapshot refers to were deleted,"
+            f" {swept.healed:,} damaged files of the online store written anew",
         ],
         figures={
             "folded": folded.events,
             "refused": folded.refused,
             "files_before": rewritten.before,
             "files_after": rewritten.after,
-            "swept": swept,
+            "swept": swept.files,
+            "healed": swept.healed,
         },
     )
 

@@ -127,6 +127,24 @@ def test_what_is_wrong_is_a_problem_document(
     assert words in answer.json()["detail"]
 
 
+def test_an_event_that_arrives_is_decided_upon_at_once(client: httpx.Client) -> None:
+    """A lead that nobody knew is posted, and the next request scores it; again adds nothing."""
+    event = {
+        "specversion": "1.0",
+        "id": "created-1",
+        "source": "/forms",
+        "type": "funnelcast.lead.created",
+        "time": "2026-02-20T10:00:00Z",
+        "data": {"lead": "lead-posted", "account": "account-posted"},
+    }
+    assert client.post("/v1/decisions", json={"lead": "lead-posted"}).status_code == 404
+    headers = {"content-type": "application/cloudevents-batch+json"}
+    answers = [client.post("/v1/events", json=[event], headers=headers) for _ in range(2)]
+    assert [answer.json()["accepted"] for answer in answers] == [1, 0]
+    decision = client.post("/v1/decisions", json={"lead": "lead-posted"}).json()
+    assert (decision["entity"], decision["account"]) == ("lead-posted", "account-posted")
+
+
 def test_wrong_events_are_refused(client: httpx.Client, scored: list[dict[str, Any]]) -> None:
     """An event that breaks its contract, or lies after the decision, is named."""
     row = scored[0]
@@ -149,7 +167,9 @@ def test_health_readiness_and_pages(client: httpx.Client) -> None:
     assert set(client.get("/readyz").json()["models"]) == set(ANSWERS)
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {"/v1/decisions", "/v1/decisions/{id}", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        *("/v1/decisions", "/v1/decisions/{id}", "/v1/events", "/healthz", "/readyz")
+    }
     page = client.get("/docs").text
     assert "https://" not in page
     assert client.get("/nowhere").headers["content-type"] == "application/problem+json"

@@ -1,0 +1,1 @@
+"""Compact the event log: arrivals in, small files merged, orphans away."""

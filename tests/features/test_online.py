@@ -1,0 +1,347 @@
+"""The online store: what it holds, how it keeps up with the log, and what its readers see."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.workspace import Workspace
+from features import fingerprint, log, online
+from features.online import build, follower, keys, payload, tail
+from features.online.base import KEYS as KEY_INDEX
+from features.online.base import REF, Base
+
+type Make = Callable[..., pa.Table]
+
+FEW = 50  # of the tests: more events make a base
+CELL = st.none() | st.text(st.characters(codec="utf-8"), max_size=5)
+NUMBER = st.none() | st.integers(-(2**63), 2**63 - 1)
+
+
+@pytest.fixture
+def small(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return a workspace whose tail is short, with an empty log."""
+    monkeypatch.setattr(follower, "FEW", FEW)
+    monkeypatch.setattr(follower, "TAIL_MOST", 2 * FEW)
+    monkeypatch.setattr(build, "BATCH_ROWS", 20)
+    log.create(workspace.tables, workspace.settings.buckets)
+    return workspace
+
+
+def _events(make: Make, first: int, count: int) -> pa.Table:
+    rows = [
+        {"at": n % 30, "account": f"a-{n % 9}", "lead": f"lead-{n % 20}", "row_key": f"row-{n}"}
+        for n in range(first, first + count)
+    ]
+    return make(*rows)
+
+
+def _append(workspace: Workspace, make: Make, first: int, count: int) -> None:
+    workspace.tables.append(log.TABLE, _events(make, first, count))
+
+
+def _seen(store: online.OnlineStore) -> list[str]:
+    return sorted(key for n in range(9) for key in store.events(f"a-{n}")["row_key"].to_pylist())
+
+
+def _row_keys(count: int) -> list[str]:
+    return sorted(f"row-{n}" for n in range(count))
+
+
+def _epoch(workspace: Workspace) -> int:
+    ref = workspace.refs.get(REF)
+    return ref.epoch if ref else 0
+
+
+@given(st.lists(st.tuples(*[CELL] * 7, NUMBER, NUMBER), max_size=6))
+def test_packed_events_are_unpacked_as_they_were(rows: list[tuple[Any, ...]]) -> None:
+    """Any texts and numbers, absent or empty."""
+    names = ("account", "lead", "text", "row_key", "shard", "product", "rep")
+    table = pa.table(
+        {
+            **{f.name: pa.nulls(len(rows), f.type) for f in log.SCHEMA},
+            **{n: pa.array([row[i] for row in rows], pa.string()) for i, n in enumerate(names)},
+            "number": pa.array([row[7] for row in rows], pa.int64()),
+            "known_at": pa.array([row[8] for row in rows], pa.int64()).cast(log.MICROSECONDS),
+            "event_id": pa.array([bytes([i] * 16) for i in range(len(rows))], pa.binary(16)),
+        }
+    )
+    table = pa.table([table[name] for name in log.SCHEMA.names], schema=log.SCHEMA)
+    assert payload.unpack(payload.pack(table)).equals(table)
+
+
+def test_bytes_of_another_format_are_refused(make_events: Make) -> None:
+    """They are not read as if they were ours."""
+    [data] = payload.pack(make_events({"at": 1}))
+    with pytest.raises(payload.UnknownFormat):
+        payload.unpack([b"\x02" + data[1:]])
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1, 400])
+def test_the_store_holds_the_log_in_tail_or_base(
+    small: Workspace, make_events: Make, count: int
+) -> None:
+    """Few events or many: each shard reads as in the log, all columns of it."""
+    _append(small, make_events, 0, count)
+    online.follow(small)
+    store = online.OnlineStore(small)
+    assert (store.base() is not None) == (count > FEW)
+    whole = small.tables.read(log.TABLE).sort_by("event_id")
+    for shard in ("a-0", "a-5"):
+        mine = whole.filter(pa.array([name == shard for name in whole["shard"].to_pylist()]))
+        assert store.events(shard).sort_by("event_id").to_pylist() == mine.to_pylist()
+        assert store.events(shard).schema.equals(log.SCHEMA)
+    assert store.events("nobody").num_rows == 0
+
+
+def test_what_a_base_holds_leaves_the_tail(small: Workspace, make_events: Make) -> None:
+    """Events and keys; what came after stays."""
+    _append(small, make_events, 0, 30)
+    online.follow(small)
+    assert tail.count(small.database) == 30
+    _append(small, make_events, 30, 200)
+    online.follow(small)
+    assert (tail.count(small.database), tail.pairs(small.database).num_rows) == (0, 0)
+    _append(small, make_events, 230, 5)
+    online.follow(small)
+    assert tail.count(small.database) == 5
+    assert _seen(online.OnlineStore(small)) == _row_keys(235)
+
+
+def test_a_full_tail_makes_a_base(small: Workspace, make_events: Make) -> None:
+    """Many small ingestions are in the end one base."""
+    for n in range(5):
+        _append(small, make_events, 30 * n, 30)
+        online.follow(small)
+        assert tail.count(small.database) <= 2 * FEW
+    assert _epoch(small) == 1
+    assert _seen(online.OnlineStore(small)) == _row_keys(150)
+
+
+@pytest.mark.parametrize("known", [0, FEW])
+def test_an_entity_is_found_in_base_and_tail(
+    small: Workspace, make_events: Make, known: int
+) -> None:
+    """By kind and key; one never seen is nowhere."""
+    for n in range(2):
+        rows = [{"at": 1, "account": f"a-{n}-{k}", "lead": f"l-{n}-{k}"} for k in range(known + 1)]
+        small.tables.append(log.TABLE, make_events(*rows))
+        online.follow(small)
+    store = online.OnlineStore(small)
+    assert [store.shard_of("lead", f"l-{n}-0") for n in range(2)] == ["a-0-0", "a-1-0"]
+    assert store.shard_of("account", "a-1-0") == "a-1-0"
+    assert store.shard_of("account", "l-0-0") is None
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_an_entity_of_two_shards_lives_where_its_first_standing_event_is(
+    small: Workspace, make_events: Make, corrected: bool
+) -> None:
+    """A corrected row no longer stands; another later event does not move the lead."""
+    first = {"at": 1, "account": "old", "lead": "l", "row_key": "first"}
+    later = {"at": 1, "known": 2, "account": "new", "lead": "l"}
+    row_key = "first" if corrected else "second"
+    small.tables.append(log.TABLE, make_events(first, {**later, "at": 1 + 0.1, "row_key": row_key}))
+    online.follow(small)
+    expected = "new" if corrected else "old"
+    assert online.OnlineStore(small).shard_of("lead", "l") == expected
+
+
+def test_two_keys_of_one_fingerprint_are_told_apart(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index of which all fingerprints are equal still finds each key."""
+    monkeypatch.setattr(fingerprint, "of_cells", lambda cells: np.zeros(len(cells), np.uint64))
+    _append(small, make_events, 0, 200)
+    online.follow(small)
+    store = online.OnlineStore(small)
+    assert _seen(store) == _row_keys(200)
+    assert [store.shard_of("account", f"a-{n}") for n in range(9)] == [f"a-{n}" for n in range(9)]
+    assert store.shard_of("lead", "a-1") is None
+
+
+def test_the_same_log_makes_the_same_base(small: Workspace, make_events: Make) -> None:
+    """However its rows are spread over files: files of replaced bases are never needed again."""
+    _append(small, make_events, 0, 100)
+    _append(small, make_events, 100, 100)
+    first = build.build(small, log.pinned(small.tables))
+    rows = small.tables.read(log.TABLE).take(pa.array(np.random.default_rng(1).permutation(200)))
+    small.tables.replace(log.TABLE, rows)
+    second = build.build(small, log.pinned(small.tables))
+    assert first.blobs == second.blobs
+
+
+def test_files_of_a_replaced_base_are_deleted(small: Workspace, make_events: Make) -> None:
+    """Only the newest base takes up room; a reader of the old one goes on."""
+    _append(small, make_events, 0, 100)
+    online.follow(small)
+    store = online.OnlineStore(small)
+    old = store.base()
+    assert old is not None
+    _append(small, make_events, 100, 100)
+    online.follow(small)
+    assert not any(small.blobs.has(name) for name in old.manifest.blobs)
+    assert old.events("a-1").num_rows > 0
+    assert _seen(store) == _row_keys(200)
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing"])
+def test_a_damaged_base_is_found_and_written_anew(
+    small: Workspace, make_events: Make, harm: str
+) -> None:
+    """The check reads every byte; nothing is done to a base that is whole."""
+    _append(small, make_events, 0, 100)
+    online.follow(small)
+    base = online.OnlineStore(small).base()
+    assert base is not None
+    path = small.blobs.path_of(base.manifest.files[0])
+    assert online.heal(small) == 0
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes().replace(b"row-", b"cow-"))
+    assert [online.heal(small), online.heal(small)] == [1, 0]
+    assert _seen(online.OnlineStore(small)) == _row_keys(100)
+
+
+STEPS = ("fill", "put", "LOG_REF", "BASE_REF", "drop", "forget")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_call_that_dies_is_completed_by_the_next(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Died before any step: readers see all that the refs cover, and then all of the log."""
+    _append(small, make_events, 0, 100)
+    online.follow(small)
+    for first, count in ((100, 30), (130, 100)):
+        _append(small, make_events, first, count)
+        with monkeypatch.context() as patch:
+            _break(patch, step)
+            _follow_and_die(small)
+        seen = _seen(online.OnlineStore(small))
+        assert set(_row_keys(first)) <= set(seen)
+        assert len(seen) == len(set(seen))
+        online.follow(small)
+        assert _seen(online.OnlineStore(small)) == _row_keys(first + count)
+
+
+def _break(patch: pytest.MonkeyPatch, step: str) -> None:
+    if step.endswith("_REF"):
+        move = follower._move
+
+        def dying(workspace: Workspace, name: str, *given: Any) -> bool:
+            return _die() if name == getattr(follower, step) else move(workspace, name, *given)
+
+        patch.setattr(follower, "_move", dying)
+    elif step == "put":
+        patch.setattr(build, "_put", _die)
+    else:
+        places = {"fill": "tail.fill", "drop": "drop_held", "forget": "_forget"}
+        patch.setattr(f"features.online.follower.{places[step]}", _die)
+
+
+def _die(*given: object) -> bool:
+    raise KeyboardInterrupt
+
+
+def _follow_and_die(workspace: Workspace) -> None:
+    try:
+        online.follow(workspace)
+    except KeyboardInterrupt:
+        return
+
+
+def test_deleting_from_the_tail_before_the_ref_has_moved_loses_events(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: the order of steps turned round, and a death between them."""
+    _append(small, make_events, 0, 30)
+    online.follow(small)
+    _append(small, make_events, 30, 100)
+    base = Base(build.build(small, log.pinned(small.tables)), small.blobs)
+    follower.drop_held(small, base)
+    assert len(_seen(online.OnlineStore(small))) < 30
+
+
+def test_a_reader_never_misses_an_event_while_bases_change(
+    small: Workspace, make_events: Make
+) -> None:
+    """One store reads on while others append and follow: what it saw once it sees for ever."""
+    store, done, counts = online.OnlineStore(small), threading.Event(), [0]
+
+    def read() -> None:
+        while not done.is_set():
+            counts.append(len(_seen(store)))
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for n in range(8):
+            _append(small, make_events, 40 * n, 40)
+            online.follow(small)
+        done.set()
+        reading.result()
+    assert counts == sorted(counts)
+    assert _epoch(small) >= 2
+
+
+def test_a_reader_that_does_not_look_at_the_ref_misses_events(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: an old base with a tail from which events have gone."""
+    _append(small, make_events, 0, 60)
+    online.follow(small)
+    store = online.OnlineStore(small)
+    _append(small, make_events, 60, 30)
+    online.follow(small)
+    assert len(_seen(store)) == 90
+    monkeypatch.setattr("features.online.store._WHERE", sa.select(sa.literal(1).label("epoch")))
+    _append(small, make_events, 90, 100)
+    online.follow(small)
+    assert len(_seen(store)) < 90
+
+
+def test_callers_at_once_leave_every_event_once(small: Workspace, make_events: Make) -> None:
+    """Four followers and four writers."""
+
+    def work(n: int) -> None:
+        with Workspace.open(small.settings) as mine:
+            mine.tables.commit(log.TABLE, mine.tables.write(log.TABLE, parts[n]))
+            online.follow(mine)
+
+    parts = [_events(make_events, 60 * n, 60) for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    online.follow(small)
+    assert _seen(online.OnlineStore(small)) == _row_keys(240)
+
+
+def test_a_rewrite_of_files_needs_no_work(small: Workspace, make_events: Make) -> None:
+    """The commit says that the rows are the same, even if nobody told the store."""
+    _append(small, make_events, 0, 100)
+    online.follow(small)
+    head = log.pinned(small.tables)
+    files = small.tables.files(log.TABLE, head)
+    new = small.tables.write(log.TABLE, small.tables.read(log.TABLE))
+    said = {online.SAME_ROWS: str(head)}
+    small.tables.commit_after(log.TABLE, new, head=head, replacing=files, properties=said)
+    online.follow(small)
+    assert (_epoch(small), tail.count(small.database)) == (1, 0)
+
+
+def test_distinct_pairs_of_entity_and_shard() -> None:
+    """Absent keys name nobody; the same pair in many rows is one."""
+    column = pa.array(["x", "x", None, "y", "x"])
+    names, shards = keys.distinct("lead", column, np.array([0, 0, 1, 1, 2]))
+    pairs = sorted(zip(names.to_pylist(), shards.tolist(), strict=True))
+    assert pairs == [("lead:x", 0), ("lead:x", 2), ("lead:y", 1)]
+    assert KEY_INDEX.names == ["fingerprint", "key", "place"]

@@ -68,7 +68,7 @@ def export(path: Path, rows: int) -> None:
     lead = rng.integers(0, rows // PER_LEAD, rows)
     happened = 1_700_000_000 + rng.integers(0, 540 * 86_400, rows)
     seconds = rng.integers(0, 600, rows)
-    seconds[:: BROKEN] = -1
+    seconds[::BROKEN] = -1
     frame = pl.DataFrame(
         {
             "id": np.arange(rows),
@@ -181,7 +181,8 @@ def _rules(pl: Any) -> Any:
     listed = _names_of_touches()
     keys = [pl.col(name) for name in ("row_key", "account", "lead")]
     texts = [*keys, pl.col("text")]
-    identifying = r"(?:\+\d|\d[ ./()-])[\d ./()-]{6,}\d|\b[A-Z]{2}\d{2}[ ]?[A-Z0-9]{4}|\b(?:\d[ -]?){13,19}\b"
+    phone, iban = r"(?:\+\d|\d[ ./()-])[\d ./()-]{6,}\d", r"\b[A-Z]{2}\d{2}[ ]?[A-Z0-9]{4}"
+    identifying = rf"{phone}|{iban}|\b(?:\d[ -]?){{13,19}}\b"
     now = pl.datetime(2100, 1, 1, time_zone="UTC")
     first = pl.datetime(1990, 1, 1, time_zone="UTC")
     checks = [

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
-from cluster.workspace import Workspace
 from features.ingest.remembered import Remembered
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
 
 
 def test_it_says_what_the_vault_says(workspace: Workspace) -> None:

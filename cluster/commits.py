@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from cluster import schema
 
 if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
 _MICROSECONDS = 1000  # in a millisecond
 
@@ -49,3 +51,13 @@ def of_table(table: Table) -> list[Commit]:
         )
         here = kept.get(here.parent_snapshot_id) if here.parent_snapshot_id else None
     return chain[::-1]
+
+
+def added(table: Table, since: Snapshot | None, until: Snapshot) -> list[DataFile]:
+    """Return the data files in the manifests that `until` has and `since` has not: the cost is that
+    of what is new, not of the whole table.
+    """
+    there = {m.manifest_path for m in since.manifests(table.io)} if since else set()
+    new = [m for m in until.manifests(table.io) if m.manifest_path not in there]
+    entries = (e for m in new for e in m.fetch_manifest_entry(table.io, discard_deleted=True))
+    return [entry.data_file for entry in entries]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FIELD_ID = b"PARQUET:field_id"
 CODEC, LEVEL = "zstd", 1
 SAMPLE = 1_000  # rows by which the encoding of a file is chosen
+GROUP_ROWS = 65_536  # of a row group, at least, but for the last of a file
 FEW = 64  # distinct values of a sample up to which a column travels as a dictionary
 RARE = 0.99  # share of distinct values in a sample from which a dictionary does not pay
 
@@ -61,7 +62,7 @@ class Writer:
                 name = f"{self._name}-{bucket:05d}"
                 options = self._encoding.options(schema)
                 self._open[bucket] = _File(self._table, name, bucket, schema, options)
-            self._open[bucket].writer.write_table(part, row_group_size=len(part))
+            self._open[bucket].add(part)
 
     def close(self) -> list[DataFile]:
         """Finish every file and return their descriptions, by bucket."""
@@ -97,14 +98,29 @@ class _File:
         self._path = places.new_data_location(f"{name}.parquet", self._key)
         self._output = table.io.new_output(self._path)
         self._stream: Any = self._output.create()
-        self.writer = pq.ParquetWriter(self._stream, schema, **options)
+        self._writer = pq.ParquetWriter(self._stream, schema, **options)
+        self._held: list[pa.Table] = []
+        self._rows = 0
+
+    def add(self, rows: pa.Table) -> None:
+        self._held.append(rows)
+        self._rows += rows.num_rows
+        if self._rows >= GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            rows = pa.concat_tables(self._held).unify_dictionaries()
+            self._writer.write_table(rows, row_group_size=self._rows)
+            self._held, self._rows = [], 0
 
     def close(self) -> DataFile:
+        self._flush()
         with self._stream:
-            self.writer.close()
+            self._writer.close()
         schema = self._table.schema()
         statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=self.writer.writer.metadata,
+            parquet_metadata=self._writer.writer.metadata,
             stats_columns=compute_statistics_plan(schema, self._table.properties),
             parquet_column_mapping=parquet_path_to_id_mapping(schema),
         )
@@ -160,7 +176,7 @@ class Encoding:
         """Return rows with the columns of few texts as dictionaries."""
         for place, name in enumerate(rows.column_names):
             if name in self.few and not pa.types.is_dictionary(rows[name].type):
-                rows = rows.set_column(place, name, rows[name].combine_chunks().dictionary_encode())
+                rows = rows.set_column(place, name, _as_dictionary(rows[name].combine_chunks()))
         return rows
 
     def options(self, schema: pa.Schema) -> dict[str, Any]:
@@ -189,6 +205,13 @@ def encoding_of(rows: pa.Table) -> Encoding:
         few=frozenset(n for n, count in distinct.items() if count <= FEW),
         rare=frozenset(n for n, count in distinct.items() if count > RARE * len(sample) > FEW),
     )
+
+
+def _as_dictionary(column: pa.Array) -> pa.Array:
+    if column.null_count < len(column):
+        return column.dictionary_encode()
+    nulls = pa.nulls(len(column), pa.int32())  # without looking at each
+    return pa.DictionaryArray.from_arrays(nulls, pa.array([], column.type))
 
 
 def _by_value(transform: Callable[[pa.Array], pa.Array], column: pa.Array) -> np.ndarray:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
 from cluster import commits, datafiles, orphans
-from cluster.database import driver_url
+from cluster.catalog import NAMESPACE, open_catalog, persistently
 from cluster.errors import FunnelcastError
 
 if TYPE_CHECKING:
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pyarrow as pa
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask, Table
     from pyiceberg.table.snapshots import Snapshot
 
-NAMESPACE = "funnelcast"
 RETRIES = {  # of a commit that another writer overtook
     "commit.retry.num-retries": "12",
     "commit.retry.min-wait-ms": "20",
@@ -64,9 +63,7 @@ class Tables:
 
     @cached_property
     def _catalog(self) -> SqlCatalog:
-        catalog = SqlCatalog("funnelcast", uri=driver_url(self._url), warehouse=self._warehouse)
-        catalog.create_namespace_if_not_exists(NAMESPACE)
-        return catalog
+        return open_catalog(self._url, self._warehouse)
 
     def close(self) -> None:
         """Let go of the catalog's connections."""
@@ -79,6 +76,9 @@ class Tables:
         """Make the table if it is not there; with `bucket_by` partitioned by bucket[buckets] of
         that column.
         """
+        persistently(lambda: self._create(name, schema, bucket_by, buckets))
+
+    def _create(self, name: str, schema: pa.Schema, bucket_by: str | None, buckets: int) -> None:
         if self.exists(name):
             return
         with self._catalog.create_table_transaction(
@@ -203,8 +203,9 @@ class Tables:
 
         After a compaction these hold old rows too, so take the answer as "at most these".
         """
-        before = {file.file_path for file in self.files(name, since)}
-        return [file for file in self.files(name, until) if file.file_path not in before]
+        table = self._table(name)
+        before = self._snapshot(table, name, since) if since else None
+        return commits.added(table, before, self._snapshot(table, name, until))
 
     def summaries(self, name: str) -> list[dict[str, str]]:
         """Return what was said at the commit of every snapshot that is kept, oldest first."""

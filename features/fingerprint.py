@@ -41,24 +41,19 @@ def of_cells(column: Cells) -> Words:
     if pa.types.is_dictionary(array.type):
         return _of_codes(of_cells(array.dictionary), array.indices)
     if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
-        words = _of_texts(*_buffers(array))
+        words = _of_texts(*buffers(array))
     else:
         values = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-        words = _of_words(np.ascontiguousarray(values).view(np.uint64).reshape(-1, 1))
+        words = _of_words(np.ascontiguousarray(values).view(np.uint64).reshape(1, -1))
     return _with_absent(words, array)
 
 
 def of_rows(columns: Sequence[Cells]) -> Words:
     """Return the fingerprint of every row over `columns`: (n,) uint64."""
-    words = np.empty((len(columns[0]), len(columns)), np.uint64)
+    words = np.empty((len(columns), len(columns[0])), np.uint64)
     for place, column in enumerate(columns):
-        words[:, place] = of_cells(column)
+        words[place] = of_cells(column)
     return _of_words(words)
-
-
-def of_words(words: np.ndarray) -> Words:
-    """Return the fingerprint of every row of a matrix of words: (n, k) uint64 to (n,) uint64."""
-    return _of_words(np.ascontiguousarray(words))
 
 
 def _of_codes(of_values: Words, codes: pa.Array) -> Words:
@@ -72,7 +67,7 @@ def _with_absent(words: Words, array: pa.Array) -> Words:
     return words
 
 
-def _buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return the bytes of all texts and the (n + 1,) offsets into them."""
     _, offsets, data = array.buffers()
     whole = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
@@ -153,21 +148,21 @@ def _of_texts(data: np.ndarray, offsets: np.ndarray) -> Words:
 
 
 @njit(cache=True, nogil=True)
-def _of_words(rows: np.ndarray) -> Words:
-    count = rows.shape[1]
-    words = np.empty(rows.shape[0], np.uint64)
+def _of_words(columns: np.ndarray) -> Words:
+    count = columns.shape[0]
+    words = np.empty(columns.shape[1], np.uint64)
     for i in range(words.size):
         state, at = _P5, 0
         if count >= 4:
             one, two, three, four = _P1 + _P2, _P2, np.uint64(0), np.uint64(0) - _P1
             while count - at >= 4:
-                one, two = _round(one, rows[i, at]), _round(two, rows[i, at + 1])
-                three, four = _round(three, rows[i, at + 2]), _round(four, rows[i, at + 3])
+                one, two = _round(one, columns[at, i]), _round(two, columns[at + 1, i])
+                three, four = _round(three, columns[at + 2, i]), _round(four, columns[at + 3, i])
                 at += 4
             state = _joined(one, two, three, four)
         state += np.uint64(8 * count)
         while at < count:
-            state = _turned(state ^ _round(np.uint64(0), rows[i, at]), 27) * _P1 + _P4
+            state = _turned(state ^ _round(np.uint64(0), columns[at, i]), 27) * _P1 + _P4
             at += 1
         words[i] = _mixed(state)
     return words

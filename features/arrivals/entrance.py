@@ -100,7 +100,7 @@ class Entrance:
         ingest = self._origin(source)
         persons = self._persons(source, [event for _, event in events])
         mapped = _mapped(events, lines, persons, _known_at(len(sent), now))
-        prepared = prepare(self._terms, mapped, ingest, now)
+        prepared = prepare(self._terms, mapped, ingest, now, quarantine.salt(self._workspace.vault))
         good = self._homed(_timeless(prepared.good))
         self._keep_people(events, persons, prepared, now)
         origin = {"ingest": ingest, "source": source, "file": FILE}

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import ray
 
+from cluster import memory
 from cluster.workspace import Workspace
 from features.ingest.strip import StripTask, Written, known, write
 
@@ -51,7 +51,7 @@ class StripWriter:
     """Writes strips on one core."""
 
     def __init__(self, settings: Settings, pins: tuple[int | None, int | None]) -> None:
-        pa.set_memory_pool(pa.system_memory_pool())  # see docs/decisions/0005
+        memory.keep_pages()
         self._workspace = Workspace.open(settings)
         self._known = known(self._workspace, *pins)
 

@@ -44,20 +44,32 @@ class Prepared:
 
 
 def prepare(
-    terms: Mapping[str, Contract], mapped: Mapped, ingest: str, now: datetime | None
+    terms: Mapping[str, Contract],
+    mapped: Mapped,
+    ingest: str,
+    now: datetime | None,
+    salt: str,
 ) -> Prepared:
-    """Check a lot and name its rows; every row is in `good` or in `refused`."""
+    """Check a lot and name its rows; every row is in `good` or in `refused`.
+
+    `salt` is secret: the id of a refusal tells nobody who guesses at its cells that the guess is
+    right.
+    """
     checked = contracts.check(terms, mapped.events, mapped.broken, now=now)
-    unreadable = _unreadable(mapped.unreadable, ingest)
+    unreadable = _unreadable(mapped.unreadable, ingest, salt)
     return Prepared(
         good=log.identified(checked.good, ingest),
-        refused=pa.concat_tables([_refused(terms, mapped, checked.bad, ingest), unreadable]),
+        refused=pa.concat_tables(
+            [_refused(terms, mapped, checked.bad, (ingest, salt)), unreadable]
+        ),
         checked=checked,
         read=mapped.events.num_rows + len(mapped.unreadable),
     )
 
 
-def _refused(terms: Mapping[str, Contract], mapped: Mapped, bad: pa.Table, ingest: str) -> pa.Table:
+def _refused(
+    terms: Mapping[str, Contract], mapped: Mapped, bad: pa.Table, origin: tuple[str, str]
+) -> pa.Table:
     rows = bad["row"].to_numpy() if bad.num_rows else np.empty(0, np.int64)
     raw = mapped.raw.take(pa.array(mapped.origin[rows])).to_pylist()
     columns = {
@@ -69,10 +81,10 @@ def _refused(terms: Mapping[str, Contract], mapped: Mapped, bad: pa.Table, inges
         "raw": pa.array([_cells(row) for row in raw], pa.binary()),
     }
     key = pc.binary_join_element_wise(bad["source"], bad["row_key"], "\x1f")
-    return _with_id(columns, ingest, key)
+    return _with_id(columns, origin, key)
 
 
-def _unreadable(lines: list[Unreadable], ingest: str) -> pa.Table:
+def _unreadable(lines: list[Unreadable], ingest: str, salt: str) -> pa.Table:
     absent = pa.nulls(len(lines), pa.string())
     columns = {
         "source_row": pa.array([line.source_row for line in lines], pa.int64()),
@@ -82,15 +94,19 @@ def _unreadable(lines: list[Unreadable], ingest: str) -> pa.Table:
         "subject": absent,
         "raw": pa.array([line.raw for line in lines], pa.binary()),
     }
-    return _with_id(columns, ingest, absent)
+    return _with_id(columns, (ingest, salt), absent)
 
 
-def _with_id(columns: dict[str, pa.Array], ingest: str, key: pa.Array) -> pa.Table:
-    """Name a refusal by the row's key, else its place, and the reasons: a replay adds nothing."""
+def _with_id(columns: dict[str, pa.Array], origin: tuple[str, str], key: pa.Array) -> pa.Table:
+    """Name a refusal by the row's key, else its place, then reasons and cells: a replay adds none,
+    another bad version of the row is one more.
+    """
+    ingest, salt = origin
     number = pc.fill_null(columns["source_row"].cast(pa.string()), "")
     place = [pc.coalesce(key, pc.binary_join_element_wise(ingest, number, "\x1f"))]
-    said = [columns["kind"], columns["name"], columns["reasons"]]
-    ids = log.packed(fingerprint.of_rows(place), fingerprint.of_rows(said))
+    said = [columns["kind"], columns["name"], columns["reasons"], columns["raw"]]
+    secret = pa.repeat(salt, len(key))
+    ids = log.packed(fingerprint.of_rows(place), fingerprint.of_rows([secret, *said]))
     return pa.table({"quarantine_id": ids, **columns}).cast(REFUSED)
 
 

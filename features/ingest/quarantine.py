@@ -48,6 +48,12 @@ def create(tables: Tables) -> None:
     tables.create(TABLE, SCHEMA)
 
 
+def salt(vault: Vault) -> str:
+    """Return a secret of the vault's, the same each time, for the ids of refusals."""
+    made: str = vault.pseudonyms(NAMESPACE, pa.array(["salt"]))[0].as_py()
+    return made
+
+
 def sealed(
     vault: Vault, refused: pa.Table, origin: Mapping[str, str | int], now: datetime
 ) -> pa.Table:

@@ -10,9 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from cluster import runner, session
+from cluster import memory, runner, session
 from features import log, online
 from features.contracts import register
 from features.ingest import quarantine
@@ -61,7 +59,7 @@ def source(workspace: Workspace, what: Source, asked: str, progress: Progress) -
 
 def landed(workspace: Workspace, what: Source, asked: str, progress: Progress) -> Ingested:
     """Do the same but for the online store, which the next ingestion makes good."""
-    pa.set_memory_pool(pa.system_memory_pool())  # see docs/decisions/0005
+    memory.keep_pages()
     begun = begin(workspace, what)
     todo, done = begun.todo, begun.done
     choice = runner.choose(asked, begun.rows, workspace.settings)
@@ -91,7 +89,7 @@ def _written(
 
         yield from pool.written(workspace.settings, begun.pins, todo)
         return
-    ids = known(workspace, *begun.pins, expected=begun.rows)
+    ids = known(workspace, *begun.pins, expected=2 * begun.rows)  # about
     with ThreadPoolExecutor(session.cores(workspace.settings)) as threads:
         futures = [(task, threads.submit(write, workspace, task, ids)) for task in todo]
         try:

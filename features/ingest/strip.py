@@ -145,9 +145,9 @@ def write_lots(workspace: Workspace, task: Task, lots: Iterable[Mapped], known: 
     """Check lots and write what is new of them."""
     events = workspace.tables.writer(log.TABLE)
     refused = workspace.tables.writer(quarantine.TABLE)
-    total = Total()
+    total, salt = Total(), quarantine.salt(workspace.vault)
     for mapped in lots:
-        prepared = prepare(task.terms, mapped, task.ingest, task.now)
+        prepared = prepare(task.terms, mapped, task.ingest, task.now, salt)
         _keep_people(workspace, mapped.people, known.people, task.now)
         new, versions = fresh(prepared.good, known.events)
         events.add(new)

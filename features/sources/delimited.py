@@ -9,7 +9,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,7 @@ import pyarrow.csv as arrow_csv
 
 from cluster.errors import WrongUse
 from features.sources import files, rowends
-from features.sources.blocks import BLOCK, is_utf8, pieces, used
+from features.sources.blocks import BLOCK, MOST_BLOCK, is_utf8, pieces, used
 from features.sources.lot import Rows, Strip, Unreadable
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 1 << 20
 BOM = codecs.BOM_UTF8
-_LINE_FEED = 10
+_LINE_FEED, _RETURN = 10, 13
+LINES_AT_ONCE = 8 << 20  # bytes
+THREADS = 2  # that count lines: they wait for the disk
 NUL, NOT_UTF8 = 3, 4  # states beside those of `rowends`
 REASONS = {
     rowends.UNCLOSED: "a quoted value must be closed before the next row",
@@ -88,12 +92,66 @@ def strips(file: FileMapping, folder: Path, whole: Strip, size_bytes: int) -> li
     if size <= size_bytes:
         return [whole]
     head = header(file, folder, whole.file)
+    found = _by_lines(file, folder, whole, (head.size, size, size_bytes))
+    return found or _by_rows(file, folder, whole, (head, size, size_bytes))
+
+
+def _by_lines(
+    file: FileMapping, folder: Path, whole: Strip, extent: tuple[int, int, int]
+) -> list[Strip]:
+    """Cut where rows are lines, several parts at once; nothing where a line may be no row."""
+    first, size, most = extent
+    cuts = [_behind_line(folder / whole.file, at) for at in range(first + most, size, most)]
+    places = [first, *(cut for cut in cuts if cut < size), size]
+    parts = list(pairwise(places))
+    with ThreadPoolExecutor(THREADS) as threads:
+        counts = list(threads.map(lambda part: _lines(file, folder / whole.file, part), parts))
+    if None in counts or len(set(places)) < len(places):
+        return []
+    rows = np.cumsum([1, *(count for count in counts if count is not None)]).tolist()
+    starts = [0, *places[1:-1]]
+    return [
+        replace(whole, start=start, stop=stop, first_row=row)
+        for start, (_, stop), row in zip(starts, parts, rows[:-1], strict=True)
+    ]
+
+
+def _lines(file: FileMapping, path: Path, part: tuple[int, int]) -> int | None:
+    """Return the number of lines between two places; None where quotes, carriage returns or blank
+    lines ask for a closer look.
+    """
+    count, at, stop, was_break = 0, *part, True
+    with path.open("rb") as stream:
+        stream.seek(at)
+        while at < stop:
+            text = np.frombuffer(stream.read(min(LINES_AT_ONCE, stop - at)), np.uint8)
+            is_break = text == _LINE_FEED
+            if (text == ord(file.quote)).any() or (text == _RETURN).any() or not text.size:
+                return None
+            if (was_break and is_break[0]) or (is_break[1:] & is_break[:-1]).any():
+                return None
+            count, at = count + int(np.count_nonzero(is_break)), at + text.size
+            was_break = bool(is_break[-1])
+    return count + (not was_break)
+
+
+def _behind_line(path: Path, at: int) -> int:
+    with path.open("rb") as stream:
+        stream.seek(at)
+        return at + len(stream.readline(MOST_BLOCK))
+
+
+def _by_rows(
+    file: FileMapping, folder: Path, whole: Strip, extent: tuple[Header, int, int]
+) -> list[Strip]:
+    """Cut behind rows that may span lines."""
+    head, size, most = extent
     found: list[Strip] = []
     start, at, first_row, row = 0, head.size, 1, 1
-    texts = pieces(folder, whole, file.encoding, head.size, min(BLOCK, size_bytes))
+    texts = pieces(folder, whole, file.encoding, head.size, min(BLOCK, most))
     for count, size_used in used(texts, lambda text, last: counted(file, head.columns, text, last)):
         at, row = at + size_used, row + count
-        if at - start >= size_bytes or at >= size:
+        if at - start >= most or at >= size:
             found.append(replace(whole, start=start, stop=at, first_row=first_row))
             start, first_row = at, row
     return found
@@ -103,14 +161,11 @@ def counted(
     file: FileMapping, columns: list[str], text: bytes, is_last: bool
 ) -> tuple[tuple[int, int], int]:
     """Return the number of whole rows at the start of a text and their bytes, twice."""
-    data = np.frombuffer(text, np.uint8)
-    is_break = data == _LINE_FEED
-    is_plain = file.quote.encode() not in text and b"\r" not in text and text[:1] != b"\n"
-    if not is_plain or bool((is_break[1:] & is_break[:-1]).any()):
+    if file.quote.encode() in text or b"\r" in text or b"\n\n" in text or text[:1] == b"\n":
         found = rowends.ends(text, file.delimiter, file.quote, len(columns), is_last=is_last)
         return (len(found.starts), found.consumed), found.consumed
     cut = len(text) if is_last else text.rfind(b"\n") + 1
-    count = int(np.count_nonzero(is_break)) + (is_last and not text.endswith(b"\n"))
+    count = text.count(b"\n") + (is_last and not text.endswith(b"\n"))
     return (count, cut), cut
 
 

@@ -128,3 +128,20 @@ def test_no_rows_are_a_snapshot_too(tables: Tables) -> None:
     emptied = tables.replace("t", _rows())
     assert tables.read("t", emptied).num_rows == 0
     assert tables.read("t", tables.replace("t", _rows())).num_rows == 0
+
+
+def test_any_number_may_be_the_first(settings: Settings) -> None:
+    """Catalog, namespace and table are made once, whoever comes at the same moment."""
+    schema = pa.schema([pa.field("key", pa.string(), nullable=False)])
+
+    def first(_: int) -> int | None:
+        tables = Tables(settings.database, settings.warehouse)
+        tables.create("first", schema, bucket_by="key", buckets=2)
+        tables.append("first", pa.table({"key": ["a"]}, schema=schema))
+        tables.close()
+        return tables.head("first")
+
+    settings.home.mkdir()
+    with ThreadPoolExecutor(6) as pool:
+        assert None not in set(pool.map(first, range(6)))
+    assert Tables(settings.database, settings.warehouse).read("first").num_rows == 6

@@ -310,6 +310,8 @@ def _not_sealed(patch: pytest.MonkeyPatch) -> None:
 def _no_pseudonyms(patch: pytest.MonkeyPatch) -> None:
     """The check for addresses is off as well: it would refuse every person in the clear."""
     patch.setattr("cluster.vault.Vault.pseudonyms", lambda self, namespace, values: values)
+    remembered = "features.ingest.remembered.Remembered.__call__"
+    patch.setattr(remembered, lambda self, namespace, values: values)
     patch.setattr("cluster.vault.Vault.keep", lambda self, table, now: None)
     none_sealed = lambda self, table, now: pa.nulls(len(table), pa.binary())  # noqa: E731
     patch.setattr("cluster.vault.Vault.seal_many", none_sealed)

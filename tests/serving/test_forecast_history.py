@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,8 @@ def event(what: str, at: float, known: float | None = None, **keys: Any) -> dict
     kind, name = what.split(".")
     identity = f"{what}:{keys.get('opportunity')}:{keys.get('lead')}:{at}"
     moments = {"event_time": day(at), "known_at": day(at if known is None else known)}
-    base = dict.fromkeys(SCHEMA.names) | {"row_key": identity, "event_id": f"{identity}:{known}"}
+    event_id = hashlib.blake2b(f"{identity}:{known}".encode(), digest_size=16).digest()
+    base = dict.fromkeys(SCHEMA.names) | {"row_key": identity, "event_id": event_id}
     return base | {"kind": kind, "name": name} | moments | keys
 
 
@@ -75,7 +77,7 @@ def test_an_event_at_the_moment_itself_is_not_known_before_it(at: float, open_de
 
 def late_events() -> list[dict[str, Any]]:
     """Return the deal with a correction of its amount and an outcome that are learnt on day 60."""
-    correction = DEAL[0] | {"number": 900, "known_at": day(60.0), "event_id": "z"}
+    correction = DEAL[0] | {"number": 900, "known_at": day(60.0), "event_id": b"z" * 16}
     learnt = DEAL[5] | {"known_at": day(60.0)}
     return [*DEAL[:5], learnt, correction]
 

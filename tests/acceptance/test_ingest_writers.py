@@ -85,7 +85,7 @@ class Writers:
         return killed
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.drill)])
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty workspace, on SQLite and on PostgreSQL."""
     url = None
@@ -146,11 +146,13 @@ def _lots(writers: int, lots: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("writers", "lots", "kills"),
+    ("place", "writers", "lots", "kills"),
     [
-        pytest.param(3, 8, 2, id="short"),
-        pytest.param(8, 50, 20, id="long", marks=pytest.mark.drill),
+        pytest.param("sqlite", 3, 8, 2, id="short"),
+        pytest.param("postgresql", 3, 8, 2, id="short-postgresql", marks=pytest.mark.drill),
+        pytest.param("sqlite", 8, 50, 20, id="long", marks=pytest.mark.drill),
     ],
+    indirect=["place"],
 )
 def test_the_log_holds_exactly_the_acknowledged_lots_and_each_was_seen_whole(
     written: Callable[..., Any], place: Settings, tell: Callable[[str], None],

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    import pyarrow as pa
+
     from cluster import runner
+    from cluster.tables import Tables
     from cluster.workspace import Workspace
     from features.contracts import Contract
     from features.contracts.quality import Tally
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 TABLE = "quality"
 ENTRY = "ingest"  # kind of the journal's entries
+RECENT = 60  # ingestions with which one is compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ def _assessed(workspace: Workspace, course: Course, tally: Tally) -> Assessment:
     """Score the rows beside earlier ingestions and keep the scores, once per ingestion."""
     tables = workspace.tables
     tables.create(TABLE, scores.QUALITY)
-    history = tables.read(TABLE)
+    history = _recent(tables)
     found = scores.assessed(
         course.terms,
         tally,
@@ -79,6 +83,15 @@ def _assessed(workspace: Workspace, course: Course, tally: Tally) -> Assessment:
     if not is_kept and tally.kinds:
         tables.append(TABLE, found.table)
     return found
+
+
+def _recent(tables: Tables) -> pa.Table:
+    """Return the scores of the latest ingestions, of whatever source."""
+    commits = tables.history(TABLE)
+    if not commits:
+        return scores.QUALITY.empty_table()
+    since = commits[-RECENT - 1].snapshot if len(commits) > RECENT else None
+    return tables.read_files(TABLE, tables.added(TABLE, since, commits[-1].snapshot))
 
 
 def _entry(course: Course, ingested: Ingested) -> dict[str, object]:

@@ -90,7 +90,7 @@ class LocalBlobs:
         self._make_folders(path.parent)
         with suppress(FileNotFoundError):
             if path.read_bytes() == data:
-                _sync(path.parent)  # the one who wrote it may not have come so far
+                sync_folder(path.parent)  # the one who wrote it may not have come so far
                 return name
         _replace(path, data)
         return name
@@ -113,7 +113,7 @@ class LocalBlobs:
             path = self._path(name)
             self._make_folders(path.parent)
             draft.replace(path)
-            _sync(path.parent)
+            sync_folder(path.parent)
         return name
 
     def path_of(self, name: str) -> Path:
@@ -134,8 +134,8 @@ class LocalBlobs:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         # Every time: whoever made a folder first may not have come to this line yet.
-        _sync(self.root)
-        _sync(self.root.parent)
+        sync_folder(self.root)
+        sync_folder(self.root.parent)
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,11 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,8 @@
 """Data files of a table: written by bucket as rows arrive, read back before or after their commit.
 
-A writer keeps one open file per bucket and adds a row group per call, so memory is bounded by one
-call and files stay few. No reader of the table sees a file until it is committed.
+A writer keeps one open file per bucket and holds rows until they make a row group, so memory is
+bounded by one call and a row group per bucket, and files stay few. No reader of the table sees a
+file until it is committed.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster import envelope, errors
+from cluster import blobs, envelope, errors
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -85,12 +85,4 @@ def _make(path: Path) -> None:
         pass
     finally:
         draft.unlink()
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    blobs.sync_folder(path.parent)

@@ -17,9 +17,8 @@ from cluster import canonical, runner
 from cluster.errors import WrongUse
 from features import log, online
 from features.contracts import register
-from features.ingest import quarantine
 from features.ingest.finish import Course, finish
-from features.ingest.land import Landing
+from features.ingest.gates import Gates
 from features.ingest.origin import ORIGIN, Origin, put_mapping
 from features.ingest.outcome import Ingested, Landed
 from features.ingest.strip import Task, known, write_lots
@@ -58,21 +57,14 @@ class Line:
 def repair(workspace: Workspace, what: Source, path: Path) -> Ingested:
     """Take in the corrected rows of a repair file; see the module."""
     lines = _lines(path)
-    tables = workspace.tables
-    log.create(tables, workspace.settings.buckets)
-    quarantine.create(tables)
-    pins = tables.head(log.TABLE), tables.head(quarantine.TABLE)
-    ids, landed, origins = known(workspace, *pins), list[Landed](), list[str]()
-    events = Landing(tables, log.TABLE, pins[0])
-    refused = Landing(tables, quarantine.TABLE, pins[1])
+    gates = Gates.open(workspace)
+    ids, landed, origins = known(workspace, *gates.pins), list[Landed](), list[str]()
     for (file, part), rows in _by_place(lines).items():
         task = _task(workspace, what, path, (file, part))
         mapped = _mapped(workspace, what, part, rows)
         written = write_lots(workspace, task, [mapped], ids)
         said = {ORIGIN: task.ingest}
-        refused.land(written.refused, said)
-        snapshot, doubled = events.land(written.events, said, versions=written.versions)
-        landed.append(Landed(written=written, doubled=doubled, snapshot=snapshot))
+        landed.append(gates.land(written, said, said))
         origins.append(task.ingest)
         _record(workspace, rows, task, written.refused_rows)
     online.follow(workspace)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from cluster import memory, runner, session
 from features import log, online
 from features.contracts import register
-from features.ingest import quarantine
 from features.ingest.finish import Course, finish
-from features.ingest.land import Landing
+from features.ingest.gates import Gates
 from features.ingest.origin import ORIGIN, Origin, put_mapping
 from features.ingest.outcome import Ingested, Landed, Share
 from features.ingest.strip import StripTask, Written, known, write
@@ -87,9 +86,9 @@ def _written(
         session.connect(workspace.settings)
         from features.ingest import pool
 
-        yield from pool.written(workspace.settings, begun.pins, todo)
+        yield from pool.written(workspace.settings, begun.gates.pins, todo)
         return
-    ids = known(workspace, *begun.pins, expected=2 * begun.rows)  # about
+    ids = known(workspace, *begun.gates.pins, expected=2 * begun.rows)  # about
     with ThreadPoolExecutor(session.cores(workspace.settings)) as threads:
         futures = [(task, threads.submit(write, workspace, task, ids)) for task in todo]
         try:
@@ -106,9 +105,7 @@ class Begun:
     tasks: list[StripTask]
     rows: int  # about
     origins: Mapping[str, str]  # file -> name of its origin
-    pins: tuple[int | None, int | None]  # of the log and of quarantine
-    events: Landing
-    refused: Landing
+    gates: Gates
     landed: Mapping[str, Share]  # strips on record
     now: datetime
 
@@ -123,15 +120,10 @@ class Begun:
         return [self.landed[key_of(task)] for task in self.tasks if key_of(task) in self.landed]
 
     def land(self, task: StripTask, written: Written) -> Landed:
-        """Commit a strip: refusals first, so that a strip on record is whole."""
+        """Commit a strip, on record with its events."""
         said = {STRIP: key_of(task), ORIGIN: task.ingest}
-        disjoint = not written.node
-        self.refused.land(written.refused, said, disjoint=disjoint)
-        said[SHARE] = Share(counts=written.counts, tally=written.tally).said()
-        snapshot, doubled = self.events.land(
-            written.events, said, versions=written.versions, disjoint=disjoint
-        )
-        return Landed(written=written, doubled=doubled, snapshot=snapshot)
+        share = Share(counts=written.counts, tally=written.tally).said()
+        return self.gates.land(written, said, said | {SHARE: share}, disjoint=not written.node)
 
 
 def begin(workspace: Workspace, what: Source) -> Begun:
@@ -141,18 +133,14 @@ def begin(workspace: Workspace, what: Source) -> Begun:
         contents = beside.submit(read.fingerprint, what.mapping, what.folder)
         strips = _strips(what, session.cores(settings))
     contracts = register.put_in_force(workspace, what.terms, "ingest", what.mapping.source)
-    log.create(tables, settings.buckets)
-    quarantine.create(tables)
     origins = _origins(workspace, what, strips, contracts, contents.result())
-    pins = tables.head(log.TABLE), tables.head(quarantine.TABLE)
+    gates = Gates.open(workspace)
     now = workspace.clock()
     return Begun(
         tasks=[_task(what, strip, origins, now) for strip in strips],
         rows=sum(read.rows_of(what.mapping, strip, what.folder) for strip in strips),
         origins=origins,
-        pins=pins,
-        events=Landing(tables, log.TABLE, pins[0]),
-        refused=Landing(tables, quarantine.TABLE, pins[1]),
+        gates=gates,
         landed=_landed(tables.summaries(log.TABLE)),
         now=now,
     )

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cluster import runner
-from features import log, online
+from features import online
 from features.contracts import register
-from features.ingest import quarantine
 from features.ingest.finish import Course, finish
-from features.ingest.land import Landing
+from features.ingest.gates import Gates
 from features.ingest.origin import ORIGIN, Origin
-from features.ingest.outcome import Ingested, Landed
 from features.ingest.strip import Task, known, write_lots
 from features.sources.lot import PEOPLE, Mapped, as_text
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from cluster.workspace import Workspace
     from features.contracts import Contract
+    from features.ingest.outcome import Ingested
 
 FILE = "memory"
 
@@ -32,17 +31,11 @@ def ingest(workspace: Workspace, terms: Mapping[str, Contract], candidates: pa.T
     """Check, identify and add candidates (CANDIDATE columns); every row ends in the log or in
     quarantine.
     """
-    tables = workspace.tables
-    log.create(tables, workspace.settings.buckets)
-    quarantine.create(tables)
-    pins = tables.head(log.TABLE), tables.head(quarantine.TABLE)
+    gates = Gates.open(workspace)
     task = _task(workspace, terms)
-    written = write_lots(workspace, task, [mapped(candidates)], known(workspace, *pins))
+    written = write_lots(workspace, task, [mapped(candidates)], known(workspace, *gates.pins))
     said = {ORIGIN: task.ingest}
-    Landing(tables, quarantine.TABLE, pins[1]).land(written.refused, said)
-    landing = Landing(tables, log.TABLE, pins[0])
-    snapshot, doubled = landing.land(written.events, said, versions=written.versions)
-    strip = Landed(written=written, doubled=doubled, snapshot=snapshot)
+    strip = gates.land(written, said, said)
     online.follow(workspace)
     course = Course(
         source=FILE,

@@ -412,7 +412,7 @@ def test_a_version_read_first_and_landed_last_is_marked_all_the_same(
 
 def _landed_out_of_order(workspace: Workspace, what: ingest.Source) -> Workspace:
     begun = run.begin(workspace, what)
-    ids = strip.known(workspace, *begun.pins)
+    ids = strip.known(workspace, *begun.gates.pins)
     written = [(task, strip.write(workspace, task, ids)) for task in reversed(begun.todo)]
     for task, done in reversed(written):
         begun.land(task, done)

@@ -216,7 +216,7 @@ def test_ids_of_other_writers_are_looked_for(
     begun = run.begin(workspace, what)
     written = [(t, run.write(workspace, t, run.known(workspace, None, None))) for t in begun.todo]
     for _, strip in written:
-        begun.events.land(strip.events, {}, versions=strip.versions, **apart)
+        begun.gates.events.land(strip.events, {}, versions=strip.versions, **apart)
     assert workspace.tables.read(log.TABLE).num_rows == 600
     monkeypatch.setattr(
         land.Landing, "_without", lambda self, files, head: (files, 0, land._none())

@@ -1,17 +1,23 @@
-"""Commits: what a table says about each of its snapshots that is kept."""
+"""Commits: changing a table, and what it says about each of its snapshots that is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import is_
 from typing import TYPE_CHECKING
+
+from pyiceberg.table import Transaction
 
 from cluster import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
 _MICROSECONDS = 1000  # in a millisecond
@@ -61,3 +67,39 @@ def added(table: Table, since: Snapshot | None, until: Snapshot) -> list[DataFil
     new = [m for m in until.manifests(table.io) if m.manifest_path not in there]
     entries = (e for m in new for e in m.fetch_manifest_entry(table.io, discard_deleted=True))
     return [entry.data_file for entry in entries]
+
+
+def change(
+    table: Table,
+    files: Iterable[DataFile],
+    old: Iterable[DataFile],
+    properties: Mapping[str, str] | None,
+) -> None:
+    """Put files in the place of old ones, if any, in one commit."""
+    old = list(old)
+    with _Transaction(table) as transaction:
+        update = transaction.update_snapshot(snapshot_properties=dict(properties or {}))
+        with update.overwrite() if old else update.fast_append() as made:
+            for file in old:
+                made.delete_data_file(file)
+            for file in files:
+                made.append_data_file(file)
+
+
+class _Transaction(Transaction):
+    """A transaction that works out its metadata once per change of it.
+
+    It is asked for about twenty times in a commit and holds every snapshot: worked out each time,
+    a commit to a table of 200 snapshots took 0.3 s.
+    """
+
+    _from: tuple[TableMetadata, tuple[object, ...]] | None = None
+    _found: TableMetadata | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """Return the metadata with the changes so far."""
+        now = (self._table.metadata, self._updates)
+        if self._found is None or self._from is None or not all(map(is_, self._from, now)):
+            self._from, self._found = now, super().table_metadata
+        return self._found

@@ -52,12 +52,12 @@ class Groups[T]:
             self._queue.put(item)
 
     def close(self) -> None:
-        """Hand on what is queued, then stop. May be called twice."""
+        """Hand on what is queued, then stop. May be called twice, and by the thread itself."""
         with self._lock:
             if not self._closed and self._started:
                 self._queue.put(None)
             self._closed = True
-        if self._started:
+        if self._started and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _run(self) -> None:

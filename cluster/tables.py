@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
-from cluster import commits, datafiles, orphans
+from cluster import commits, datafiles, upkeep
 from cluster.catalog import NAMESPACE, open_catalog, persistently
 from cluster.errors import FunnelcastError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from pyiceberg.table import FileScanTask, Table
     from pyiceberg.table.snapshots import Snapshot
 
-RETRIES = {  # of a commit that another writer overtook
-    "commit.retry.num-retries": "12",
+PROPERTIES = {
+    "commit.retry.num-retries": "12",  # when another writer was first
     "commit.retry.min-wait-ms": "20",
     "commit.retry.max-wait-ms": "2000",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",  # a reader opens one between two commits
 }
 
 
@@ -82,7 +84,7 @@ class Tables:
         if self.exists(name):
             return
         with self._catalog.create_table_transaction(
-            _full(name), schema=schema, properties=RETRIES
+            _full(name), schema=schema, properties=PROPERTIES
         ) as transaction:
             if bucket_by is not None:
                 with transaction.update_spec() as spec:
@@ -94,9 +96,10 @@ class Tables:
 
     def head(self, name: str) -> int | None:
         """Return the id of the newest snapshot; None for an empty or missing table."""
-        if not self.exists(name):
+        try:
+            return _id_or_none(self._table(name).current_snapshot())
+        except TableMissing:
             return None
-        return _id_or_none(self._table(name).current_snapshot())
 
     def append(self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None) -> int:
         """Add rows in one commit and return its snapshot id."""
@@ -133,7 +136,7 @@ class Tables:
         """
         table = self._table(name)
         old = [task.file for task in table.scan().plan_files()] if replace else []
-        _change(table, files, old, properties)
+        commits.change(table, files, old, properties)
         return _id_of(table.current_snapshot(), name)
 
     def commit_after(
@@ -154,7 +157,7 @@ class Tables:
         once = {**table.metadata.properties, "commit.retry.num-retries": "0"}
         table.metadata = table.metadata.model_copy(update={"properties": once})
         try:
-            _change(table, files, replacing, properties)
+            commits.change(table, files, replacing, properties)
         except CommitFailedException:
             return None
         return _id_of(table.current_snapshot(), name)
@@ -240,9 +243,13 @@ class Tables:
         with table.manage_snapshots() as manage:
             manage.create_tag(snapshot, tag)
 
+    def expire(self, name: str, before: datetime, keep: Collection[int] = ()) -> int:
+        """Give up snapshots made before a moment, as `cluster.upkeep` says; returns how many."""
+        return upkeep.expire(self._table(name), before, keep)
+
     def sweep(self, name: str, before: datetime) -> int:
-        """Delete the files of writers that died before a moment, as `cluster.orphans` says."""
-        return orphans.sweep(self._table(name), before)
+        """Delete files that no snapshot refers to, as `cluster.upkeep` says; returns how many."""
+        return upkeep.sweep(self._table(name), before)
 
     def _table(self, name: str) -> Table:
         try:
@@ -271,22 +278,6 @@ def _full(name: str) -> str:
 
 def _bucket_of(task: FileScanTask) -> int:
     return int(task.file.partition[0]) if len(task.file.partition) else 0
-
-
-def _change(
-    table: Table,
-    files: Iterable[DataFile],
-    old: Iterable[DataFile],
-    properties: Mapping[str, str] | None,
-) -> None:
-    old = list(old)
-    with table.transaction() as transaction:
-        update = transaction.update_snapshot(snapshot_properties=dict(properties or {}))
-        with update.overwrite() if old else update.fast_append() as change:
-            for file in old:
-                change.delete_data_file(file)
-            for file in files:
-                change.append_data_file(file)
 
 
 def _id_or_none(snapshot: Snapshot | None) -> int | None:

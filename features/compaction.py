@@ -1,4 +1,4 @@
-"""Compaction: arrivals into the log, small files into large ones, orphans away.
+"""Compaction: arrivals into the log, small files into large ones, what is not needed away.
 
 Each part can be interrupted anywhere and is completed by the next run. What is in the log is
 decided by ids, never by notes of what was done.
@@ -16,9 +16,10 @@ import pyarrow as pa
 from cluster.errors import FunnelcastError
 from features import log, online
 from features.arrivals import pending
-from features.ingest import quarantine
+from features.ingest import finish, quarantine
 from features.ingest.land import Landing
 from features.known import KnownIds
+from features.online import follower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,11 +101,37 @@ def rewrite(workspace: Workspace, most_files: int) -> Rewritten:
     )
 
 
+def expire(workspace: Workspace, age: timedelta) -> int:
+    """Give up snapshots of the log, of quarantine and of the quality scores that are older than
+    `age`; returns how many.
+
+    Rows stay, as the tables only grow. Kept are tagged snapshots, and those that the online store
+    or a snapshot of another table rests on.
+    """
+    before, keep = workspace.clock() - age, _rested_on(workspace)
+    return sum(workspace.tables.expire(name, before, keep) for name in _growing(workspace))
+
+
 def sweep(workspace: Workspace, age: timedelta) -> int:
     """Delete files that no snapshot refers to and that are older than `age`; returns how many."""
     before = workspace.clock() - age
-    names = [name for name in (log.TABLE, quarantine.TABLE) if workspace.tables.exists(name)]
-    return sum(workspace.tables.sweep(name, before) for name in names)
+    return sum(workspace.tables.sweep(name, before) for name in _growing(workspace))
+
+
+def _growing(workspace: Workspace) -> list[str]:
+    """Return the tables that every ingestion adds to."""
+    names = (log.TABLE, quarantine.TABLE, finish.TABLE)
+    return [name for name in names if workspace.tables.exists(name)]
+
+
+def _rested_on(workspace: Workspace) -> set[int]:
+    tables = workspace.tables
+    derived = set(tables.names()) - set(_growing(workspace))
+    said = [commit.properties.get(log.MADE_FROM) for t in derived for commit in tables.history(t)]
+    base = online.OnlineStore(workspace).base()
+    covered = workspace.refs.get(follower.LOG_REF)
+    said += [covered and covered.target, base and str(base.manifest.snapshot)]
+    return {int(snapshot) for snapshot in said if snapshot}
 
 
 def _fold(workspace: Workspace, waiting: Pending) -> Folded:

@@ -24,12 +24,16 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class KnownIds:
-    """Event ids seen so far; safe to share between threads."""
+    """Event ids seen so far; safe to share between threads.
 
-    def __init__(self, expected: int = 0) -> None:
+    With a `base`, its ids are known too, and are left as they are.
+    """
+
+    def __init__(self, expected: int = 0, base: KnownIds | None = None) -> None:
         self._lock = Lock()
         self._rows, self._contents = _empty(expected)
         self._count = 0
+        self._base = base
 
     def __len__(self) -> int:
         return self._count
@@ -38,21 +42,34 @@ class KnownIds:
         """Add ids by their halves, in order; returns which were new, and which rows have another
         version here.
         """
+        content = _nonzero(content)
         with self._lock:
             self._make_room(len(row))
-            is_new, has_other = _add(self._rows, self._contents, row, _nonzero(content))
+            is_new, has_other = _add(self._rows, self._contents, row, content)
             self._count += int(is_new.sum())
-        return is_new, has_other
+        if self._base is None or not len(self._base):
+            return is_new, has_other
+        is_there, is_elsewhere = self._base._found(row, content)
+        return is_new & ~is_there, has_other | is_elsewhere
 
     def holds(self, row: Words, content: Words) -> Flags:
         """Return which ids are here, adding none."""
-        with self._lock:
-            return _find(self._rows, self._contents, row, _nonzero(content))
+        return self._found(row, _nonzero(content))[0]
 
     def holds_row(self, row: Words) -> Flags:
         """Return of which rows, by the first half of the id, any version is here."""
+        return np.logical_or(*self._found(row, np.zeros(len(row), np.uint64)))
+
+    def expect(self, more: int) -> None:
+        """Make room for ids to come, so that they need not be moved on the way."""
         with self._lock:
-            return _find_row(self._rows, self._contents, row)
+            self._make_room(more)
+
+    def _found(self, row: Words, content: Words) -> tuple[Flags, Flags]:
+        """Return which ids are here, and which rows have another version here."""
+        with self._lock:
+            found = _find(self._rows, self._contents, row, content)
+        return found if self._base is None else _either(found, self._base._found(row, content))
 
     def _make_room(self, more: int) -> None:
         needed = self._count + more
@@ -72,6 +89,10 @@ def fresh(events: pa.Table, known: KnownIds) -> tuple[pa.Table, Words]:
     is_new, has_other = known.add(row, content)
     new = events if is_new.all() else events.filter(pa.array(is_new))
     return new, row[has_other]
+
+
+def _either(one: tuple[Flags, Flags], other: tuple[Flags, Flags]) -> tuple[Flags, Flags]:
+    return one[0] | other[0], one[1] | other[1]
 
 
 def _empty(expected: int) -> tuple[Words, Words]:
@@ -108,24 +129,17 @@ def _add(rows: Words, contents: Words, row: Words, content: Words) -> tuple[Flag
 
 
 @njit(cache=True, nogil=True)
-def _find(rows: Words, contents: Words, row: Words, content: Words) -> Flags:
+def _find(rows: Words, contents: Words, row: Words, content: Words) -> tuple[Flags, Flags]:
     last = np.uint64(rows.size - 1)
     is_there = np.zeros(row.size, np.bool_)
+    has_other = np.zeros(row.size, np.bool_)
     for i in range(row.size):
         slot = (row[i] * _SPREAD >> np.uint64(16)) & last
-        while contents[slot] != 0 and not is_there[i]:
-            is_there[i] = rows[slot] == row[i] and contents[slot] == content[i]
+        while contents[slot] != 0:
+            if rows[slot] == row[i]:
+                if contents[slot] == content[i]:
+                    is_there[i] = True
+                else:
+                    has_other[i] = True
             slot = (slot + np.uint64(1)) & last
-    return is_there
-
-
-@njit(cache=True, nogil=True)
-def _find_row(rows: Words, contents: Words, row: Words) -> Flags:
-    last = np.uint64(rows.size - 1)
-    is_there = np.zeros(row.size, np.bool_)
-    for i in range(row.size):
-        slot = (row[i] * _SPREAD >> np.uint64(16)) & last
-        while contents[slot] != 0 and not is_there[i]:
-            is_there[i] = rows[slot] == row[i]
-            slot = (slot + np.uint64(1)) & last
-    return is_there
+    return is_there, has_other

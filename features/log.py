@@ -25,6 +25,7 @@ TABLE = "events"
 QUARANTINE = "quarantine"
 MICROSECONDS = pa.timestamp("us", tz="UTC")
 NEVER = np.iinfo(np.int64).max  # a time that does not come
+MADE_FROM = "funnelcast.events"  # property of a derived snapshot: the snapshot of the log
 SHARD_KEYS = ("account", "person", "lead", "opportunity", "campaign", "rep")
 KEYS = ("account", "person", "lead", "opportunity", "campaign", "product", "rep")
 SCHEMA = pa.schema(

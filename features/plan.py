@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from features import compute, spine
+from features import compute, log, spine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class Plan:
             "funnelcast.target": f"{self.target.name}@{self.target.version}",
             "funnelcast.view": f"{self.target.features.name}@{self.target.features.version}",
             "funnelcast.as_of": self.as_of.isoformat(),
-            "funnelcast.events": str(self.snapshot),
+            log.MADE_FROM: str(self.snapshot),
         }
 
     def rows_of(self, events: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from features import log
 from features.ingest import retraction
-from features.ingest.strip import KEYS
+from features.ingest.committed import KEYS
 from features.known import KnownIds
 
 if TYPE_CHECKING:

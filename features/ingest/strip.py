@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 
 from features import fingerprint, log
 from features.contracts import quality
-from features.ingest import quarantine
+from features.ingest import committed, quarantine
 from features.ingest.prepare import Prepared, prepare
 from features.ingest.remembered import Remembered
 from features.known import KnownIds, fresh
 from features.sources import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from features.contracts.quality import Tally
     from features.sources.lot import Mapped, Pseudonyms, Strip
     from features.sources.mapping import SourceMapping
-
-ROWS_AT_ONCE = 4_000_000  # of which ids are read into memory together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,35 +102,13 @@ class Known:
 def known(
     workspace: Workspace, events: int | None, refused: int | None, expected: int = 0
 ) -> Known:
-    """Read the ids of snapshots of the log and of quarantine; `expected` events are to come."""
-    there = sum(file.record_count for file in workspace.tables.files(log.TABLE, events))
-    ids = KnownIds(there + expected)
-    found = Known(events=ids, pseudonyms=Remembered(workspace.vault))
-    for ids, table, snapshot in (
-        (found.events, log.TABLE, events),
-        (found.refused, quarantine.TABLE, refused),
-    ):
-        for files in _together(workspace.tables.files(table, snapshot)):
-            column = workspace.tables.read_files(table, files, [KEYS[table]])[KEYS[table]]
-            ids.add(*log.halves(column))
-    return found
-
-
-def _together(files: list[DataFile]) -> Iterator[list[DataFile]]:
-    """Yield files in groups: one by one, many small ones would cost more than their rows."""
-    group: list[DataFile] = []
-    rows = 0
-    for file in files:
-        group.append(file)
-        rows += file.record_count
-        if rows >= ROWS_AT_ONCE:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
-
-
-KEYS = {log.TABLE: "event_id", quarantine.TABLE: "quarantine_id"}
+    """Return what snapshots of the log and of quarantine hold; `expected` events are to come."""
+    tables = workspace.tables
+    return Known(
+        events=KnownIds(expected, committed.ids(tables, log.TABLE, events)),
+        refused=KnownIds(0, committed.ids(tables, quarantine.TABLE, refused)),
+        pseudonyms=Remembered(workspace.vault),
+    )
 
 
 def write(workspace: Workspace, task: StripTask, known: Known) -> Written:

@@ -109,19 +109,27 @@ class Origins:
         return found
 
     def _named(self, table: str, commit: Commit) -> tuple[str, ...]:
-        """The origins of the rows of a commit: as it says, else as its rows say."""
-        if commit.operation != "append":
+        """The origins of the rows of a commit: as it says, else as its rows say.
+
+        The oldest that is kept stands for all that were given up before it.
+        """
+        is_first = commit == self._chains[table][0]
+        if commit.operation != "append" and not is_first:
             return ()
-        if origin.ORIGIN in commit.properties:
+        if origin.ORIGIN in commit.properties and not (is_first and commit.parent):
             return (commit.properties[origin.ORIGIN],)
         place = (table, commit.snapshot)
         if place not in self._of_commit:
-            tables = self._workspace.tables
-            files = tables.added(table, commit.parent, commit.snapshot)
-            column = tables.read_files(table, files, ["ingest"])["ingest"] if files else None
-            names = column.unique().to_pylist() if column is not None else []
-            self._of_commit[place] = tuple(sorted(filter(None, names)))
+            since = None if is_first else commit.parent
+            self._of_commit[place] = self._in_rows(table, since, commit.snapshot)
         return self._of_commit[place]
+
+    def _in_rows(self, table: str, since: int | None, until: int) -> tuple[str, ...]:
+        tables = self._workspace.tables
+        files = tables.added(table, since, until)
+        column = tables.read_files(table, files, ["ingest"])["ingest"] if files else None
+        names = column.unique().to_pylist() if column is not None else []
+        return tuple(sorted(filter(None, names)))
 
     def _behind(self, id: str) -> Iterator[str]:
         table, _, snapshot = id.partition("@")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cluster.commits import Commit
     from cluster.tables import Tables
 
-EVENTS = "funnelcast.events"  # snapshot of the log
 ROWS = "funnelcast.rows"  # <table>@<snapshot>
 MADE_FROM = {"funnelcast.model": "model", "funnelcast.run": "forecast"}  # property -> kind
 SAID = ("funnelcast.target", "funnelcast.as_of", "funnelcast.policy")
@@ -65,8 +64,8 @@ class Snapshots:
         commit = self._commit(node.key)
         if commit is None:
             return
-        if EVENTS in commit.properties:
-            yield Key("snapshot", f"{log.TABLE}@{commit.properties[EVENTS]}")
+        if log.MADE_FROM in commit.properties:
+            yield Key("snapshot", f"{log.TABLE}@{commit.properties[log.MADE_FROM]}")
         if ROWS in commit.properties:
             yield Key("snapshot", commit.properties[ROWS])
         for name, kind in MADE_FROM.items():
@@ -88,8 +87,8 @@ class Snapshots:
         said = commit.properties
         if key.kind != "snapshot":
             return any(said.get(n) == key.id for n, kind in MADE_FROM.items() if kind == key.kind)
-        if key.id.startswith(f"{log.TABLE}@") and EVENTS in said:
-            return f"{log.TABLE}@{said[EVENTS]}" in self.holders(key.id)
+        if key.id.startswith(f"{log.TABLE}@") and log.MADE_FROM in said:
+            return f"{log.TABLE}@{said[log.MADE_FROM]}" in self.holders(key.id)
         return said.get(ROWS) == key.id
 
     def _since(self, number: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The story of a compaction: fold, rewrite, sweep, and bring the online store up to date."""
+"""The story of a compaction: fold, rewrite, expire, sweep, bring the online store up to date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from features.compaction import Folded, Rewritten
 
-STEPS = 4
+STEPS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,12 @@ class CompactSettings:
     """When files are merged, and when a file that nobody refers to is taken away."""
 
     most_files: int = option(8, "Files of a bucket above which its small ones are merged.")
+    keep_days: int = option(30, "Days for which every snapshot of the log can be read.")
     age_hours: int = option(24, "Age of a file without a snapshot at which it is deleted.")
 
     def __post_init__(self) -> None:
         """WrongUse for numbers that make no sense."""
-        for name, least in (("most_files", 1), ("age_hours", 1)):
+        for name, least in (("most_files", 1), ("keep_days", 1), ("age_hours", 1)):
             if getattr(self, name) < least:
                 flag = name.replace("_", "-")
                 raise WrongUse(f"--{flag} must be at least {least}, got {getattr(self, name)}")
@@ -36,6 +37,7 @@ class CompactSettings:
 class Swept:
     """What was put in order."""
 
+    snapshots: int  # given up
     files: int  # deleted, for no snapshot refers to them
     healed: int  # of the online store, written anew
 
@@ -51,13 +53,16 @@ def run(workspace: Workspace, settings: CompactSettings, progress: Progress) -> 
     folded = compaction.fold(workspace)
     progress(1, STEPS, "steps: merging files")
     rewritten = compaction.rewrite(workspace, settings.most_files)
-    progress(2, STEPS, "steps: sweeping")
-    swept = compaction.sweep(workspace, timedelta(hours=settings.age_hours))
-    progress(3, STEPS, "steps: online store")
+    progress(2, STEPS, "steps: giving up old snapshots")
+    expired = compaction.expire(workspace, timedelta(days=settings.keep_days))
+    progress(3, STEPS, "steps: sweeping")
+    files = compaction.sweep(workspace, timedelta(hours=settings.age_hours))
+    progress(4, STEPS, "steps: online store")
     online.follow(workspace)
     healed = online.heal(workspace)
     progress(STEPS, STEPS, "steps")
-    return _report(workspace, folded, rewritten, Swept(files=swept, healed=healed))
+    swept = Swept(snapshots=expired, files=files, healed=healed)
+    return _report(workspace, folded, rewritten, swept)
 
 
 def _report(workspace: Workspace, folded: Folded, rewritten: Rewritten, swept: Swept) -> Report:
@@ -69,7 +74,8 @@ def _report(workspace: Workspace, folded: Folded, rewritten: Rewritten, swept: S
             f" {folded.refused:,} refused ones went to quarantine",
             f"{rewritten.before:,} files became {rewritten.after:,}; the fullest bucket has"
             f" {rewritten.most_after} instead of {rewritten.most_before}",
-            f"{swept.files:,} files that no snapshot refers to were deleted,"
+            f"{swept.snapshots:,} old snapshots were given up, {swept.files:,} files that no"
+            f" snapshot refers to deleted,"
             f" {swept.healed:,} damaged files of the online store written anew",
         ],
         figures={
@@ -77,6 +83,7 @@ def _report(workspace: Workspace, folded: Folded, rewritten: Rewritten, swept: S
             "refused": folded.refused,
             "files_before": rewritten.before,
             "files_after": rewritten.after,
+            "expired": swept.snapshots,
             "swept": swept.files,
             "healed": swept.healed,
         },
@@ -90,7 +97,7 @@ def current(workspace: Workspace, report: dict[str, Any]) -> bool:
 
 JOB = Job(
     verb="compact",
-    summary="Fold arrived events into the log, keep its files few, sweep files of dead writers.",
+    summary="Fold arrived events into the log, keep files and snapshots few, sweep the rest.",
     settings=CompactSettings,
     inputs=inputs,
     run=run,

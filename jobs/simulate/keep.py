@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.errors import FunnelcastError
+from features import log
 from serving.forecast import record
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def keep(workspace: Workspace, answer: Answer, table: pd.DataFrame) -> dict[str,
     question = answer.question
     run = workspace.blobs.put(record.blob(answer.outcomes, facts(answer)))
     rows = record.rows(table, run, question.as_of)
-    made_from = {"funnelcast.run": run, "funnelcast.events": str(question.snapshot)}
+    made_from = {"funnelcast.run": run, log.MADE_FROM: str(question.snapshot)}
     snapshot = _add(workspace, run, rows, made_from)
     name = record.ref(question.scenario.name)
     _move(workspace, name, run)

@@ -98,7 +98,7 @@ def test_without_the_retry_a_race_is_noticed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutant: without retries the loser's commit fails, so the test above would count fewer."""
-    monkeypatch.setitem(module.RETRIES, "commit.retry.num-retries", "0")
+    monkeypatch.setitem(module.PROPERTIES, "commit.retry.num-retries", "0")
     open_database(settings.database).close()
     tables = Tables(settings.database, settings.warehouse)
     tables.create("t", SCHEMA, bucket_by="key", buckets=4)

@@ -226,6 +226,27 @@ def test_only_old_files_that_no_snapshot_knows_are_swept(
         assert workspace.tables.read(log.TABLE).num_rows == 60
 
 
+def test_old_snapshots_go_but_what_rests_on_one_stays(
+    settings: Settings, make_events: Callable[..., pa.Table]
+) -> None:
+    """A month later: the newest, and that of which features were made; no event is lost."""
+    later = datetime.now(UTC) + timedelta(days=31)
+    with Workspace.open(settings, clock=lambda: later) as workspace:
+        _scattered(workspace, make_events, 5)
+        tables = workspace.tables
+        made = [commit.snapshot for commit in tables.history(log.TABLE)]
+        tables.create("derived", pa.schema([("a", pa.int64())]))
+        row = pa.table({"a": [1]})
+        tables.append("derived", row, {log.MADE_FROM: str(made[1])})
+        online.follow(workspace)
+        assert compaction.expire(workspace, timedelta(days=32)) == 0
+        assert compaction.expire(workspace, timedelta(days=30)) == len(made) - 2
+        assert compaction.sweep(workspace, timedelta(days=1)) > 0
+        assert tables.read(log.TABLE, made[1]).num_rows == 40
+        assert tables.read(log.TABLE).num_rows == 100
+        assert compaction.fold(workspace).events == 0
+
+
 def test_no_acknowledged_event_is_lost_or_doubled_when_killed(settings: Settings) -> None:
     """Three kills at random moments, then one compaction."""
     _drill(settings, kills=3, longest_s=2.0)

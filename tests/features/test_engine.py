@@ -102,7 +102,7 @@ def test_both_runners_give_the_same_bits(
     ]
     assert tables[0].equals(tables[1])
     assert tables[0].num_rows > 0
-    assert filled.tables.properties(there.table, there.snapshot)["funnelcast.events"] == str(
+    assert filled.tables.properties(there.table, there.snapshot)[log.MADE_FROM] == str(
         plan.snapshot
     )
     assert there.nodes == 2

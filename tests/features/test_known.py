@@ -26,6 +26,30 @@ def test_new_ids_and_other_versions_are_told_apart(lots: list[list[tuple[int, in
     assert len(known) == len(seen)
 
 
+@given(IDS, st.lists(IDS, max_size=3))
+@settings(max_examples=100, deadline=None)
+def test_ids_of_the_base_are_known_and_stay_as_they_are(
+    first: list[tuple[int, int]], lots: list[list[tuple[int, int]]]
+) -> None:
+    """Oracle: one set of ids without a base."""
+    base, whole = KnownIds(), KnownIds()
+    for each in (base, whole):
+        each.add(*_halves(first))
+    above, before = KnownIds(base=base), len(base)
+    for lot in lots:
+        for ours, theirs in zip(above.add(*_halves(lot)), whole.add(*_halves(lot)), strict=True):
+            assert ours.tolist() == theirs.tolist()
+    everything = _halves([(row, content) for row in range(8) for content in range(4)])
+    assert above.holds(*everything).tolist() == whole.holds(*everything).tolist()
+    assert above.holds_row(everything[0]).tolist() == whole.holds_row(everything[0]).tolist()
+    assert len(base) == before
+
+
+def _halves(ids: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    halves = np.array(ids, np.uint64).reshape(-1, 2)
+    return halves[:, 0], halves[:, 1]
+
+
 def test_it_grows_and_forgets_nothing() -> None:
     """More ids than the first table has slots."""
     rng = np.random.default_rng(3)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pyiceberg.manifest import DataFile
 
+    from cluster.refs import Ref
     from cluster.tables import Tables
     from cluster.workspace import Workspace
     from features.arrivals.pending import Pending
@@ -127,11 +128,15 @@ def _growing(workspace: Workspace) -> list[str]:
 def _rested_on(workspace: Workspace) -> set[int]:
     tables = workspace.tables
     derived = set(tables.names()) - set(_growing(workspace))
-    said = [commit.properties.get(log.MADE_FROM) for t in derived for commit in tables.history(t)]
+    said = [commit.properties for name in derived for commit in tables.history(name)]
+    used = {int(each[log.MADE_FROM]) for each in said if log.MADE_FROM in each}
     base = online.OnlineStore(workspace).base()
     covered = workspace.refs.get(follower.LOG_REF)
-    said += [covered and covered.target, base and str(base.manifest.snapshot)]
-    return {int(snapshot) for snapshot in said if snapshot}
+    return used | ({base.manifest.snapshot} if base else set()) | _target(covered)
+
+
+def _target(ref: Ref | None) -> set[int]:
+    return {int(ref.target)} if ref else set()
 
 
 def _fold(workspace: Workspace, waiting: Pending) -> Folded:

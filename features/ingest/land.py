@@ -113,13 +113,20 @@ class Landing:
     def _marks(self, files: list[DataFile], head: int | None, rows: np.ndarray) -> list[DataFile]:
         if not len(rows) or self._table != log.TABLE:
             return []
-        everything = [*self._tables.files(self._table, head), *files]
-        columns = list(retraction.COLUMNS)
-        found = [
-            retraction.of_rows(self._tables.read_files(self._table, [file], columns), rows)
-            for file in everything
+        places = [
+            (file, self._of_rows(file, retraction.PLACE, rows))
+            for file in (*self._tables.files(self._table, head), *files)
         ]
-        return self._tables.write(self._table, retraction.marks(pa.concat_tables(found)))
+        moved = retraction.moved(pa.concat_tables([there for _, there in places]))
+        found = [
+            self._of_rows(file, retraction.COLUMNS, moved)
+            for file, there in places
+            if retraction.of_rows(there, moved).num_rows
+        ]
+        return self._tables.write(self._table, retraction.marks(found)) if found else []
+
+    def _of_rows(self, file: DataFile, columns: tuple[str, ...], rows: np.ndarray) -> pa.Table:
+        return retraction.of_rows(self._tables.read_files(self._table, [file], columns), rows)
 
     def _ids(self, file: DataFile) -> tuple[np.ndarray, np.ndarray]:
         key = KEYS[self._table]

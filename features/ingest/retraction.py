@@ -24,6 +24,7 @@ COLUMNS = (
     *("event_id", "ingest", "row_key", "source", "source_row"),
     *("kind", "shard", "event_time", "known_at"),
 )
+PLACE = ("event_id", "shard")  # of the log, what tells whether a row has moved
 _BELOW = np.uint64(0x7FFF_FFFF)
 
 
@@ -33,21 +34,32 @@ def of_rows(versions: pa.Table, rows: np.ndarray) -> pa.Table:
     return versions.filter(pa.array(np.isin(row, rows)))
 
 
-def marks(versions: pa.Table) -> pa.Table:
+def moved(versions: pa.Table) -> np.ndarray:
+    """Return the fingerprints of those rows whose versions (PLACE) lie in several shards: (n,)
+    uint64.
+    """
+    row, _ = log.halves(versions["event_id"])
+    lived = pa.table({"row": row, "shard": versions["shard"]})
+    counted = lived.group_by("row").aggregate([("shard", "count_distinct")])
+    several = counted.filter(pc.greater(counted["shard_count_distinct"], 1))
+    rows: np.ndarray = several["row"].to_numpy()
+    return rows
+
+
+def marks(found: list[pa.Table]) -> pa.Table:
     """Return the marks (SCHEMA columns) that versions of rows (COLUMNS) need and do not have."""
+    versions = pa.concat_tables(found)
     is_mark = pc.equal(versions["kind"], log.RETRACTION)
-    moved = _moved(versions.filter(pc.invert(is_mark)))
-    needed = [mark for row in moved for mark in _marks_of_row(row)]
+    by_row = _by_row(versions.filter(pc.invert(is_mark)))
+    needed = [mark for row in by_row for mark in _marks_of_row(row)]
     table = pa.Table.from_pylist(needed, schema=log.SCHEMA)
     there = versions.filter(is_mark)["event_id"]
     return table.filter(pc.invert(pc.is_in(table["event_id"], value_set=there)))
 
 
-def _moved(versions: pa.Table) -> Iterator[list[dict[str, object]]]:
-    """Yield, per row that has lived in several shards, its versions in the order of knowledge."""
-    counted = versions.group_by("row_key").aggregate([("shard", "count_distinct")])
-    several = counted.filter(pc.greater(counted["shard_count_distinct"], 1))["row_key"]
-    found = versions.filter(pc.is_in(versions["row_key"], value_set=several)).to_pylist()
+def _by_row(versions: pa.Table) -> Iterator[list[dict[str, object]]]:
+    """Yield the versions of each row in the order of knowledge."""
+    found = versions.to_pylist()
     found.sort(key=lambda version: (version["row_key"], version["known_at"], version["event_id"]))
     rows: dict[str, list[dict[str, object]]] = {}
     for version in found:

@@ -13,13 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import fsspec
 from fsspec import AbstractFileSystem
 
 from cluster import canonical, errors
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+DRAFT = "draft-"  # how the name of a file begins that is still being written
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,6 +64,9 @@ class Blobs(Protocol):
 
     def delete(self, name: str) -> None:
         """Take `name` away, if it is there. Only for what can be made again from elsewhere."""
+
+    def sweep(self, before: datetime) -> int:
+        """Delete what writers that died had begun before a moment; returns how many files."""
 
 
 def open_blobs(where: str | Path) -> Blobs:
@@ -127,6 +134,13 @@ class LocalBlobs:
         """Take `name` away."""
         self._path(name).unlink(missing_ok=True)
 
+    def sweep(self, before: datetime) -> int:
+        """Delete drafts that were last written before a moment."""
+        drafts = [p for p in self.root.rglob(f"{DRAFT}*") if p.stat().st_mtime < before.timestamp()]
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
+        return len(drafts)
+
     def _path(self, name: str) -> Path:
         return self.root / _valid(name)[:2] / name
 
@@ -188,6 +202,10 @@ class FsspecBlobs:
             self.filesystem.rm_file(self._path(name))
         (_copies() / name).unlink(missing_ok=True)
 
+    def sweep(self, before: datetime) -> int:
+        """Delete nothing: drafts lie in the temporary folder of their machine."""
+        return 0
+
     def _path(self, name: str) -> str:
         return f"{self.root}/{_valid(name)[:2]}/{name}"
 
@@ -226,7 +244,7 @@ def _missing(name: str) -> BlobMissing:
 @contextmanager
 def _draft(write: Callable[[BinaryIO], None], folder: Path | None) -> Iterator[tuple[Path, str]]:
     """Yield a file with what `write` writes, on disk, and the name of its bytes; then remove it."""
-    handle, draft = tempfile.mkstemp(prefix="draft-", dir=folder)
+    handle, draft = tempfile.mkstemp(prefix=DRAFT, dir=folder)
     try:
         with os.fdopen(handle, "w+b") as file:
             write(file)
@@ -250,7 +268,7 @@ def _copies() -> Path:
 
 def _replace(path: Path, data: bytes) -> None:
     # The name must never show half of the bytes, not even after a power cut.
-    handle, draft = tempfile.mkstemp(prefix="draft-", dir=path.parent)
+    handle, draft = tempfile.mkstemp(prefix=DRAFT, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

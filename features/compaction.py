@@ -114,9 +114,12 @@ def expire(workspace: Workspace, age: timedelta) -> int:
 
 
 def sweep(workspace: Workspace, age: timedelta) -> int:
-    """Delete files that no snapshot refers to and that are older than `age`; returns how many."""
+    """Delete files older than `age` that no snapshot refers to, and drafts of blobs; returns how
+    many.
+    """
     before = workspace.clock() - age
-    return sum(workspace.tables.sweep(name, before) for name in _growing(workspace))
+    drafts = workspace.blobs.sweep(before)
+    return drafts + sum(workspace.tables.sweep(name, before) for name in _growing(workspace))
 
 
 def _growing(workspace: Workspace) -> list[str]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +57,24 @@ def test_a_stream_that_breaks_off_leaves_nothing(store: blobs.Blobs, tmp_path: P
         store.put_stream(broken)
     assert not store.has(canonical.sha256_hex(b"half"))
     assert not _drafts(tmp_path)
+
+
+def test_the_draft_of_a_writer_that_was_killed_is_swept_once_it_is_old(tmp_path: Path) -> None:
+    """Blobs stay, and so does what somebody may still be writing."""
+    script = (
+        "import os, sys, signal; from cluster import blobs\n"
+        "blobs.open_blobs(sys.argv[1]).put_stream("
+        "lambda sink: (sink.write(b'half'), sink.flush(), os.kill(os.getpid(), signal.SIGKILL)))"
+    )
+    store = blobs.open_blobs(tmp_path / "blobs")
+    name, now = store.put(b"whole"), datetime.now(UTC)
+    killed = subprocess.run([sys.executable, "-c", script, tmp_path / "blobs"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(_drafts(tmp_path)) == 1
+    assert store.sweep(now - timedelta(hours=1)) == 0
+    assert store.sweep(now + timedelta(hours=1)) == 1
+    assert not _drafts(tmp_path)
+    assert store.get(name) == b"whole"
 
 
 def test_what_was_taken_away_is_missing(store: blobs.Blobs) -> None:

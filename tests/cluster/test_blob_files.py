@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO

@@ -76,9 +76,9 @@ def buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(cache=True, nogil=True)
 def _word(data: np.ndarray, at: int) -> np.uint64:
-    word = np.uint64(0)
-    for place in range(8):
-        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
+    place, word = np.uintp(at), np.uint64(0)  # unsigned: then eight bytes are one load
+    for byte in range(8):
+        word |= np.uint64(data[place + np.uintp(byte)]) << np.uint64(8 * byte)
     return word
 
 
@@ -128,9 +128,9 @@ def _of_text(data: np.ndarray, at: int, end: int) -> np.uint64:
         state = _turned(state ^ _round(np.uint64(0), _word(data, at)), 27) * _P1 + _P4
         at += 8
     if end - at >= 4:
-        half = np.uint64(0)
-        for place in range(4):
-            half |= np.uint64(data[at + place]) << np.uint64(8 * place)
+        place, half = np.uintp(at), np.uint64(0)
+        for byte in range(4):
+            half |= np.uint64(data[place + np.uintp(byte)]) << np.uint64(8 * byte)
         state = _turned(state ^ (half * _P1), 23) * _P2 + _P3
         at += 4
     while at < end:

@@ -51,7 +51,7 @@ class StripWriter:
     """Writes strips on one core."""
 
     def __init__(self, settings: Settings, pins: tuple[int | None, int | None]) -> None:
-        memory.keep_pages()
+        memory.settle()
         self._workspace = Workspace.open(settings)
         self._known = known(self._workspace, *pins)
 

@@ -58,8 +58,9 @@ class _Memory:
 
     def __init__(self) -> None:
         self.count = 0
-        self._slots = np.full(SMALLEST, -1, np.int32)
-        self._words = np.empty(SMALLEST, np.uint64)
+        self._slots = np.full(SMALLEST, -1, np.int32)  # places, by fingerprint
+        self._keys = np.zeros(SMALLEST, np.uint64)  # their fingerprints, beside them
+        self._words = np.empty(0, np.uint64)  # fingerprints by place
         self._starts = np.zeros(1, np.int64)  # of each value, and the end
         self._bytes = np.empty(0, np.uint8)
         self._names = np.empty((0, LETTERS), np.uint8)
@@ -69,7 +70,7 @@ class _Memory:
         """Return the place of each value, -1 for one not seen and for null: (n,) int32."""
         data, offsets = fingerprint.buffers(texts)
         found = np.empty(len(texts), np.int32)
-        _find(self._slots, self._words, self._starts, self._bytes, data, offsets, words, found)
+        _find(self._slots, self._keys, self._starts, self._bytes, data, offsets, words, found)
         if texts.null_count:
             found[pc.is_null(texts).to_numpy(zero_copy_only=False)] = -1
         return found
@@ -87,12 +88,12 @@ class _Memory:
         self._starts = np.concatenate([self._starts, ends])
         self._bytes = np.concatenate([self._bytes, data[offsets[0] : offsets[-1]]])
         words = fingerprint.of_cells(values)
-        self._words = np.concatenate([self._words[: self.count], words])
-        self.count += len(values)
-        while self.count > FULLEST * len(self._slots):
-            self._slots = np.full(2 * len(self._slots), -1, np.int32)
-        self._slots.fill(-1)
-        _fill(self._slots, self._words)
+        self._words = np.concatenate([self._words, words])
+        first, self.count = self.count, len(self._words)
+        if self.count > FULLEST * len(self._slots):
+            first, slots = 0, 1 << int(np.ceil(np.log2(self.count / FULLEST)))
+            self._slots, self._keys = np.full(slots, -1, np.int32), np.zeros(slots, np.uint64)
+        _fill(self._slots, self._keys, self._words, first)
 
     def named(self, places: np.ndarray) -> pa.Array:
         """Return the pseudonyms at some places, null for -1."""
@@ -109,29 +110,37 @@ class _Memory:
 
 
 @njit(cache=True, nogil=True)
-def _fill(slots: np.ndarray, words: np.ndarray) -> None:
+def _fill(slots: np.ndarray, keys: np.ndarray, words: np.ndarray, first: int) -> None:
     last = np.uint64(slots.size - 1)
-    for place in range(words.size):
+    for place in range(first, words.size):
         slot = words[place] & last
         while slots[slot] >= 0:
             slot = (slot + np.uint64(1)) & last
-        slots[slot] = place
+        slots[slot], keys[slot] = place, words[place]
 
 
 @njit(cache=True, nogil=True)
-def _find(slots, seen, starts, arena, data, offsets, words, found):  # type: ignore[no-untyped-def]
+def _find(slots, keys, starts, arena, data, offsets, words, found):  # type: ignore[no-untyped-def]
+    """Look up the words first, which waits for memory least, and compare the bytes after it."""
     last = np.uint64(slots.size - 1)
     for i in range(words.size):
         slot = words[i] & last
-        found[i] = -1
-        size = offsets[i + 1] - offsets[i]
-        while slots[slot] >= 0:
-            place = slots[slot]
-            if seen[place] == words[i] and starts[place + 1] - starts[place] == size:
-                at, same = starts[place], True
-                for k in range(size):
-                    same = same and arena[at + k] == data[offsets[i] + k]
-                if same:
-                    found[i] = place
-                    break
+        while slots[slot] >= 0 and keys[slot] != words[i]:
             slot = (slot + np.uint64(1)) & last
+        found[i] = slots[slot]
+    for i in range(words.size):
+        if found[i] >= 0 and not _same(found[i], i, starts, arena, data, offsets):
+            slot = words[i] & last
+            while slots[slot] >= 0 and not _same(slots[slot], i, starts, arena, data, offsets):
+                slot = (slot + np.uint64(1)) & last
+            found[i] = slots[slot]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _same(place, i, starts, arena, data, offsets):  # type: ignore[no-untyped-def]
+    ours, theirs, size = starts[place], offsets[i], offsets[i + 1] - offsets[i]
+    same = starts[place + 1] - ours == size
+    if same:
+        for k in range(size):
+            same = same and arena[np.uintp(ours + k)] == data[np.uintp(theirs + k)]
+    return same

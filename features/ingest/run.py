@@ -58,7 +58,7 @@ def source(workspace: Workspace, what: Source, asked: str, progress: Progress) -
 
 def landed(workspace: Workspace, what: Source, asked: str, progress: Progress) -> Ingested:
     """Do the same but for the online store, which the next ingestion makes good."""
-    memory.keep_pages()
+    memory.settle()
     begun = begin(workspace, what)
     todo, done = begun.todo, begun.done
     choice = runner.choose(asked, begun.rows, workspace.settings)

@@ -111,7 +111,7 @@ def _mixed(state: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def _of_text(data: np.ndarray, at: int, end: int) -> np.uint64:
+def of_text(data: np.ndarray, at: int, end: int) -> np.uint64:
     length = end - at
     state = _P5
     if length >= 32:
@@ -143,7 +143,7 @@ def _of_text(data: np.ndarray, at: int, end: int) -> np.uint64:
 def _of_texts(data: np.ndarray, offsets: np.ndarray) -> Words:
     words = np.empty(offsets.size - 1, np.uint64)
     for i in range(words.size):
-        words[i] = _of_text(data, offsets[i], offsets[i + 1])
+        words[i] = of_text(data, offsets[i], offsets[i + 1])
     return words
 
 

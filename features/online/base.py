@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
+from numba import njit
 
 from cluster import canonical
 from cluster.blobs import BlobMissing, Blobs
 from features import fingerprint, log
+from features.online.stored import Batch, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +79,7 @@ class Base:
 
     def __init__(self, manifest: Manifest, blobs: Blobs) -> None:
         self.manifest = manifest
-        self._files = [_batches(blobs, name) for name in manifest.files]
+        self._files = [list(map(Batch, _batches(blobs, name))) for name in manifest.files]
         self._shards = _Index(blobs, manifest.shards)
         self._keys = _Index(blobs, manifest.keys)
 
@@ -86,15 +88,10 @@ class Base:
         """Open the base of a manifest; BlobMissing when a later base has replaced it."""
         return cls(Manifest.read(blobs, manifest), blobs)
 
-    def events(self, shard: str) -> pa.Table:
-        """Return the events of a shard: SCHEMA columns."""
+    def part(self, shard: str) -> Stored | None:
+        """Return the events of a shard; None if there are none."""
         place = self.place(shard)
-        if place is None:
-            return log.SCHEMA.empty_table()
-        stored = self._stored(place)
-        columns = dict(zip(stored.schema.names, map(_plain, stored.columns), strict=True))
-        columns["shard"] = pa.repeat(shard, stored.num_rows)
-        return pa.Table.from_arrays([columns[name] for name in log.SCHEMA.names], schema=log.SCHEMA)
+        return None if place is None else self._stored(shard, place)
 
     def shards(self, key: str) -> list[str]:
         """Return the shards in which an entity, "kind:key", occurs."""
@@ -108,16 +105,14 @@ class Base:
 
     def ids(self, shard: str) -> pa.Array:
         """Return the ids of the events of a shard."""
-        place = self.place(shard)
-        if place is None:
-            return pa.array([], pa.binary(16))
-        return self._stored(place).column("event_id")
+        part = self.part(shard)
+        return part.ids() if part else pa.array([], pa.binary(16))
 
     def versions(self, rows: KnownIds) -> Iterator[pa.Array]:
         """Yield the ids of all versions of rows of which an id is known."""
         for batches in self._files:
             for batch in batches:
-                ids = batch.column("event_id")
+                ids = batch.rows.column("event_id")
                 yield ids.filter(pa.array(rows.holds_row(log.halves(ids)[0])))
 
     def has_pairs(self, pairs: pa.Table) -> pa.Array:
@@ -125,31 +120,34 @@ class Base:
         given = zip(pairs["key"].to_pylist(), pairs["shard"].to_pylist(), strict=True)
         return pa.array([shard in self.shards(key) for key, shard in given], pa.bool_())
 
-    def _stored(self, place: int) -> pa.RecordBatch:
+    def _stored(self, shard: str, place: int) -> Stored:
         index = self._shards
         file, batch = index.numbers("file")[place], index.numbers("batch")[place]
-        start, rows = index.numbers("start")[place], index.numbers("rows")[place]
-        return self._files[file][batch].slice(int(start), int(rows))
+        start, count = index.numbers("start")[place], index.numbers("rows")[place]
+        rows = self._files[file][batch]
+        return Stored(batch=rows, shard=shard, start=int(start), count=int(count))
 
 
 class _Index:
     """Rows sorted by the fingerprint of a text, mapped into memory."""
 
     def __init__(self, blobs: Blobs, name: str) -> None:
-        self._rows = _batches(blobs, name)[0]
-        self._columns = {n: self._rows.column(n) for n in self._rows.schema.names}
+        rows = _batches(blobs, name)[0]
+        self._columns = {name: rows.column(name) for name in rows.schema.names}
         self._numbers: dict[str, np.ndarray] = {
             n: c.to_numpy() for n, c in self._columns.items() if pa.types.is_integer(c.type)
         }
-        self._fingerprints = self._numbers["fingerprint"]
+        self._bytes = {
+            n: fingerprint.buffers(c) for n, c in self._columns.items() if n not in self._numbers
+        }
 
     def find(self, text: str, column: str) -> Iterator[int]:
         """Yield the rows whose `column` is the text."""
-        wanted = fingerprint.of_cells(pa.array([text], pa.string()))[0]
-        at = int(np.searchsorted(self._fingerprints, wanted))
-        while at < len(self._fingerprints) and self._fingerprints[at] == wanted:
-            if self._columns[column][at].as_py() == text:
-                yield at
+        wanted = np.frombuffer(text.encode(), np.uint8)
+        prints, mark = self._numbers["fingerprint"], _mark(wanted)
+        at = int(prints.searchsorted(mark))
+        while (at := _next(prints, mark, *self._bytes[column], wanted, at)) >= 0:
+            yield at
             at += 1
 
     def numbers(self, column: str) -> np.ndarray:
@@ -161,6 +159,28 @@ class _Index:
         return self._columns[column]
 
 
+def _mark(text: np.ndarray) -> np.uint64:
+    """Return the fingerprint of one text from its bytes, without Arrow: it takes longer."""
+    return np.uint64(fingerprint.of_text(text, 0, len(text)))
+
+
+@njit(cache=True, nogil=True)
+def _next(
+    prints: np.ndarray,
+    mark: np.uint64,
+    data: np.ndarray,
+    offsets: np.ndarray,
+    wanted: np.ndarray,
+    at: int,
+) -> int:
+    """Return the first row from `at` on of the fingerprint and text; -1 if there is none."""
+    while at < prints.size and prints[at] == mark:
+        if np.array_equal(data[offsets[at] : offsets[at + 1]], wanted):
+            return at
+        at += 1
+    return -1
+
+
 def _batches(blobs: Blobs, name: str) -> list[pa.RecordBatch]:
     path = blobs.path_of(name)
     try:
@@ -170,7 +190,3 @@ def _batches(blobs: Blobs, name: str) -> list[pa.RecordBatch]:
             f"a blob must be there to be mapped, got no {name}: open again"
         ) from error
     return [reader.get_batch(i) for i in range(reader.num_record_batches)]
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

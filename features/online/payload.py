@@ -1,7 +1,7 @@
 """Events as bytes, one by one, for the SQL table of the tail: a fixed head, then the texts.
 
-The head holds the numbers and, per text, its length; absent values are bits of a mask. Packing and
-unpacking go through Arrow buffers, so that no event costs Python time of its own but a slice.
+The head holds the numbers and, per text, its length; absent values are bits of a mask. Packing goes
+through Arrow buffers and unpacking through a compiled loop, so no event costs Python time.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 
 from cluster.errors import FunnelcastError
 from features import log
+from features.online import bits, ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from features.online.history import Flags, Ints, Words
+    from features.online.ids import Pairs
 
 FORMAT = 1
 TEXTS = tuple(f.name for f in log.SCHEMA if pa.types.is_string(f.type))
@@ -30,9 +35,10 @@ HEAD = np.dtype(
         ("length", "<u4", (len(TEXTS),)),
     ]
 )
-_BITS = {name: 1 << place for place, name in enumerate((*TEXTS, *NUMBERS))}
+_PLACES = {name: place for place, name in enumerate((*TEXTS, *NUMBERS))}  # of bits in `absent`
 _TYPES = {name: log.SCHEMA.field(name).type for name in NUMBERS}
-_CELLS = len(TEXTS) + 1  # of one payload: its head is a cell like the texts
+_HEAD, _COUNT, _ALL = HEAD.itemsize, len(TEXTS), len(_PLACES)
+_LENGTHS = _HEAD - 4 * _COUNT  # where they begin in a head
 
 
 class UnknownFormat(FunnelcastError):
@@ -55,63 +61,135 @@ def pack(events: pa.Table) -> list[bytes]:
 
 def unpack(payloads: Sequence[bytes]) -> pa.Table:
     """Return packed events as a table of SCHEMA columns; UnknownFormat for other bytes."""
-    count = len(payloads)
-    if not count:
-        return log.SCHEMA.empty_table()
-    heads = np.frombuffer(b"".join([payload[: HEAD.itemsize] for payload in payloads]), HEAD)
-    if (heads["format"] != FORMAT).any():
-        found = int(heads["format"].max())
-        raise UnknownFormat(f"an online event must have format {FORMAT}, got {found}: start anew")
-    columns = _texts(heads, b"".join(payloads)) | _numbers(heads)
-    return pa.Table.from_arrays([columns[name] for name in log.SCHEMA.names], schema=log.SCHEMA)
+    return Unpacked(payloads).table()
+
+
+class Unpacked:
+    """Packed events, parted into columns: a Part. UnknownFormat for other bytes."""
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        data = np.frombuffer(b"".join(payloads), np.uint8)
+        bad, heads, self._offsets, texts = _parted(data, len(payloads))
+        if bad:
+            raise UnknownFormat(
+                f"an online event must be whole and have format {FORMAT}, got another: start anew"
+            )
+        self._heads = heads.view(HEAD)[:, 0]
+        self._valid = _present(np.ascontiguousarray(self._heads["absent"]))
+        self._texts = texts
+        self.count = len(payloads)
+
+    def numbers(self, name: str) -> Ints:
+        """Return numbers, 0 where there is none."""
+        return np.ascontiguousarray(self._heads[name])
+
+    def is_there(self, name: str) -> Flags:
+        """Return which events have a value."""
+        return bits.flags(self._valid[_PLACES[name]], 0, self.count)
+
+    def codes(self, name: str) -> Ints:
+        """Return the number of the event itself: each has its own text."""
+        own = np.arange(self.count, dtype=np.int32)
+        return bits.masked(own, self._valid[_PLACES[name]], 0)
+
+    def texts(self, name: str) -> pa.Array:
+        """Return the text of each event."""
+        place = _PLACES[name]
+        return self._array(pa.string(), self._valid[place], self._offsets[place], self._texts)
+
+    def halves(self) -> tuple[Words, Words]:
+        """Return row and content of the event ids."""
+        return ids.halves(self.pairs())
+
+    def pairs(self) -> Pairs:
+        """Return the event ids as they lie in memory."""
+        return np.ascontiguousarray(self._heads["event_id"]).view(np.uint64).reshape(-1, 2)
+
+    def table(self) -> pa.Table:
+        """Return SCHEMA columns."""
+        columns = {name: self.texts(name) for name in TEXTS}
+        columns["event_id"] = self._array(pa.binary(16), None, self.pairs())
+        for name in NUMBERS:
+            valid = self._valid[_PLACES[name]]
+            columns[name] = self._array(_TYPES[name], valid, self.numbers(name))
+        return pa.Table.from_arrays([columns[name] for name in log.SCHEMA.names], schema=log.SCHEMA)
+
+    def _array(self, type: pa.DataType, *buffers: np.ndarray | None) -> pa.Array:
+        kept = [None if buffer is None else pa.py_buffer(buffer) for buffer in buffers]
+        return pa.Array.from_buffers(type, self.count, kept)
 
 
 def _heads(events: pa.Table, texts: list[pa.Array]) -> np.ndarray:
     heads = np.zeros(events.num_rows, HEAD)
     heads["format"] = FORMAT
-    ids = events["event_id"].combine_chunks()
-    whole = np.frombuffer(ids.buffers()[1], "V16")
-    heads["event_id"] = whole[ids.offset : ids.offset + len(ids)]
+    heads["event_id"] = ids.pairs(events["event_id"].combine_chunks()).view("V16")[:, 0]
     for name in NUMBERS:
         heads[name] = pc.fill_null(events[name].cast(pa.int64()), 0).to_numpy()
     for place, text in enumerate(texts):
         lengths = pc.fill_null(pc.binary_length(text), 0).to_numpy(zero_copy_only=False)
         heads["length"][:, place] = lengths
-    for name, bit in _BITS.items():
+    for name, place in _PLACES.items():
         if events[name].null_count:
             is_absent = pc.is_null(events[name]).to_numpy(zero_copy_only=False)
-            heads["absent"] |= np.where(is_absent, np.uint32(bit), np.uint32(0))
+            heads["absent"] |= np.where(is_absent, np.uint32(1 << place), np.uint32(0))
     return heads
 
 
-def _texts(heads: np.ndarray, data: bytes) -> dict[str, pa.Array]:
-    """Read the payloads as one column of cells, head and texts in turn, and part it by place."""
-    count = len(heads)
-    lengths = np.full((count, _CELLS), HEAD.itemsize, np.int32)
-    lengths[:, 1:] = heads["length"]
-    offsets = np.zeros(count * _CELLS + 1, np.int32)
-    np.cumsum(lengths.ravel(), out=offsets[1:])
-    shifted = heads["absent"][:, None] >> np.arange(len(TEXTS), dtype=np.uint32)
-    is_there = np.ones((count, _CELLS), bool)
-    is_there[:, 1:] = (shifted & 1) == 0
-    valid = np.packbits(is_there.ravel(), bitorder="little")
-    buffers = [pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
-    cells = pa.Array.from_buffers(pa.string(), count * _CELLS, buffers)
-    by_place = np.arange(count * _CELLS, dtype=np.int32).reshape(count, _CELLS).T[1:]
-    ordered = cells.take(pa.array(by_place.ravel()))
-    return {name: ordered.slice(i * count, count) for i, name in enumerate(TEXTS)}
+@njit(cache=True, nogil=True)
+def _number(data: np.ndarray, at: int) -> int:
+    number = np.int64(0)
+    for place in range(4):
+        number |= np.int64(data[at + place]) << (8 * place)
+    return int(number)
 
 
-def _numbers(heads: np.ndarray) -> dict[str, pa.Array]:
-    count = len(heads)
-    ids = pa.py_buffer(np.ascontiguousarray(heads["event_id"]))
-    columns = {"event_id": pa.Array.from_buffers(pa.binary(16), count, [None, ids])}
-    some_absent = int(np.bitwise_or.reduce(heads["absent"]))
-    for name in NUMBERS:
-        valid = None
-        if some_absent & _BITS[name]:
-            is_there = (heads["absent"] & _BITS[name]) == 0
-            valid = pa.py_buffer(np.packbits(is_there, bitorder="little"))
-        data = pa.py_buffer(np.ascontiguousarray(heads[name]))
-        columns[name] = pa.Array.from_buffers(_TYPES[name], count, [valid, data])
-    return columns
+@njit(cache=True, nogil=True)
+def _parted(data: np.ndarray, count: int) -> tuple[bool, np.ndarray, Ints, np.ndarray]:
+    """Return whether these are other bytes than `count` payloads, else their heads (count, _HEAD),
+    the offsets (_COUNT, count + 1) of the texts of each column, and the texts, column by column.
+    """
+    heads = np.empty((count, _HEAD), np.uint8)
+    offsets = np.zeros((_COUNT, count + 1), np.int32)
+    at = 0
+    for i in range(count):
+        if at + _HEAD > data.size or _number(data, at) != FORMAT:
+            return True, heads, offsets, data
+        for place in range(_HEAD):
+            heads[i, place] = data[at + place]
+        lengths = at + _LENGTHS
+        at += _HEAD
+        for k in range(_COUNT):
+            length = _number(data, lengths + 4 * k)
+            offsets[k, i + 1] = length
+            at += length
+    if at != data.size:
+        return True, heads, offsets, data
+    texts, at = np.empty(data.size - count * _HEAD, np.uint8), 0
+    for k in range(_COUNT):
+        offsets[k, 0] = at
+        for i in range(count):
+            at += offsets[k, i + 1]
+            offsets[k, i + 1] = at
+    _copy(data, offsets, texts)
+    return False, heads, offsets, texts
+
+
+@njit(cache=True, nogil=True)
+def _copy(data: np.ndarray, offsets: Ints, texts: np.ndarray) -> None:
+    at = np.uint64(0)
+    for i in range(offsets.shape[1] - 1):
+        at += np.uint64(_HEAD)
+        for k in range(offsets.shape[0]):
+            for place in range(np.uint64(offsets[k, i]), np.uint64(offsets[k, i + 1])):
+                texts[place] = data[at]
+                at += np.uint64(1)
+
+
+@njit(cache=True, nogil=True)
+def _present(absent: np.ndarray) -> np.ndarray:
+    """Return per text and number the bits of the events that have it: (columns, bytes) uint8."""
+    valid = np.zeros((_ALL, (absent.size + 7) >> 3), np.uint8)
+    for i in range(absent.size):
+        for k in range(_ALL):
+            valid[k, i >> 3] |= np.uint8((~absent[i] >> k & 1) << (i & 7))
+    return valid

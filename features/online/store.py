@@ -1,33 +1,34 @@
 """Reading the online store: the base, and what came after it.
 
-The tail is read first and then where the base is: events leave the tail only after a base that
-holds them is in place, so a reader that finds the base unmoved has missed nothing.
+Where the base is and what the tail holds come of one look at the database: events leave the tail
+only after a base that holds them is in place, so a reader with that base open has missed nothing.
 """
 
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
-from cluster import schema
 from cluster.blobs import BlobMissing
 from features import compute, log, spine
-from features.online import keys, tail
+from features.online import ids, keys
 from features.online.base import REF, Base
+from features.online.history import History
+from features.online.look import Looks
+from features.online.payload import Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from cluster.workspace import Workspace
+    from features.online.look import Look
+    from features.online.stored import Stored
     from features.targets import Target
-
-_WHERE = sa.select(schema.refs.c.epoch, schema.refs.c.target).where(schema.refs.c.name == REF)
 
 
 class OnlineStore:
@@ -37,19 +38,20 @@ class OnlineStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._looks = Looks(workspace.database)
         self._lock = Lock()
         self._open: tuple[int, Base | None] = (0, None)  # epoch of the ref, and its base
 
+    def history(self, shard: str) -> History:
+        """Return all events of a shard, in the parts in which they are kept."""
+        base, packed = self._read(lambda: self._looks.events(shard))
+        stored = base.part(shard) if base else None
+        late = _late(stored, packed) if packed else None
+        return History(parts=tuple(part for part in (stored, late) if part and part.count))
+
     def events(self, shard: str) -> pa.Table:
         """Return all events of a shard: SCHEMA columns."""
-        base, late = self._read(lambda connection: tail.of_shard(connection, shard))
-        stored = base.events(shard) if base else log.SCHEMA.empty_table()
-        if not late.num_rows:
-            return stored
-        if not stored.num_rows:
-            return late
-        is_there = pc.is_in(late["event_id"], value_set=stored["event_id"].combine_chunks())
-        return pa.concat_tables([stored, late.filter(pc.invert(is_there))])
+        return self.history(shard).table()
 
     def shard_of(self, kind: str, key: str) -> str | None:
         """Return the shard an entity lives in; None for one never seen.
@@ -58,7 +60,7 @@ class OnlineStore:
         account, it is that of the earliest event that still stands.
         """
         name = keys.named(kind, key)
-        base, late = self._read(lambda connection: tail.shards(connection, name))
+        base, late = self._read(lambda: self._looks.shards(name))
         found = sorted({*(base.shards(name) if base else ()), *late})
         if len(found) > 1:
             return _home(kind, key, pa.concat_tables([self.events(shard) for shard in found]))
@@ -66,33 +68,30 @@ class OnlineStore:
 
     def base(self) -> Base | None:
         """Return the base as it is now."""
-        base, _ = self._read(lambda connection: None)
+        base, _ = self._read(self._looks.base)
         return base
 
-    def _read[T](self, of_tail: Callable[[sa.Connection], T]) -> tuple[Base | None, T]:
+    def _read[T](self, ask: Callable[[], Look[T]]) -> tuple[Base | None, list[T]]:
         while True:
+            look = ask()
             epoch, base = self._open
-            with self._workspace.database.connect() as connection:
-                found = of_tail(connection)
-                where = connection.execute(_WHERE).first()
-            if (where.epoch if where else 0) == epoch:
-                return base, found
-            self._follow(where)
+            if look.epoch == epoch:
+                return base, look.found
+            self._follow(look)
 
-    def _follow(self, where: sa.Row[tuple[int, str]] | None) -> None:
+    def _follow(self, look: Look[Any]) -> None:
         """Open the base that the ref points to now; one that was replaced meanwhile is skipped."""
         with self._lock:
-            epoch, target = (where.epoch, where.target) if where else (0, "")
-            if self._open[0] >= epoch > 0:
+            if self._open[0] >= look.epoch > 0:
                 return
             try:
-                base = Base.read(self._workspace.blobs, target) if target else None
+                base = Base.read(self._workspace.blobs, look.target) if look.target else None
             except BlobMissing:
                 now = self._workspace.refs.get(REF)
-                if now is None or now.epoch == epoch:
+                if now is None or now.epoch == look.epoch:
                     raise
                 return
-            self._open = (epoch, base)
+            self._open = (look.epoch, base)
 
 
 def rows(target: Target, events: pa.Table, entities: list[str], at: datetime) -> pa.Table:
@@ -101,6 +100,17 @@ def rows(target: Target, events: pa.Table, entities: list[str], at: datetime) ->
     """
     chosen = spine.chosen(target, events, entities, at)
     return compute.compute(target.features, events.select(compute.COLUMNS), chosen)
+
+
+def _late(stored: Stored | None, packed: list[bytes]) -> Unpacked:
+    """Unpack events of the tail, without those that the base holds."""
+    late = Unpacked(packed)
+    if stored is None:
+        return late
+    is_held = ids.among(stored.pairs(), late.pairs())
+    if not is_held.any():
+        return late
+    return Unpacked([data for data, held in zip(packed, is_held, strict=True) if not held])
 
 
 def _home(kind: str, key: str, events: pa.Table) -> str:

@@ -1,4 +1,7 @@
-"""The tail of the online store: events that its base does not hold yet, in SQL."""
+"""The tail of the online store: events that its base does not hold yet, in SQL.
+
+Lookups are in `look`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
 
 PART_ROWS = 5_000  # of one transaction: others wait for it no longer than some 100 ms
 _EVENTS, _KEYS = schema.online_events, schema.online_keys
-_OF_SHARD = sa.select(_EVENTS.c.payload).where(_EVENTS.c.shard == sa.bindparam("shard"))
-_SHARDS = sa.select(_KEYS.c.shard).where(_KEYS.c.key == sa.bindparam("key"))
 
 
 def add(database: Database, connection: sa.Connection, events: pa.Table) -> None:
@@ -32,16 +33,6 @@ def fill(database: Database, events: pa.Table) -> None:
     for start in range(0, events.num_rows, PART_ROWS):
         with database.begin() as connection:
             add(database, connection, events.slice(start, PART_ROWS))
-
-
-def of_shard(connection: sa.Connection, shard: str) -> pa.Table:
-    """Return the events of a shard: SCHEMA columns."""
-    return payload.unpack(connection.execute(_OF_SHARD, {"shard": shard}).scalars().all())
-
-
-def shards(connection: sa.Connection, key: str) -> list[str]:
-    """Return the shards in which an entity, "kind:key", occurs."""
-    return list(connection.execute(_SHARDS, {"key": key}).scalars())
 
 
 def count(database: Database) -> int:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.workspace import Workspace
 from features import fingerprint, log, online
-from features.online import build, follower, keys, payload, tail
+from features.online import build, follower, ids, keys, payload, tail
 from features.online.base import KEYS as KEY_INDEX
 from features.online.base import REF, Base
+from features.online.history import Part, has_text
+from features.online.look import Look, Looks
 
 type Make = Callable[..., pa.Table]
 
+ROOT = Path(online.__file__).parents[2]
 FEW = 50  # of the tests: more events make a base
 CELL = st.none() | st.text(st.characters(codec="utf-8"), max_size=5)
 NUMBER = st.none() | st.integers(-(2**63), 2**63 - 1)
@@ -62,7 +68,8 @@ def _epoch(workspace: Workspace) -> int:
     return ref.epoch if ref else 0
 
 
-@given(st.lists(st.tuples(*[CELL] * 7, NUMBER, NUMBER), max_size=6))
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.tuples(*[CELL] * 7, NUMBER, NUMBER), max_size=20))
 def test_packed_events_are_unpacked_as_they_were(rows: list[tuple[Any, ...]]) -> None:
     """Any texts and numbers, absent or empty."""
     names = ("account", "lead", "text", "row_key", "shard", "product", "rep")
@@ -77,13 +84,42 @@ def test_packed_events_are_unpacked_as_they_were(rows: list[tuple[Any, ...]]) ->
     )
     table = pa.table([table[name] for name in log.SCHEMA.names], schema=log.SCHEMA)
     assert payload.unpack(payload.pack(table)).equals(table)
+    _require_same(payload.Unpacked(payload.pack(table)), table)
 
 
-def test_bytes_of_another_format_are_refused(make_events: Make) -> None:
+def _require_same(part: Part, expected: pa.Table) -> None:
+    """Every column of a part, by whichever way it is read, is that of the table."""
+    assert part.count == expected.num_rows
+    for name in set(expected.column_names) - {"shard", "event_id"}:
+        wanted = expected[name]
+        is_there = part.is_there(name)
+        assert is_there.tolist() == wanted.is_valid().to_pylist()
+        if pa.types.is_string(wanted.type):
+            codes = part.codes(name)
+            assert codes.dtype == np.int32
+            assert ((codes >= 0) == is_there).all()
+            found = part.texts(name).take(pa.array(codes, mask=codes < 0)).to_pylist()
+            assert found == wanted.to_pylist()
+        else:
+            numbers = part.numbers(name)
+            assert numbers.dtype == np.int64
+            assert numbers[is_there].tolist() == wanted.drop_null().cast(pa.int64()).to_pylist()
+    for mine, theirs in zip(part.halves(), log.halves(expected["event_id"]), strict=True):
+        assert mine.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("harm", ["other format", "cut in the head", "cut in a text", "too long"])
+def test_bytes_of_another_format_are_refused(make_events: Make, harm: str) -> None:
     """They are not read as if they were ours."""
     [data] = payload.pack(make_events({"at": 1}))
+    harmed = {
+        "other format": b"\x02" + data[1:],
+        "cut in the head": data[:50],
+        "cut in a text": data[:-1],
+        "too long": data + b"x",
+    }
     with pytest.raises(payload.UnknownFormat):
-        payload.unpack([b"\x02" + data[1:]])
+        payload.unpack([data, harmed[harm]])
 
 
 @pytest.mark.parametrize("count", [FEW, FEW + 1, 400])
@@ -101,6 +137,43 @@ def test_the_store_holds_the_log_in_tail_or_base(
         assert store.events(shard).sort_by("event_id").to_pylist() == mine.to_pylist()
         assert store.events(shard).schema.equals(log.SCHEMA)
     assert store.events("nobody").num_rows == 0
+
+
+def test_a_history_says_what_its_table_says(
+    small: Workspace, random_events: Callable[[int, int], pa.Table]
+) -> None:
+    """Part by part: of the base, with absent cells and wherever a shard begins, and of the tail."""
+    events = random_events(3, 320)
+    for part in (events.slice(0, 280), events.slice(280)):
+        small.tables.append(log.TABLE, part)
+        online.follow(small)
+    store, kinds = online.OnlineStore(small), set()
+    for n in range(4):
+        history = store.history(f"account-{n}")
+        assert history.count == store.events(f"account-{n}").num_rows
+        for part in history.parts:
+            _require_same(part, part.table())
+            kinds.add(type(part).__name__)
+    assert kinds == {"Stored", "Unpacked"}
+    assert store.history("nobody").parts == ()
+
+
+@pytest.mark.parametrize("count", [20, 200])
+def test_a_text_is_found_byte_by_byte(small: Workspace, make_events: Make, count: int) -> None:
+    """Whether a column is numbered or not, in tail and base; a prefix or an absence is not it."""
+    texts = ["ä", "äh", "", None, "b"]
+    rows = [
+        {"at": n % 30, "account": "a-0", "text": texts[n % 5], "lead": f"lead-{n}"}
+        for n in range(count)
+    ]
+    small.tables.append(log.TABLE, make_events(*rows))
+    online.follow(small)
+    [part] = online.OnlineStore(small).history("a-0").parts
+    whole = part.table()
+    cells = [("text", "ä"), ("text", ""), ("text", "c"), ("lead", "lead-7"), ("product", "p")]
+    for name, text in cells:
+        expected = [cell == text for cell in whole[name].to_pylist()]
+        assert has_text(part, name, text).tolist() == expected
 
 
 def test_what_a_base_holds_leaves_the_tail(small: Workspace, make_events: Make) -> None:
@@ -156,11 +229,42 @@ def test_an_entity_of_two_shards_lives_where_its_first_standing_event_is(
     assert online.OnlineStore(small).shard_of("lead", "l") == expected
 
 
+def test_a_base_of_events_without_entities_is_read(small: Workspace, make_events: Make) -> None:
+    """Its index of keys is empty."""
+    small.tables.append(
+        log.TABLE, make_events(*({"at": n % 30, "account": None, "rep": "r"} for n in range(200)))
+    )
+    online.follow(small)
+    store = online.OnlineStore(small)
+    assert store.base() is not None
+    assert store.shard_of("account", "r") is None
+    assert store.events("r").num_rows == 200
+
+
+@settings(deadline=None)
+@given(*[st.lists(st.tuples(*[st.integers(0, 3)] * 2), max_size=30)] * 2)
+def test_ids_are_found_among_others(
+    these: list[tuple[int, int]], wanted: list[tuple[int, int]]
+) -> None:
+    """Equal halves and repeats or not; a slice is read from where it begins."""
+    arrays = [
+        pa.array([bytes(15) + b"x", *(_id(*pair) for pair in pairs)], pa.binary(16)).slice(1)
+        for pairs in (these, wanted)
+    ]
+    found = ids.among(*map(ids.pairs, arrays))
+    assert found.tolist() == [pair in these for pair in wanted]
+
+
+def _id(row: int, content: int) -> bytes:
+    return row.to_bytes(8) + content.to_bytes(8)
+
+
 def test_two_keys_of_one_fingerprint_are_told_apart(
     small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index of which all fingerprints are equal still finds each key."""
     monkeypatch.setattr(fingerprint, "of_cells", lambda cells: np.zeros(len(cells), np.uint64))
+    monkeypatch.setattr("features.online.base._mark", lambda text: np.uint64(0))
     _append(small, make_events, 0, 200)
     online.follow(small)
     store = online.OnlineStore(small)
@@ -190,7 +294,9 @@ def test_files_of_a_replaced_base_are_deleted(small: Workspace, make_events: Mak
     _append(small, make_events, 100, 100)
     online.follow(small)
     assert not any(small.blobs.has(name) for name in old.manifest.blobs)
-    assert old.events("a-1").num_rows > 0
+    part = old.part("a-1")
+    assert part is not None
+    assert part.table().num_rows > 0
     assert _seen(store) == _row_keys(200)
 
 
@@ -304,10 +410,98 @@ def test_a_reader_that_does_not_look_at_the_ref_misses_events(
     _append(small, make_events, 60, 30)
     online.follow(small)
     assert len(_seen(store)) == 90
-    monkeypatch.setattr("features.online.store._WHERE", sa.select(sa.literal(1).label("epoch")))
+    monkeypatch.setattr(Looks, "_look", _at_epoch(1))
     _append(small, make_events, 90, 100)
     online.follow(small)
     assert len(_seen(store)) < 90
+
+
+def _at_epoch(epoch: int) -> Callable[..., Look[Any]]:
+    look = Looks._look
+
+    def old(self: Looks, *given: Any) -> Look[Any]:
+        return Look(epoch=epoch, target="", found=look(self, *given).found)
+
+    return old
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_tail_and_ref_are_read_at_one_moment(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """A base is put in place within the lookup. The mutant asks for the ref, and then for the
+    tail: what left it between the two is nowhere.
+    """
+    _append(small, make_events, 0, 30)
+    online.follow(small)
+    _append(small, make_events, 30, 200)
+    fetched = Looks._fetched
+
+    def interrupted(self: Looks, *given: Any) -> list[Any]:
+        rows = fetched(self, *given)
+        online.follow(small)
+        late = rows if at_once else fetched(self, *given)
+        return [row for row in rows if row[0] is not None] + [row for row in late if row[2]]
+
+    monkeypatch.setattr(Looks, "_fetched", interrupted)
+    found = online.OnlineStore(small).events("a-0")["row_key"].to_pylist()
+    assert ({"row-0", "row-9", "row-18", "row-27"} <= set(found)) == at_once
+
+
+def test_an_event_is_counted_once_while_base_and_tail_hold_it(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What leaves the tail late is not doubled; the mutant takes the whole tail."""
+    _append(small, make_events, 0, 30)
+    online.follow(small)
+    _append(small, make_events, 30, 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(follower, "drop_held", _die)
+        _follow_and_die(small)
+    tail.fill(small.database, _events(make_events, 130, 10))
+    store = online.OnlineStore(small)
+    assert tail.count(small.database) == 40
+    assert _seen(store) == _row_keys(140)
+    monkeypatch.setattr("features.online.store._late", lambda _, packed: payload.Unpacked(packed))
+    assert len(_seen(store)) == 170
+
+
+POST = """
+import sys
+from pathlib import Path
+from cluster.settings import Settings
+from cluster.workspace import Workspace
+from features.online import payload, tail
+
+with Workspace.open(Settings(home=Path(sys.argv[1]))) as mine:
+    tail.fill(mine.database, payload.unpack([bytes.fromhex(text) for text in sys.argv[2:]]))
+"""
+
+
+def test_what_another_process_committed_is_in_the_next_lookup(
+    small: Workspace, make_events: Make
+) -> None:
+    """In a shard that was looked up before, and in one that was not there; the mutant remembers
+    its looks.
+    """
+    _append(small, make_events, 0, 200)
+    online.follow(small)
+    store, mutant = online.OnlineStore(small), online.OnlineStore(small)
+    for name in ("events", "shards"):
+        setattr(mutant._looks, name, functools.cache(getattr(mutant._looks, name)))
+    before = _counts(store)
+    assert before == _counts(mutant) == (23, 0, None)
+    late = [{"at": 31, "account": name, "lead": "new"} for name in ("a-0", "a-new")]
+    given = [data.hex() for data in payload.pack(make_events(*late))]
+    home = str(small.settings.home)
+    subprocess.run([sys.executable, "-c", POST, home, *given], cwd=ROOT, check=True)
+    assert _counts(store) == (24, 1, "a-0")
+    assert _counts(mutant) == before
+
+
+def _counts(store: online.OnlineStore) -> tuple[int, int, str | None]:
+    old, new = (store.events(shard).num_rows for shard in ("a-0", "a-new"))
+    return old, new, store.shard_of("lead", "new")
 
 
 def test_callers_at_once_leave_every_event_once(small: Workspace, make_events: Make) -> None:

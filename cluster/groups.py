@@ -21,14 +21,23 @@ class Groups[T]:
     """Hands everything queued to `handle`, in order and in groups of at most `limit` items.
 
     The first item of a group waits at most `wait_s` for others; while `handle` runs, the next group
-    gathers. The thread starts with the first item. `handle` must not raise.
+    gathers. With `waits_alone` off it waits only while others are about: when the group before it
+    was more than one item, or ran as it came. The thread starts with the first item. `handle` must
+    not raise.
     """
 
     def __init__(
-        self, handle: Callable[[list[T]], None], *, wait_s: float, limit: int, name: str
+        self,
+        handle: Callable[[list[T]], None],
+        *,
+        wait_s: float,
+        limit: int,
+        name: str,
+        waits_alone: bool = True,
     ) -> None:
         self._handle = handle
         self._wait_s = wait_s
+        self._waits_alone = waits_alone
         self._limit = limit
         self._queue: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -61,16 +70,18 @@ class Groups[T]:
             self._thread.join()
 
     def _run(self) -> None:
-        is_open = True
+        is_open, before = True, 0
         while is_open:
-            group, is_open = self._gather()
+            waits = self._waits_alone or before > 1 or not self._queue.empty()
+            group, is_open = self._gather(self._wait_s if waits else 0.0)
+            before = len(group)
             if group:
                 self._handle(group)
 
-    def _gather(self) -> tuple[list[T], bool]:
+    def _gather(self, wait_s: float) -> tuple[list[T], bool]:
         group: list[T] = []
         item = self._queue.get()
-        deadline = time.monotonic() + self._wait_s
+        deadline = time.monotonic() + wait_s
         while item is not None:
             group.append(item)
             if len(group) == self._limit:

@@ -58,7 +58,8 @@ class KnownIds:
 
     def holds_row(self, row: Words) -> Flags:
         """Return of which rows, by the first half of the id, any version is here."""
-        return np.logical_or(*self._found(row, np.zeros(len(row), np.uint64)))
+        is_there, has_other = self._found(row, np.zeros(len(row), np.uint64))
+        return is_there | has_other
 
     def expect(self, more: int) -> None:
         """Make room for ids to come, so that they need not be moved on the way."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.database import Database
 
 PART = 500  # ids in one question
+_TURN = 0x415252495645  # any fixed number: the key of PostgreSQL's advisory lock
 _EVENTS, _ARRIVALS, _REFUSED = schema.online_events, schema.arrivals, schema.refused_arrivals
 
 
@@ -27,6 +28,13 @@ class Pending:
 
     events: pa.Table  # log.SCHEMA columns
     refused: pa.Table  # quarantine.SCHEMA columns
+
+
+def take_turn(connection: sa.Connection) -> None:
+    """Wait for others who take arrivals in; until the transaction ends, none of them goes on."""
+    # On SQLite every write transaction has waited for the others already.
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TURN)))
 
 
 def there(connection: sa.Connection, ids: pa.ChunkedArray) -> set[bytes]:

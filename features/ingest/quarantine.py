@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TABLE = log.QUARANTINE
 FIELD = "source_row"  # under which the vault seals the cells
-NAMESPACE = "quarantine"  # of the pseudonyms of rows without a person
+NAMESPACE = "quarantined rows"  # of pseudonyms; no source can name one with a blank
 SCHEMA = pa.schema(
     [
         pa.field("quarantine_id", pa.binary(16), nullable=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,26 @@ def test_two_things_that_are_no_events_are_two_refusals(
     """They have no row to be named by, so they are named by their bytes."""
     assert _statuses(client, {"a": 1}, {"a": 2}, "text", 7, None) == ["refused"] * 5
     assert pending.waiting(opened.database, 10).refused.num_rows == 5
+
+
+def test_requests_at_once_get_each_its_own_answer(
+    client: httpx.Client, opened: Workspace, event: Make
+) -> None:
+    """Forty by eight senders: an event of its own, one that all send, and one that is refused."""
+
+    def send(n: int) -> list[tuple[str, str]]:
+        refused = event(f"bad-{n}", type="funnelcast.touch.pricing_vist")
+        answer = _post(client, event(f"own-{n}"), event("all"), refused).json()
+        return [(outcome["id"], outcome["status"]) for outcome in answer["events"]]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, range(40)))
+    for n, (own, shared, refused) in enumerate(answers):
+        assert (own, refused) == ((f"own-{n}", "accepted"), (f"bad-{n}", "refused"))
+        assert shared[0] == "all"
+    assert sorted(shared[1] for _, shared, _ in answers) == ["accepted"] + ["duplicate"] * 39
+    kept = pending.waiting(opened.database, 100)
+    assert (kept.events.num_rows, kept.refused.num_rows) == (41, 40)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ class KnownIds:
     def holds_row(self, row: Words) -> Flags:
         """Return of which rows, by the first half of the id, any version is here."""
         is_there, has_other = self._found(row, np.zeros(len(row), np.uint64))
-        return is_there | has_other
+        there: Flags = is_there | has_other
+        return there
 
     def expect(self, more: int) -> None:
         """Make room for ids to come, so that they need not be moved on the way."""

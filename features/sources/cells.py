@@ -8,14 +8,15 @@ prepared once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.contracts.identifying import scrubbed
-from features.sources import lot
+from features.sources import lot, nested
 from features.sources.parsing import Parsed, failed
 from features.sources.phrases import SOURCE_ROW
 
@@ -40,6 +41,12 @@ class Cells:
     _clear: dict[str, Parsed] = field(default_factory=dict)
     _usable: dict[str, pa.Array] = field(default_factory=dict)
     _others: dict[object, Parsed] = field(default_factory=dict)
+    _broken: dict[str, dict[int, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        table = nested.told(self.file, self.rows.table)
+        self.rows = replace(self.rows, table=table)
+        self._broken |= {path: _nested(self.file, table, path) for path in nested.marked(table)}
 
     def __len__(self) -> int:
         return int(self.rows.table.num_rows)
@@ -53,8 +60,19 @@ class Cells:
     def clear(self, column: str) -> Parsed:
         """Return a column in the clear, as strings: for conditions and for the vault."""
         if column not in self._clear:
-            self._clear[column] = self._replaced(column, self._found(column))
+            parsed, reasons = self._replaced(column, self._found(column)), self.broken(column)
+            self._clear[column] = replace(parsed, reasons=parsed.reasons | reasons)
         return self._clear[column]
+
+    def broken(self, *columns: str) -> dict[int, str]:
+        """Return the rows in which an object or a list stands in one of some columns, or in the
+        column by which it is looked up, with the reason why they are broken.
+        """
+        found: dict[int, str] = {}
+        for column in columns if self._broken else ():
+            is_taken = self._is_taken(column)
+            found |= self.broken(self._ours(column)) if is_taken else self._broken.get(column, {})
+        return found
 
     def usable(self, column: str) -> pa.Array:
         """Return a column as an event may hold it: a person as a pseudonym."""
@@ -100,14 +118,21 @@ class Cells:
     def _found(self, column: str) -> pa.Array:
         if column == SOURCE_ROW:
             return pa.array(self.rows.numbers).cast(STRING)
-        if column in self.lookups and column not in self.rows.table.column_names:
+        if self._is_taken(column):
             table = self.lookups[column]
-            ours = next(k.ours for k in self.file.lookups if column in k.taken)
-            places = pc.index_in(self.clear(ours).values, value_set=table[""])
+            places = pc.index_in(self.clear(self._ours(column)).values, value_set=table[""])
             return table[column].take(places)
         if column not in self.rows.table.column_names:
             return pa.nulls(len(self), STRING)
-        return present(lot.text_of(_whole(self.rows.table[column])), self.file.empty)
+        texts = present(lot.text_of(_whole(self.rows.table[column])), self.file.empty)
+        rows = self._broken.get(column)
+        return _without(texts, list(rows)) if rows else texts
+
+    def _is_taken(self, column: str) -> bool:
+        return column in self.lookups and column not in self.rows.table.column_names
+
+    def _ours(self, column: str) -> str:
+        return next(k.ours for k in self.file.lookups if column in k.taken)
 
     def _replaced(self, column: str, texts: pa.Array) -> Parsed:
         replacement = self.file.replace.get(column)
@@ -127,6 +152,25 @@ def present(texts: pa.Array, empty: tuple[str, ...]) -> pa.Array:
     if empty:
         is_empty = pc.or_(is_empty, pc.is_in(texts, value_set=pa.array(empty, STRING)))
     return pc.if_else(is_empty, None, texts) if pc.any(is_empty, min_count=0).as_py() else texts
+
+
+def _nested(file: FileMapping, table: pa.Table, path: str) -> dict[int, str]:
+    """Return the rows in which a path holds an object or a list; a repair put other texts there."""
+    texts = present(lot.text_of(_whole(table[path])), file.empty)
+    starts, said = pc.utf8_slice_codeunits(texts, 0, 1), _whole(table[path + nested.NESTED])
+    found: dict[int, str] = {}
+    for what, start in ((nested.OBJECT, "{"), (nested.LIST, "[")):
+        is_it = pc.and_(pc.equal(said, what), pc.equal(starts, start))
+        rows = np.flatnonzero(pc.fill_null(is_it, False).to_numpy(zero_copy_only=False))
+        rule = f"field '{path}' must be a text, number, boolean or null, got {what}"
+        found |= dict.fromkeys(rows.tolist(), f"is no object or list: {rule}")
+    return found
+
+
+def _without(texts: pa.Array, rows: list[int]) -> pa.Array:
+    is_left_out = np.zeros(len(texts), dtype=bool)
+    is_left_out[rows] = True
+    return pc.if_else(pa.array(is_left_out), None, texts)
 
 
 def _translated(parsed: Parsed, values: dict[str, str], others: str) -> Parsed:

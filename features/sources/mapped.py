@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,8 +60,11 @@ def _wanted(event: EventMapping, cells: Cells) -> np.ndarray | None:
         return None
     is_wanted = np.ones(len(cells), dtype=bool)
     for column, condition in event.where.items():
+        in_doubt = list(cells.broken(column))  # the event is wanted there, and broken
         for met in _met(condition, cells.clear(column).values):
-            is_wanted &= pc.fill_null(met, False).to_numpy(zero_copy_only=False)
+            is_met = pc.fill_null(met, False).to_numpy(zero_copy_only=False, writable=True)
+            is_met[in_doubt] = True
+            is_wanted &= is_met
     return None if is_wanted.all() else np.flatnonzero(is_wanted)
 
 
@@ -84,7 +88,9 @@ def _columns(source: str, event: EventMapping, cells: Cells) -> dict[str, Parsed
     """Return the columns of an event over all rows of the lot; those left out are null."""
     happened = _moment(event.event_time, cells)
     columns: dict[str, Parsed] = {
-        "row_key": Parsed(values=_row_key(source, event, cells)),
+        "row_key": Parsed(
+            values=_row_key(source, event, cells), reasons=cells.broken(*cells.file.row_key)
+        ),
         "source": Parsed(values=pa.repeat(source, len(cells))),
         "source_row": Parsed(values=pa.array(cells.rows.numbers)),
         "kind": cells.words(event.kind),
@@ -97,7 +103,23 @@ def _columns(source: str, event: EventMapping, cells: Cells) -> dict[str, Parsed
         columns["number"] = _number(event.number, cells)
     if event.text is not None:
         columns["text"] = cells.words(event.text)
-    return columns
+    return columns | dict(_beside(columns, event, cells))
+
+
+def _beside(
+    columns: dict[str, Parsed], event: EventMapping, cells: Cells
+) -> Iterator[tuple[str, Parsed]]:
+    """Yield the columns that break by cells which no column of an event is made of: those that
+    decide whether there is one, and those that the vault is to keep.
+    """
+    private = [
+        name for person in cells.file.people for name in (person.key, *person.fields.values())
+    ]
+    for column, needed in (("kind", event.where), ("person", private)):
+        reasons = cells.broken(*needed)
+        if reasons:
+            parsed = columns.get(column, Parsed(values=pa.nulls(len(cells), pa.string())))
+            yield column, replace(parsed, reasons=parsed.reasons | reasons)
 
 
 def _row_key(source: str, event: EventMapping, cells: Cells) -> pa.Array:
@@ -115,13 +137,14 @@ def _parsed_moment(moment: Moment, cells: Cells) -> Parsed:
     if moment.fixed is not None:
         return Parsed(values=moments.fixed(moment, len(cells)))
     if moment.column is not None:
-        return moments.moments(cells.typed(moment.column), moment)
+        parsed = moments.moments(cells.typed(moment.column), moment)
+        return replace(parsed, reasons=parsed.reasons | cells.broken(moment.column))
     order = cells.file.order
     if order is None:
         raise AssertionError("a mapping with times by order has an order")
     parsed = moments.by_order(cells.typed(order.column), order)
     values = moments.later(parsed.values, moment.plus_hours)
-    return Parsed(values=values, reasons=parsed.reasons)
+    return Parsed(values=values, reasons=parsed.reasons | cells.broken(order.column))
 
 
 def _known(moment: Moment, happened: Parsed, cells: Cells) -> Parsed:
@@ -137,8 +160,9 @@ def _number(number: Number, cells: Cells) -> Parsed:
     parsed = cells.once(
         ("number", repr(number)), lambda: amounts.integers(cells.typed(cell), number)
     )
+    reasons = cells.broken(*number.columns)
     if number.currency is None:
-        return parsed
+        return replace(parsed, reasons=parsed.reasons | reasons)
     currency = pc.fill_null(cells.clear(number.currency.column).values, "")
     accepted = pa.array(number.currency.accepted, pa.string())
     is_other = pc.and_(pc.invert(pc.is_in(currency, value_set=accepted)), parsed.values.is_valid())
@@ -146,7 +170,7 @@ def _number(number: Number, cells: Cells) -> Parsed:
     rule = f"is in {' or '.join(number.currency.accepted)}: an amount in another currency"
     return Parsed(
         values=pc.if_else(is_other, None, parsed.values) if len(rows) else parsed.values,
-        reasons=parsed.reasons | dict.fromkeys(rows.tolist(), rule),
+        reasons=parsed.reasons | dict.fromkeys(rows.tolist(), rule) | reasons,
     )
 
 

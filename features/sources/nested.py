@@ -1,12 +1,19 @@
-"""Nested columns made flat: dotted paths become columns, the items of a list become rows."""
+"""Nested columns made flat: dotted paths become columns, the items of a list become rows.
+
+An object or a list where a mapping wants one value stays what it is: its cell is its JSON, and a
+column beside it, "<path> (nested)", says "an object" or "a list". Both go with the row into
+quarantine and back, so that a repair that leaves the cell as it was is refused again.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cluster.errors import WrongUse
 from features.sources.phrases import SOURCE_ROW
 
 if TYPE_CHECKING:
@@ -15,6 +22,18 @@ if TYPE_CHECKING:
     from features.sources.mapping import FileMapping
 
 DOT = "."
+STRING = pa.string()
+NESTED = " (nested)"  # behind the path of a column: the name of the one that says what it holds
+OBJECT, LIST = "an object", "a list"
+
+
+class Verbatim(str):
+    """What JSON holds as it stands: a number with the digits that it was read with."""
+
+    __slots__ = ()
+
+
+_COMMA = Verbatim(",")
 
 
 def roots(file: FileMapping, names: list[str]) -> list[str]:
@@ -40,16 +59,73 @@ def flat(file: FileMapping, table: pa.Table, numbers: np.ndarray) -> tuple[pa.Ta
     columns = {}
     for path in sorted(file.read_columns - {SOURCE_ROW}):
         if file.each is not None and (path == file.each or path.startswith(file.each + DOT)):
-            columns[path] = _plain(_inside(items, path[len(file.each) + 1 :]))
+            columns[path] = _inside(items, path[len(file.each) + 1 :])
         else:
-            values = reached(whole, path)
+            values = _at(whole, path)
             columns[path] = values if parents is None else values.take(parents)
-    return pa.table(columns), numbers
+    return told(file, pa.table(columns)), numbers
 
 
-def reached(table: pa.Table, path: str) -> pa.Array:
-    """Return the column at a path; nulls where the table has none, or a nested one."""
-    return _plain(_at(table, path))
+def told(file: FileMapping, table: pa.Table) -> pa.Table:
+    """Return a table that has no nested types: objects and lists are JSON, and said to be.
+
+    WrongUse where a lookup has some: it has no events that could be refused.
+    """
+    for place, column in enumerate(table.schema):
+        if pa.types.is_nested(column.type):
+            cells = table[column.name].to_pylist(maps_as_pydicts="lossy")
+            texts = pa.array([None if v is None else written(v) for v in cells], STRING)
+            what = OBJECT if _is_object(column.type) else LIST
+            said = pc.if_else(texts.is_valid(), what, pa.scalar(None, STRING))
+            table = table.set_column(place, column.name, texts)
+            table = table.append_column(column.name + NESTED, said)
+    if not file.events:
+        _refuse(file, table)
+    return table
+
+
+def marked(table: pa.Table) -> list[str]:
+    """Return the paths beside which a column says where objects and lists stand."""
+    texts = {column.name for column in table.schema if pa.types.is_string(column.type)}
+    return sorted(name for name in table.column_names if name + NESTED in texts)
+
+
+def written(value: Any) -> str:
+    """Return the JSON of a value, however deep; what JSON does not know, as text."""
+    parts: list[str] = []
+    todo = [value]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, Verbatim):
+            parts.append(here)
+        elif isinstance(here, dict):
+            named = ((Verbatim(f"{_json(str(name))}:"), inner) for name, inner in here.items())
+            todo += _enclosed("{", [part for pair in named for part in (_COMMA, *pair)], "}")
+        elif isinstance(here, list):
+            todo += _enclosed("[", [part for item in here for part in (_COMMA, item)], "]")
+        else:
+            parts.append(_json(here))
+    return "".join(parts)
+
+
+def _enclosed(start: str, inside: list[Any], end: str) -> list[Any]:
+    """Return the parts of a list or an object as a stack: the first one last."""
+    return [Verbatim(end), *reversed(inside[1:]), Verbatim(start)]
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text.encode(errors="backslashreplace").decode()  # half of a pair, as JSON escapes it
+
+
+def _refuse(file: FileMapping, table: pa.Table) -> None:
+    for path in marked(table):
+        for what in (OBJECT, LIST):
+            if pc.any(pc.equal(table[path + NESTED], what)).as_py():
+                raise WrongUse(
+                    f"a lookup must hold texts, numbers, booleans or null, got {what} in field"
+                    f" '{path}' of '{file.file}': take a path below it"
+                )
 
 
 def _at(table: pa.Table, path: str) -> pa.Array:
@@ -93,14 +169,14 @@ def _inside(values: pa.Array, path: str) -> pa.Array:
     return pa.nulls(len(values), pa.string())
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    return pa.nulls(len(values), pa.string()) if pa.types.is_nested(values.type) else values
-
-
 def _starts(path: str) -> list[str]:
     """Return the starts of a path, longest first: names may hold dots themselves."""
     parts = path.split(DOT)
     return [DOT.join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
+def _is_object(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_struct(kind) or pa.types.is_map(kind))
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from features.sources import nested
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from features.sources.mapping import FileMapping
 
 DOT = "."
+ITEMS = "*"  # behind the path of the list whose items are rows, among the paths wanted
+SEVERAL = (dict, list)  # what holds several values
 STRING = pa.string()
 
 
@@ -22,34 +27,83 @@ class Mixed(Exception):
 
 def paths(found: Sequence[dict[str, Any]], each: str | None) -> list[str]:
     """Return every path of some objects; below a list by place, or by name where it is exploded."""
-    return sorted({path for value in found for path in _below("", value, each)})
+    seen: set[str] = set()
+    todo: list[tuple[str, Any]] = [("", value) for value in found]
+    while todo:  # however deep
+        for path, value in _below(*todo.pop(), each):
+            seen.add(path)
+            if isinstance(value, SEVERAL):
+                todo.append((path, value))
+    return sorted(seen)
 
 
 def schema(found: Sequence[dict[str, Any]], file: FileMapping) -> pa.Schema | None:
-    """Return the types of the paths that a mapping reads; None where one of them has several."""
+    """Return the types of the paths that a mapping reads; None where one of them has several.
+
+    An object or a list where one value is wanted has none of them: Arrow refuses its block.
+    """
+    items = {f"{file.each}{DOT}{ITEMS}"} if file.each else set()
     try:
-        kind = _kind(list(found), set(file.read_columns) | ({file.each} if file.each else set()))
+        kind = _kind(list(found), set(file.read_columns) | items)
     except Mixed:
         return None
     return pa.schema(list(kind)) if pa.types.is_struct(kind) else None
 
 
 def flat(
-    file: FileMapping, found: Sequence[tuple[int, dict[str, Any]]]
+    file: FileMapping,
+    found: Sequence[tuple[int, dict[str, Any]]],
+    again: Callable[[int], dict[str, Any] | None],
 ) -> tuple[pa.Table, np.ndarray]:
-    """Return the columns of a mapping as strings, and the row number of each row."""
+    """Return the columns of a mapping as strings, and the row number of each row.
+
+    `again` reads the object of a row once more, its numbers Verbatim: an object or a list where one
+    value is wanted is told with the digits that it was written with.
+    """
     numbers: list[int] = []
-    wanted = sorted(file.read_columns)
-    cells: dict[str, list[str | None]] = {path: [] for path in wanted}
+    columns = [_Column.at(path, file.each) for path in sorted(file.read_columns)]
     for number, value in found:
-        for item in _items(file.each, value):
+        for place, item in enumerate(_items(file.each, value)):
             numbers.append(number)
-            for path in wanted:
-                is_inside = file.each is not None and (path + DOT).startswith(file.each + DOT)
-                here = path[len(file.each or "") + 1 :] if is_inside else path
-                cells[path].append(_text(_reached(item if is_inside else value, here)))
-    columns = {path: pa.array(texts, STRING) for path, texts in cells.items()}
-    return pa.table(columns), np.array(numbers, np.int64)
+            for column in columns:
+                cell = column.reached(value, item)
+                if isinstance(cell, SEVERAL):
+                    exact = again(number) or value
+                    cell = column.told(column.reached(exact, _items(file.each, exact)[place]))
+                column.texts.append(cell if isinstance(cell, str) else _text(cell))
+    arrays = {name: texts for column in columns for name, texts in column.arrays()}
+    return nested.told(file, pa.table(arrays)), np.array(numbers, np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """The cells at one path."""
+
+    path: str
+    is_inside: bool  # the items of the list that is made rows
+    below: str  # the path from there
+    texts: list[str | None] = field(default_factory=list)
+    nested: dict[int, str] = field(default_factory=dict)  # row -> "an object", "a list"
+
+    @classmethod
+    def at(cls, path: str, each: str | None) -> _Column:
+        is_inside = each is not None and (path + DOT).startswith(each + DOT)
+        below = path[len(each or "") + 1 :] if is_inside else path
+        return cls(path=path, is_inside=is_inside, below=below)
+
+    def reached(self, value: Any, item: Any) -> Any:
+        return _reached(item if self.is_inside else value, self.below)
+
+    def told(self, several: Any) -> str:
+        is_object = isinstance(several, dict)
+        self.nested[len(self.texts)] = nested.OBJECT if is_object else nested.LIST
+        return nested.written(several)
+
+    def arrays(self) -> Iterator[tuple[str, pa.Array]]:
+        yield self.path, pa.array(self.texts, STRING)
+        if self.nested:
+            said = [self.nested.get(row) for row in range(len(self.texts))]
+            yield self.path + nested.NESTED, pa.array(said, STRING)
 
 
 def _items(each: str | None, value: Any) -> list[Any]:
@@ -80,37 +134,42 @@ def _first(path: str, names: Any) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else None
+    return ("true" if value else "false") if isinstance(value, bool) else None
 
 
-def _below(path: str, value: Any, each: str | None) -> Iterator[str]:
-    if path:
-        yield path
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _below(f"{path}{DOT}{name}" if path else name, inner, each)
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _below(path if path == each else f"{path}{DOT}{place}", inner, each)
+def _below(path: str, value: Any, each: str | None) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, list):
+        return [(path if path == each else f"{path}{DOT}{n}", v) for n, v in enumerate(value)]
+    return [(f"{path}{DOT}{name}", v) for name, v in value.items()] if path else value.items()
 
 
 def _kind(values: list[Any], wanted: set[str]) -> pa.DataType:
     """Return the Arrow type of values, of which only the paths wanted are kept."""
     values = [value for value in values if value is not None]
-    if all(isinstance(value, dict) for value in values) and (values or wanted - {""}):
-        return _struct(values, wanted - {""})
-    if all(isinstance(value, list) for value in values) and values:
+    kinds = {type(value) for value in values}
+    if ITEMS in wanted and kinds <= {list}:
+        return pa.list_(_kind([item for value in values for item in value], wanted - {ITEMS}))
+    if "" not in wanted and kinds <= {dict} and (kinds or wanted):
+        return _struct(values, wanted)
+    if "" not in wanted and kinds == {list}:
         inside = {_behind_place(path) for path in wanted}
         return pa.list_(_kind([item for value in values for item in value], inside))
-    kinds = {type(value) for value in values}
-    if kinds <= {str}:
+    return _plain(kinds, is_alone=wanted <= {""})
+
+
+def _plain(kinds: set[type], *, is_alone: bool) -> pa.DataType:
+    """Return the Arrow type of texts, numbers or booleans, objects and lists left out; Mixed where
+    paths below these are wanted too and some may come.
+    """
+    plain = kinds - set(SEVERAL)
+    if not is_alone and (plain < kinds or not kinds):
+        raise Mixed
+    if plain <= {str}:
         return STRING
-    if kinds == {bool}:
+    if plain == {bool}:
         return pa.bool_()
-    if kinds <= {int, float}:
-        return pa.int64() if kinds == {int} else pa.float64()
+    if plain <= {int, float}:
+        return pa.int64() if plain == {int} else pa.float64()
     raise Mixed
 
 

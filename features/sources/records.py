@@ -114,18 +114,21 @@ def _careful(file: FileMapping, block: bytes) -> tuple[Rows, int]:
     unreadable: list[Unreadable] = []
     lines = [line for line in block.split(b"\n") if line.strip()]
     for number, line in enumerate(lines):
-        found = _object(line, parse_float=str, parse_int=str)
+        found = _object(line, str)
         if found is None:
             unreadable.append(Unreadable(source_row=number, reason=NO_OBJECT, raw=line))
         else:
             good.append((number, found))
-    table, numbers = objects.flat(file, good)
+    table, numbers = objects.flat(
+        file, good, lambda number: _object(lines[number], nested.Verbatim)
+    )
     return Rows(table=table, numbers=numbers, unreadable=unreadable), len(lines)
 
 
-def _object(line: bytes, **options: Any) -> dict[str, Any] | None:
+def _object(line: bytes, number: type[str] | None = None) -> dict[str, Any] | None:
+    """Return the object of a line, its numbers as `number` has them; None where it is none."""
     try:
-        found = json.loads(line.decode(), **options)
+        found = json.loads(line.decode(), parse_float=number, parse_int=number)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -28,6 +28,7 @@ from jobs.quarantine.run import QuarantineSettings
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
+    from features.sources.lot import Mapped
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COLUMNS = {
@@ -92,6 +93,7 @@ MAPPING: dict[str, Any] = {
 }
 UNREADABLE = "a row must"
 FITS, AT_TIME = "number is a number that fits", "event_time is a time of the form"
+ONE_VALUE = "is no object or list"
 
 type Cells = dict[str, Any]
 type Spoil = Callable[[Cells], Cells | bytes]
@@ -188,9 +190,12 @@ CRM = {
 APP = {
     "number in words": (_cell(number="many"), FITS),
     "truth for a number": (_cell(number=True), FITS),
-    "list for a key": (_cell(account=["account-1"]), "account"),
-    "list for a number": (_cell(number=[1, 2]), "number"),
-    "object for a key": (_cell(account={"id": "account-1"}), "account"),
+    "list for a key": (_cell(account=["account-1"]), f"account {ONE_VALUE}"),
+    "list for a number": (_cell(number=[1, 2]), f"number {ONE_VALUE}"),
+    "list for a text": (_cell(text=["screen 1"]), f"text {ONE_VALUE}"),
+    "object for a key": (_cell(account={"id": "account-1"}), f"account {ONE_VALUE}"),
+    "object for a text": (_cell(text={"screen": 1}), f"text {ONE_VALUE}"),
+    "object for a time": (_cell(at={"day": "2025-03-04"}), f"event_time {ONE_VALUE}"),
     "renamed field": (
         lambda good: {("happened" if k == "at" else k): v for k, v in good.items()},
         "event_time is required",
@@ -420,23 +425,26 @@ def test_there_are_kinds_enough(few: Poisoned) -> None:
 @pytest.fixture(scope="module")
 def judged(few: Poisoned, terms: dict[str, contracts.Contract]) -> Callable[..., set[str]]:
     """Return a function that tells which kinds of poison the checks let pass."""
-    mapping = SourceMapping.model_validate(MAPPING)
-    strips = read.strips(mapping, few.folder, 1 << 30, terms)
-    lots = [
-        (strip.file, mapped)
-        for strip in strips
-        for mapped in read.lots(mapping, strip, few.folder, _pseudonyms)
-    ]
+    lots = _lots(few, terms)
 
-    def passing(*, with_broken_cells: bool = True) -> set[str]:
+    def passing(*, with_broken_cells: bool = True, read_now: bool = False) -> set[str]:
         kinds: set[str] = set()
-        for file, mapped in lots:
+        for file, mapped in _lots(few, terms) if read_now else lots:
             before = mapped.broken if with_broken_cells else []
             good = contracts.check(terms, mapped.events, before, now=NOW).good
             kinds |= {few.kinds.get((file, row), "") for row in good["source_row"].to_pylist()}
         return kinds - {""}
 
     return passing
+
+
+def _lots(made: Poisoned, terms: dict[str, contracts.Contract]) -> list[tuple[str, Mapped]]:
+    mapping = SourceMapping.model_validate(MAPPING)
+    return [
+        (strip.file, mapped)
+        for strip in read.strips(mapping, made.folder, 1 << 30, terms)
+        for mapped in read.lots(mapping, strip, made.folder, _pseudonyms)
+    ]
 
 
 def _pseudonyms(namespace: str, values: pa.Array) -> pa.Array:
@@ -455,7 +463,17 @@ def test_without_a_family_of_checks_poison_passes(
 
 def test_without_the_broken_cells_poison_passes(judged: Callable[..., set[str]]) -> None:
     """Mutant: what the reading of cells found is not told to the check."""
-    assert {"wrong type", "other currency"} <= judged(with_broken_cells=False)
+    kinds = {"wrong type", "other currency", "object for a text", "list for a text"}
+    assert kinds <= judged(with_broken_cells=False)
+
+
+def test_without_the_look_for_objects_they_pass_as_nothing(
+    judged: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: an object or a list where a text may be absent is taken for absent."""
+    assert not judged(read_now=True)
+    monkeypatch.setattr("features.sources.cells.Cells.broken", lambda *_: {})
+    assert {"object for a text", "list for a text"} <= judged(read_now=True)
 
 
 def test_a_repair_that_does_not_ask_for_ids_doubles(

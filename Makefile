@@ -29,12 +29,12 @@ check: setup ## ruff, mypy, import contracts, size budgets
 format: setup ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-test: setup ## every test but the drills: those on Ray in a second process, beside the others
+test: setup ## every test but the drills: acceptance and Ray in a second process, beside the others
 	@mkdir -p .workspace
-	@$(PYTHON) -m pytest -m "ray and not drill" >.workspace/test-ray.log 2>&1 & ray=$$!; \
-	trap "kill -INT $$ray" INT TERM; \
-	$(PYTHON) -m pytest -m "not ray and not drill"; here=$$?; \
-	wait $$ray; there=$$?; tail -n 40 .workspace/test-ray.log; exit $$((here + there))
+	@$(PYTHON) -m pytest -m "not drill and (ray or acceptance)" >.workspace/test-beside.log 2>&1 & \
+	beside=$$!; trap "kill -INT $$beside" INT TERM; \
+	$(PYTHON) -m pytest -m "not drill and not ray and not acceptance"; here=$$?; \
+	wait $$beside; there=$$?; tail -n 40 .workspace/test-beside.log; exit $$((here + there))
 
 drill: setup ## the long versions of the tests
 	@$(PYTHON) -m pytest -m drill

@@ -34,6 +34,9 @@ li {{ margin: 2px 0; }}
 <div class="picture"><svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"
  viewBox="0 0 {width} {height}" role="img" aria-label="tree of lineage">{drawn}</svg></div>
 {versions}
+<script>
+document.getElementById("asked").scrollIntoView({{block: "center", inline: "center"}})
+</script>
 </body></html>
 """
 
@@ -135,7 +138,7 @@ def _box(box: Box, x: float, y: float) -> str:
         place = f'x="{x + 8:g}" y="{y + HIGH / 2 + 4:g}"'
         return f'<text class="what" {place}>{escape(_cut(box.note))}</text>'
     node, hue = box.node, HUES.get(box.node["kind"], 220)
-    stroke = 2.5 if box.parent < 0 else 1
+    asked, stroke = (' id="asked"', 2.5) if box.parent < 0 else ("", 1)
     at = (node["at"] or "")[:16].replace("T", " ")
     lines = [
         f'<text class="kind" x="{x + 8:g}" y="{y + 16:g}">'
@@ -144,7 +147,7 @@ def _box(box: Box, x: float, y: float) -> str:
         f'<text class="what" x="{x + 8:g}" y="{y + 45:g}">{escape(at)}</text>',
     ]
     return (
-        f"<g><title>{escape(words(node))}\n{escape(node['id'])}</title>"
+        f"<g{asked}><title>{escape(words(node))}\n{escape(node['id'])}</title>"
         f'<rect x="{x:g}" y="{y:g}" width="{WIDE}" height="{HIGH}" rx="7" '
         f'fill="hsl({hue} 75% 96%)" stroke="hsl({hue} 45% 55%)" stroke-width="{stroke}"/>'
         + "".join(lines)

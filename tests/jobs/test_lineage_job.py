@@ -190,6 +190,7 @@ def test_the_page_is_whole_and_loads_nothing(trained: Workspace, lineage: Lineag
     titles = [e.text or "" for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("title")]
     shown = {node.key.id for branch in (up, down) for node in _all(branch)}
     assert {title.splitlines()[-1] for title in titles} == shown
+    assert svg.count('id="asked"') == text.count('getElementById("asked")') == 1
     assert not re.search(r"(src|href)=|url\(|@import", text)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cluster import canonical
 from cluster.pseudonyms import PATTERN
 from cluster.vault import Erased
 from features import log
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 TABLE = log.QUARANTINE
 FIELD = "source_row"  # under which the vault seals the cells
 NAMESPACE = "quarantined rows"  # of pseudonyms; no source can name one with a blank
+LINE = "line"  # in the place of a cell: the text of a line that was no row
+PLACE = ("ingest", "source", "file", "part", "source_row", "reasons")  # of a row that is opened
 SCHEMA = pa.schema(
     [
         pa.field("quarantine_id", pa.binary(16), nullable=False),
@@ -82,18 +85,28 @@ def opened(vault: Vault, rows: pa.Table) -> Iterator[dict[str, Any]]:
     for row in rows.filter(pc.is_valid(rows["sealed"])).to_pylist():
         with suppress(Erased):
             cells = _cells(vault.open(row["subject"], FIELD, row["sealed"]))
-            place = {
-                name: row[name] for name in ("source", "file", "part", "source_row", "reasons")
-            }
+            place = {name: row[name] for name in PLACE}
             yield {"quarantine_id": row["quarantine_id"].hex(), **place, "cells": cells}
+
+
+def is_line(cells: Mapping[str, str]) -> bool:
+    """Are these not the cells of a row but a line that was none?"""
+    return cells.keys() == {LINE}
 
 
 def _cells(data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"line": data.decode(errors="replace")}
+        is_row = _is_row(found, data)
+    except (ValueError, RecursionError):
+        is_row = False
+    return found if is_row else {LINE: data.decode(errors="replace")}
+
+
+def _is_row(found: Any, data: bytes) -> bool:
+    """Are these the cells of a row as they are sealed? A line that was no row may be JSON too."""
+    is_texts = isinstance(found, dict) and all(isinstance(cell, str) for cell in found.values())
+    return is_texts and canonical.dumps(found) == data
 
 
 def _subjects(vault: Vault, refused: pa.Table) -> pa.Array:

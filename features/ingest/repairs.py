@@ -1,22 +1,19 @@
 """Repair: rows from quarantine, corrected by a person, enter the log once.
 
-A line of a repair file is what `jobs.quarantine --out` wrote: the row's place and its cells in the
-clear. The cells go through the same mapping and contracts as the first time; what is wrong still is
+The cells go through the same mapping and contracts as the first time; what is wrong still is
 refused again, what entered before is known.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from cluster import canonical, runner
-from cluster.errors import WrongUse
 from features import log, online
 from features.contracts import register
+from features.ingest import corrected
 from features.ingest.finish import Course, finish
 from features.ingest.gates import Gates
 from features.ingest.origin import ORIGIN, Origin, put_mapping
@@ -25,10 +22,11 @@ from features.ingest.strip import Task, known, write_lots
 from features.sources import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cluster.workspace import Workspace
+    from features.ingest.corrected import Line
     from features.ingest.run import Source
     from features.sources.lot import Mapped
 
@@ -40,26 +38,14 @@ SCHEMA = pa.schema(
         pa.field("repaired_at", log.MICROSECONDS, nullable=False),
     ]
 )
-NEEDED = ("quarantine_id", "file", "part", "source_row", "cells")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One corrected row."""
-
-    quarantine_id: str
-    file: str
-    part: int  # of the source's mapping
-    source_row: int
-    cells: Mapping[str, str | None]
 
 
 def repair(workspace: Workspace, what: Source, path: Path) -> Ingested:
     """Take in the corrected rows of a repair file; see the module."""
-    lines = _lines(path)
+    places = _by_place(corrected.read_file(path, what.mapping))
     gates = Gates.open(workspace)
     ids, landed, origins = known(workspace, *gates.pins), list[Landed](), list[str]()
-    for (file, part), rows in _by_place(lines).items():
+    for (file, part), rows in places.items():
         task = _task(workspace, what, path, (file, part))
         mapped = _mapped(workspace, what, part, rows)
         written = write_lots(workspace, task, [mapped], ids)
@@ -99,7 +85,7 @@ def _record(workspace: Workspace, rows: list[Line], task: Task, again: frozenset
 
 
 def _mapped(workspace: Workspace, what: Source, part: int, rows: list[Line]) -> Mapped:
-    names = sorted({name for row in rows for name in row.cells})
+    names = sorted({*read.columns_of(what.mapping, part), *(n for row in rows for n in row.cells)})
     columns = {name: pa.array([row.cells.get(name) for row in rows], pa.string()) for name in names}
     columns["source_row"] = pa.array([row.source_row for row in rows], pa.int64())
     pseudonyms = workspace.vault.pseudonyms
@@ -131,21 +117,3 @@ def _by_place(lines: Iterator[Line]) -> dict[tuple[str, int], list[Line]]:
     for line in lines:
         places.setdefault((line.file, line.part), []).append(line)
     return places
-
-
-def _lines(path: Path) -> Iterator[Line]:
-    if not path.is_file():
-        raise WrongUse(f"--repair must be a file, got '{path}': write one with jobs.quarantine")
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if text.strip():
-            yield _line(text, f"{path.name}, line {number}")
-
-
-def _line(text: str, place: str) -> Line:
-    try:
-        found: dict[str, Any] = json.loads(text)
-        return Line(**{name: found[name] for name in NEEDED})
-    except (ValueError, KeyError, TypeError) as error:
-        raise WrongUse(
-            f"a repaired row must be JSON with {', '.join(NEEDED)}, got none of that in {place}"
-        ) from error

@@ -60,19 +60,24 @@ class Cells:
     def clear(self, column: str) -> Parsed:
         """Return a column in the clear, as strings: for conditions and for the vault."""
         if column not in self._clear:
-            parsed, reasons = self._replaced(column, self._found(column)), self.broken(column)
-            self._clear[column] = replace(parsed, reasons=parsed.reasons | reasons)
+            values = self._replaced(column).values
+            self._clear[column] = Parsed(values=values, reasons=self.broken(column))
         return self._clear[column]
 
     def broken(self, *columns: str) -> dict[int, str]:
-        """Return the rows in which an object or a list stands in one of some columns, or in the
-        column by which it is looked up, with the reason why they are broken.
+        """Return the rows in which an object, a list or a value that its replacement refuses stands
+        in one of some columns, or in the column by which it is looked up, and why they are broken.
         """
         found: dict[int, str] = {}
-        for column in columns if self._broken else ():
+        for column in columns if self._broken or self.file.replace else ():
             is_taken = self._is_taken(column)
+            found |= self._unlisted(column)
             found |= self.broken(self._ours(column)) if is_taken else self._broken.get(column, {})
         return found
+
+    def _unlisted(self, column: str) -> dict[int, str]:
+        """Return the rows whose value the replacement of a column refuses."""
+        return self._replaced(column).reasons if column in self.file.replace else {}
 
     def usable(self, column: str) -> pa.Array:
         """Return a column as an event may hold it: a person as a pseudonym."""
@@ -134,12 +139,14 @@ class Cells:
     def _ours(self, column: str) -> str:
         return next(k.ours for k in self.file.lookups if column in k.taken)
 
-    def _replaced(self, column: str, texts: pa.Array) -> Parsed:
-        replacement = self.file.replace.get(column)
-        parsed = Parsed(values=texts)
-        if replacement is None:
-            return parsed
-        return _translated(parsed, replacement.values, replacement.others)
+    def _replaced(self, column: str) -> Parsed:
+        meant = self.file.replace.get(column)
+        if meant is None:
+            return Parsed(values=self._found(column))
+        return self.once(
+            ("replaced", column),
+            lambda: _translated(Parsed(values=self._found(column)), meant.values, meant.others),
+        )
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -8,6 +8,7 @@ quarantine and back, so that a repair that leaves the cell as it was is refused 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,6 +26,8 @@ DOT = "."
 STRING = pa.string()
 NESTED = " (nested)"  # behind the path of a column: the name of the one that says what it holds
 OBJECT, LIST = "an object", "a list"
+HALF = "half of a surrogate pair"
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Verbatim(str):
@@ -34,6 +37,22 @@ class Verbatim(str):
 
 
 _COMMA = Verbatim(",")
+
+
+def is_halved(text: str) -> bool:
+    """Does a text hold half of a surrogate pair? JSON can write it, UTF-8 cannot."""
+    return not text.isascii() and _HALF.search(text) is not None
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value of JSON is, in words; a number may be Verbatim."""
+    if isinstance(value, dict):
+        return OBJECT
+    if isinstance(value, list):
+        return LIST
+    if isinstance(value, bool):
+        return "a boolean"
+    return "a number" if isinstance(value, int | float | Verbatim) else "a text"
 
 
 def roots(file: FileMapping, names: list[str]) -> list[str]:
@@ -138,18 +157,31 @@ def _at(table: pa.Table, path: str) -> pa.Array:
 
 
 def paths(schema: pa.Schema, each: str | None) -> list[str]:
-    """Return every path of a schema; below a list by place, or by name where it is exploded."""
+    """Return every path of a schema; below a list by place, or by name where it is exploded.
+
+    WrongUse where what is to be exploded is no list.
+    """
     return [path for field in schema for path in _below(field.name, field.type, each)]
 
 
 def _below(path: str, kind: pa.DataType, each: str | None) -> list[str]:
+    if path == each:
+        _require_list(path, kind)
     if pa.types.is_struct(kind):
         fields = [kind.field(i) for i in range(kind.num_fields)]
         return [path] + [p for f in fields for p in _below(path + DOT + f.name, f.type, each)]
     if _is_list(kind):
-        inner = path if path == each else f"{path}{DOT}0"
+        inner, each = (path, None) if path == each else (f"{path}{DOT}0", each)
         return [path, *_below(inner, kind.value_type, each)]
     return [path]
+
+
+def _require_list(path: str, kind: pa.DataType) -> None:
+    if not _is_list(kind) and not pa.types.is_null(kind):
+        what = OBJECT if _is_object(kind) else kind
+        raise WrongUse(
+            f"'each' must name a list, got {what} in column '{path}': name another or leave it out"
+        )
 
 
 def _inside(values: pa.Array, path: str) -> pa.Array:
@@ -180,4 +212,5 @@ def _is_object(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    is_list = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_it(kind) for is_it in is_list)

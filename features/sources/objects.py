@@ -26,7 +26,9 @@ class Mixed(Exception):
 
 
 def paths(found: Sequence[dict[str, Any]], each: str | None) -> list[str]:
-    """Return every path of some objects; below a list by place, or by name where it is exploded."""
+    """Return every path of some objects that a mapping can name; below a list by place, or by name
+    where it is exploded.
+    """
     seen: set[str] = set()
     todo: list[tuple[str, Any]] = [("", value) for value in found]
     while todo:  # however deep
@@ -34,14 +36,17 @@ def paths(found: Sequence[dict[str, Any]], each: str | None) -> list[str]:
             seen.add(path)
             if isinstance(value, SEVERAL):
                 todo.append((path, value))
-    return sorted(seen)
+    return sorted(path for path in seen if not nested.is_halved(path))
 
 
 def schema(found: Sequence[dict[str, Any]], file: FileMapping) -> pa.Schema | None:
     """Return the types of the paths that a mapping reads; None where one of them has several.
 
-    An object or a list where one value is wanted has none of them: Arrow refuses its block.
+    An object or a list where one value is wanted has none of them, nor has what is no list where
+    one is to be made rows: Arrow refuses its block.
     """
+    if file.each is not None:
+        found = [value for value in found if no_list(value, file.each) is None]
     items = {f"{file.each}{DOT}{ITEMS}"} if file.each else set()
     try:
         kind = _kind(list(found), set(file.read_columns) | items)
@@ -75,6 +80,29 @@ def flat(
     return nested.told(file, pa.table(arrays)), np.array(numbers, np.int64)
 
 
+def no_list(value: Any, each: str) -> str | None:
+    """Return why there is no list at a path; null and missing are none that has no items."""
+    found, rest = _walked(value, each)
+    if found is None or (isinstance(found, list) and not rest):
+        return None
+    where = f" in '{each.removesuffix(DOT + rest)}'" if rest else ""
+    return f"the list '{each}' must be a list, got {nested.kind_of(found)}{where}"
+
+
+def halved(file: FileMapping, found: Sequence[tuple[int, dict[str, Any]]]) -> dict[int, str]:
+    """Return the rows that hold half of a surrogate pair in a text of the mapping, and where."""
+    columns = [_Column.at(path, file.each) for path in sorted(file.read_columns)] if found else []
+    wrong: dict[int, str] = {}
+    for number, value in found:
+        for item in _items(file.each, value):
+            for column in columns:
+                cell = column.reached(value, item)
+                if isinstance(cell, str) and nested.is_halved(cell):
+                    rule = f"field '{column.path}' must hold whole letters"
+                    wrong[number] = f"{rule}, got {nested.HALF}"
+    return wrong
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Column:
     """The cells at one path."""
@@ -95,8 +123,7 @@ class _Column:
         return _reached(item if self.is_inside else value, self.below)
 
     def told(self, several: Any) -> str:
-        is_object = isinstance(several, dict)
-        self.nested[len(self.texts)] = nested.OBJECT if is_object else nested.LIST
+        self.nested[len(self.texts)] = nested.kind_of(several)
         return nested.written(several)
 
     def arrays(self) -> Iterator[tuple[str, pa.Array]]:
@@ -114,16 +141,19 @@ def _items(each: str | None, value: Any) -> list[Any]:
 
 
 def _reached(value: Any, path: str) -> Any:
-    if not path:
-        return value
-    if isinstance(value, list):
-        place, _, rest = path.partition(DOT)
-        is_there = place.isdigit() and int(place) < len(value)
-        return _reached(value[int(place)], rest) if is_there else None
-    if isinstance(value, dict):
+    found, rest = _walked(value, path)
+    return None if rest else found
+
+
+def _walked(value: Any, path: str) -> tuple[Any, str]:
+    """Follow a path as far as it leads: the value there, None where it is missing, and the rest."""
+    if path and isinstance(value, dict):
         name = _first(path, value)
-        return _reached(value.get(name), path[len(name) + 1 :])
-    return None
+        return _walked(value.get(name), path[len(name) + 1 :])
+    place, _, rest = path.partition(DOT)
+    if not isinstance(value, list) or not place.isdigit():
+        return value, path
+    return _walked(value[int(place)], rest) if int(place) < len(value) else (None, rest)
 
 
 def _first(path: str, names: Any) -> str:

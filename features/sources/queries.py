@@ -1,4 +1,8 @@
-"""Rows of a SQL database, streamed through a cursor on the server where the driver has one."""
+"""Rows of a SQL database, streamed through a cursor on the server where the driver has one.
+
+A column keeps its type. One of several types is read as text; an object or a list is its JSON, and
+said to be one beside it (see nested.py).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,17 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from cluster.errors import WrongUse
+from features.sources import nested
 from features.sources.lot import LOT_ROWS, Rows, Strip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from features.sources.mapping import Query
+
+STRING = pa.string()
+SETS = (set, frozenset)  # have no order: MySQL's
+LISTS = (list, tuple, *SETS)
 
 
 def columns(query: Query) -> list[str]:
@@ -32,11 +41,10 @@ def rows(query: Query, strip: Strip, most: int) -> Iterator[Rows]:
     with _result(query, most) as result:
         names = list(result.keys())
         for part in result.partitions(most):
-            cells = zip(*part, strict=True)
-            arrays = [_array(list(column)) for column in cells]
             numbers = number + np.arange(len(part))
             number += len(part)
-            yield Rows(table=pa.table(arrays, names=names), numbers=numbers, unreadable=[])
+            table = _table(names, zip(*part, strict=True))
+            yield Rows(table=table, numbers=numbers, unreadable=[])
 
 
 def digest(query: Query) -> str:
@@ -49,11 +57,44 @@ def digest(query: Query) -> str:
     return found.hexdigest()
 
 
-def _array(cells: list[Any]) -> pa.Array:
+def _table(names: list[str], columns: Iterable[Sequence[Any]]) -> pa.Table:
+    found = [pair for each in zip(names, columns, strict=True) for pair in _arrays(*each)]
+    return pa.table([array for _, array in found], names=[name for name, _ in found])
+
+
+def _arrays(name: str, cells: Sequence[Any]) -> Iterator[tuple[str, pa.Array]]:
+    """Yield a column, and behind it what its objects and lists are, where it has some."""
+    typed = _typed(cells)
+    is_plain = typed is not None and not pa.types.is_nested(typed.type)
+    said = [] if is_plain else [_said(cell) for cell in cells]
+    if typed is not None and not any(said):
+        yield name, typed
+        return
+    yield name, pa.array([_text(cell) for cell in cells], STRING)
+    if any(said):
+        yield name + nested.NESTED, pa.array(said, STRING)
+
+
+def _typed(cells: Sequence[Any]) -> pa.Array | None:
+    """Return a column of one type; None where it has several, as SQLite and JSON allow."""
     try:
         return pa.array(cells)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of several types, as SQLite allows
-        return pa.array([None if cell is None else str(cell) for cell in cells], pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
+        return None
+
+
+def _text(cell: Any) -> str | None:
+    if isinstance(cell, dict):
+        return nested.written(cell)
+    if isinstance(cell, LISTS):
+        return nested.written(sorted(cell, key=str) if isinstance(cell, SETS) else list(cell))
+    return None if cell is None else str(cell)
+
+
+def _said(cell: Any) -> str | None:
+    if isinstance(cell, dict):
+        return nested.OBJECT
+    return nested.LIST if isinstance(cell, LISTS) else None
 
 
 @contextmanager

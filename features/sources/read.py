@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from features import log
 from features.sources import files, formats, queries, synthetic, vetting
 from features.sources.cells import Cells
 from features.sources.lookups import as_file, lookups
 from features.sources.lot import LOT_ROWS, Mapped, Rows, Strip, as_text
 from features.sources.mapped import mapped
+from features.sources.phrases import SOURCE_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,6 +62,13 @@ def lots(
         yield mapped(mapping.source, cells)
 
 
+def columns_of(mapping: SourceMapping, part: int) -> list[str]:
+    """Return the names of the columns that the rows of a part have, however it is written."""
+    if mapping.world is not None:
+        return [name for name in log.CANDIDATE.names if name != SOURCE_ROW]
+    return sorted(mapping.files[part].read_columns - {SOURCE_ROW})
+
+
 def repaired(
     mapping: SourceMapping,
     part: int,
@@ -67,11 +76,12 @@ def repaired(
     folder: Path,
     pseudonyms: Pseudonyms,
 ) -> Mapped:
-    """Map corrected rows: the string columns of `Mapped.raw`, and `source_row` (a whole number)."""
+    """Map corrected rows: the string columns of `Mapped.raw`, and `source_row` (a whole number).
+    A column that is not there is empty.
+    """
     if mapping.world is not None:
         return synthetic.repaired(table, pseudonyms)
     file = mapping.files[part]
-    vetting.require(file, table.column_names, "the corrected rows")
     numbers = table["source_row"].cast(pa.int64()).to_numpy()
     rows = Rows(table=as_text(table.drop_columns("source_row")), numbers=numbers, unreadable=[])
     cells = Cells(file=file, rows=rows, lookups=lookups(file, folder), pseudonyms=pseudonyms)

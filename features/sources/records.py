@@ -2,13 +2,17 @@
 
 The types of the mapped paths are taken from the first lines; with them Arrow reads a block. Where
 that fails, because a line is no object or a value changes its type, each line of that block is read
-for itself, and numbers keep the digits they were written with.
+for itself, and numbers keep the digits they were written with. A line that is no row is unreadable:
+no JSON object, NaN in it, half a letter in a field that is read, no list where one is to be made
+rows.
 """
 
 from __future__ import annotations
 
 import codecs
+import functools
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +33,12 @@ if TYPE_CHECKING:
 
 SAMPLE_BYTES = 1 << 20
 NO_OBJECT = "a line must be one JSON object"
+_ESCAPED = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)")  # [1]: a half
+_BLANK = re.compile(rb"\n[\n\r\t ]")  # a line that may be blank
+_LAX = (  # what Arrow takes for numbers; JSON has none of it
+    re.compile(rb"NaN(?<=[:\[,\s-]NaN)\s*[,}\]]"),
+    re.compile(rb"Inf(?<=[:\[,\s-]Inf)(?:inity)?\s*[,}\]]"),
+)
 
 
 def columns(file: FileMapping, folder: Path, name: str) -> list[str]:
@@ -74,7 +84,7 @@ def _counted(text: bytes, is_last: bool) -> tuple[tuple[int, int], int]:
 
 def _lines(block: bytes) -> int:
     """Return the number of lines that are not blank."""
-    if b"\n\n" in block or b"\n\r" in block or b"\n " in block or block[:1].isspace():
+    if block[:1].isspace() or _BLANK.search(block):
         return sum(1 for line in block.split(b"\n") if line.strip())
     return block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
 
@@ -87,7 +97,7 @@ def _parsed(
     """
     cut = len(text) if is_last else text.rfind(b"\n") + 1
     block = text[:cut]
-    if schema is not None and block and b"\0" not in block and is_utf8(block):
+    if schema is not None and block and is_utf8(block) and not _is_lax(block):
         try:
             table = _table(schema, block)
         except pa.ArrowInvalid:
@@ -109,29 +119,67 @@ def _table(schema: pa.Schema, block: bytes) -> pa.Table:
     )
 
 
+def _is_lax(block: bytes) -> bool:
+    """Does Arrow read more in a block than JSON has? Texts may look like it."""
+    return b"\0" in block or any(word.search(block) for word in _LAX)
+
+
 def _careful(file: FileMapping, block: bytes) -> tuple[Rows, int]:
-    good: list[tuple[int, dict[str, Any]]] = []
-    unreadable: list[Unreadable] = []
     lines = [line for line in block.split(b"\n") if line.strip()]
-    for number, line in enumerate(lines):
-        found = _object(line, str)
-        if found is None:
-            unreadable.append(Unreadable(source_row=number, reason=NO_OBJECT, raw=line))
-        else:
-            good.append((number, found))
+    read = list(enumerate(_row(file, line) for line in lines))
+    wrong = {number: found for number, found in read if isinstance(found, str)}
+    good = [(number, found) for number, found in read if not isinstance(found, str)]
+    wrong |= objects.halved(file, [each for each in good if _has_half(lines[each[0]])])
     table, numbers = objects.flat(
-        file, good, lambda number: _object(lines[number], nested.Verbatim)
+        file,
+        [each for each in good if each[0] not in wrong],
+        lambda number: _object(lines[number], nested.Verbatim),
     )
+    unreadable = [Unreadable(source_row=n, reason=wrong[n], raw=lines[n]) for n in sorted(wrong)]
     return Rows(table=table, numbers=numbers, unreadable=unreadable), len(lines)
+
+
+def _has_half(line: bytes) -> bool:
+    """Does a line hold half of a surrogate pair, wherever it is?"""
+    return any(escaped[1] for escaped in _ESCAPED.finditer(line))
+
+
+def _row(file: FileMapping, line: bytes) -> dict[str, Any] | str:
+    """Return the object of a line, its numbers as texts; or why it leaves no row."""
+    found = _read(line, str)
+    if file.each is None or isinstance(found, str) or objects.no_list(found, file.each) is None:
+        return found
+    return objects.no_list(_read(line, nested.Verbatim), file.each) or NO_OBJECT
 
 
 def _object(line: bytes, number: type[str] | None = None) -> dict[str, Any] | None:
     """Return the object of a line, its numbers as `number` has them; None where it is none."""
+    found = _read(line, number)
+    return None if isinstance(found, str) else found
+
+
+def _read(line: bytes, number: type[str] | None) -> dict[str, Any] | str:
+    """Return the object of a line, or why there is none."""
     try:
-        found = json.loads(line.decode(), parse_float=number, parse_int=number)
+        found = _decoder(number).decode(line.decode())
+    except _NoNumber as error:
+        return str(error)
     except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+        return NO_OBJECT
+    return found if isinstance(found, dict) else NO_OBJECT
+
+
+@functools.cache
+def _decoder(number: type[str] | None) -> json.JSONDecoder:
+    return json.JSONDecoder(parse_float=number, parse_int=number, parse_constant=_no_number)
+
+
+def _no_number(word: str) -> None:
+    raise _NoNumber(f"{NO_OBJECT}, got {word}: JSON has none")
+
+
+class _NoNumber(ValueError):
+    """A number that JSON does not have."""
 
 
 def _sample(file: FileMapping, folder: Path, name: str) -> tuple[list[dict[str, Any]], int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.ingest import quarantine, repairs
+from features.ingest import corrected, quarantine, repairs
 from features.ingest.strip import counted, joined
 from jobs.console import Job, Progress, Report, option
 
@@ -51,10 +51,21 @@ def run(workspace: Workspace, settings: QuarantineSettings, progress: Progress) 
     return Report(
         read={"rows": rows.num_rows},
         wrote=wrote,
-        decided=[f"{still.num_rows:,} rows are open, {rows.num_rows - still.num_rows:,} repaired"],
+        decided=[_said(rows.num_rows, still.num_rows, settings.source)],
         figures={"open": still.num_rows, "repaired": rows.num_rows - still.num_rows},
-        table=joined([counted(still["reasons"])]).to_pandas(),
+        table=_reasons(still).to_pandas(),
     )
+
+
+def _said(rows: int, still: int, source: str | None) -> str:
+    if rows:
+        return f"{still:,} rows are open, {rows - still:,} repaired"
+    return f"nothing{f" of source '{source}'" if source is not None else ''} is in quarantine"
+
+
+def _reasons(rows: pa.Table) -> pa.Table:
+    """Count the first reasons of rows; an empty table may have them as texts of another type."""
+    return joined([counted(rows["reasons"])] if rows.num_rows else [])
 
 
 def _write(workspace: Workspace, rows: pa.Table, path: Path) -> int:
@@ -62,7 +73,7 @@ def _write(workspace: Workspace, rows: pa.Table, path: Path) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     count = 0
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        for row in quarantine.opened(workspace.vault, rows):
+        for row in corrected.rows(workspace, rows):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count

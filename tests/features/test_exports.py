@@ -227,6 +227,12 @@ def test_a_wrong_word_is_refused_when_the_mapping_is_read(
     assert "\n" not in str(error.value)
 
 
+def test_a_list_to_make_rows_of_needs_a_format_that_has_lists() -> None:
+    """A CSV file has none: unchecked, `each` would be passed over."""
+    with pytest.raises(WrongUse, match="'each' needs JSON lines or Parquet, got csv: no list"):
+        _mapping({"each": "id"})
+
+
 def test_two_events_of_a_row_need_two_keys(folder: Path, monkeypatch: Any) -> None:
     """Mutant: unchecked, the second would be a correction of the first."""
     mapping = _mapping()

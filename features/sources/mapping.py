@@ -156,7 +156,9 @@ class FileMapping(Frozen):
         if self.kind_of_file is None:
             raise ValueError(f"'{self.file}' does not tell its format: add 'format'")
         if self.each is not None and self.kind_of_file in {"csv", "sql"}:
-            raise ValueError(f"'each' needs JSON lines or Parquet, got {self.kind_of_file}: no list")
+            raise ValueError(
+                f"'each' needs JSON lines or Parquet, got {self.kind_of_file}: no list"
+            )
         return self
 
     @property

@@ -166,3 +166,25 @@ def _of_words(columns: np.ndarray) -> Words:
             at += 1
         words[i] = _mixed(state)
     return words
+
+
+@njit(cache=True, nogil=True)
+def recurring(words: Words) -> np.ndarray:
+    """Return which words may be there more than once, and a few more: (n,) bool.
+
+    A word has one bit of sixteen per word; those whose bit was set before are told by a second set.
+    """
+    places = 64
+    while places < 16 * words.size:
+        places *= 2
+    mask, one = np.uint64(places - 1), np.uint64(1)
+    seen, again = np.zeros(places // 64, np.uint64), np.zeros(places // 64, np.uint64)
+    for word in words:
+        at, bit = (word & mask) >> np.uint64(6), one << (word & np.uint64(63))
+        again[at] |= seen[at] & bit
+        seen[at] |= bit
+    found = np.empty(words.size, np.bool_)
+    for i in range(words.size):
+        at, bit = (words[i] & mask) >> np.uint64(6), one << (words[i] & np.uint64(63))
+        found[i] = (again[at] & bit) != 0
+    return found

@@ -147,13 +147,14 @@ def retracted_at(events: pa.Table) -> np.ndarray:
     """Return per row when a later known version of the same row replaced it, in microseconds, or
     NEVER.
 
-    Versions known at the same moment are ordered by event id, so that the answer does not depend on
-    row order.
+    Versions have the first half of their ids in common. Those known at the same moment are ordered
+    by id, so that the answer does not depend on row order.
     """
-    row = pc.dictionary_encode(events["row_key"]).combine_chunks().indices.to_numpy()
+    row, content = halves(events["event_id"])
+    replaced = np.full(len(row), NEVER)
+    several = np.flatnonzero(fingerprint.recurring(row))
     known = microseconds(events["known_at"])
-    order = np.lexsort((*reversed(halves(events["event_id"])), known, row))
-    replaced = np.full(len(order), NEVER)
+    order = several[np.lexsort((content[several], known[several], row[several]))]
     same = row[order[1:]] == row[order[:-1]]
     replaced[order[:-1][same]] = known[order[1:][same]]
     return replaced

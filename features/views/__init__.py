@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from features.views.aggregates import Feature
 from features.views.catalog import VIEWS, view
-from features.views.language import Feature, View
+from features.views.language import View
 
 __all__ = ["VIEWS", "Feature", "View", "view"]

@@ -1,20 +1,45 @@
-"""The language of views: what a feature is, said without saying how it is computed.
+"""The language of views: which events a feature looks at, and what a view is.
 
-A view is a frozen list of features of one kind of entity. A feature names the events it looks at
-and one aggregate over those in its window, as of a moment T: `T - window <= event_time < T`, known
-by T. Without a window it looks at all history.
+A view is a frozen list of features of one kind of entity. A feature (see aggregates.py) names the
+events it looks at and one aggregate over those in its window, as of a moment T:
+`T - window <= event_time < T`, known by T, and not corrected by then. Without a window it looks at
+all history.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Literal
 
 from cluster import canonical
 
-type Entity = Literal["lead", "account", "opportunity"]
+if TYPE_CHECKING:
+    from features.views.aggregates import Feature
+
+type Entity = Literal["lead", "account", "opportunity", "person", "campaign", "rep"]
+type Column = Literal[
+    "name", "text", "account", "person", "lead", "opportunity", "campaign", "product", "rep"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """A condition on a column of an event: one of some words, or a number in a range. An event
+    without a value does not meet it.
+    """
+
+    column: Literal["number"] | Column
+    one_of: tuple[str, ...] = ()
+    at_least: int | None = None
+    below: int | None = None
+
+    def __post_init__(self) -> None:
+        """Words are for columns of words, a range is for numbers."""
+        has_range = self.at_least is not None or self.below is not None
+        if (self.column == "number") != has_range or has_range == bool(self.one_of):
+            raise ValueError(
+                f"a condition must have words for a column or a range for 'number', got {self}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,71 +49,7 @@ class Events:
     kind: str
     names: tuple[str, ...] = ()  # none: every name of the kind
     of: str = ""  # key column shared with the row; empty: the view's own entity
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feature:
-    """One column of a view."""
-
-    name: str
-    label: str  # what a seller reads
-    events: Events
-    window_days: int | None = None
-
-    @property
-    def type(self) -> pa.DataType:
-        """Arrow type of the column."""
-        return pa.int64()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Count(Feature):
-    """How many events; 0 when there are none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sum(Feature):
-    """Sum of the events' numbers; 0 when there are none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean(Feature):
-    """Mean of the events' numbers; null when there are none."""
-
-    @property
-    def type(self) -> pa.DataType:
-        """Arrow type of the column."""
-        return pa.float64()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastNumber(Feature):
-    """Number of the latest event; null when there is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastText(Feature):
-    """Text of the latest event; null when there is none."""
-
-    @property
-    def type(self) -> pa.DataType:
-        """Arrow type of the column."""
-        return pa.string()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastName(LastText):
-    """Name of the latest event (the stage a deal is in); null when there is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HoursSince(Feature):
-    """Hours since the latest event; null when there is none."""
-
-    @property
-    def type(self) -> pa.DataType:
-        """Arrow type of the column."""
-        return pa.float64()
+    where: tuple[Where, ...] = ()  # all of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +62,12 @@ class View:
     description: str
     privacy: Literal["public", "internal", "personal"]
     features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        """Every column has a name of its own."""
+        twice = {name for name in self.columns if self.columns.count(name) > 1}
+        if twice:
+            raise ValueError(f"features of view '{self.name}' must differ, got twice: {twice}")
 
     @property
     def version(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from features.views.language import Count, Events, HoursSince, LastNumber, LastText, View, windowed
+from features.views.aggregates import Count, HoursSince, LastNumber, LastText
+from features.views.language import Events, View, windowed
 
 _WINDOWS = (7, 30, 90)
 

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from features.views.language import (
-    Count,
-    Events,
-    HoursSince,
-    LastName,
-    LastNumber,
-    LastText,
-    View,
-    windowed,
-)
+from features.views.aggregates import Count, HoursSince, LastName, LastNumber, LastText
+from features.views.language import Events, View, windowed
 
 
 def _attribute(name: str, of: str = "") -> Events:

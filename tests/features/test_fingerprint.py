@@ -57,3 +57,16 @@ def test_absent_is_not_empty() -> None:
     """A null and an empty text are different content."""
     empty, absent = fingerprint.of_cells(pa.array(["", None])).tolist()
     assert empty != absent == int(fingerprint.ABSENT)
+
+
+def test_words_that_recur_are_among_those_that_may() -> None:
+    """None is missed, and few others are named."""
+    rng = np.random.default_rng(4)
+    words = rng.integers(0, 1 << 63, 50_000).astype(np.uint64)
+    words[::50] = words[1::50]
+    found = fingerprint.recurring(words)
+    values, counts = np.unique(words, return_counts=True)
+    several = np.isin(words, values[counts > 1])
+    assert found[several].all()
+    assert found[~several].mean() < 0.1
+    assert not len(fingerprint.recurring(words[:0]))

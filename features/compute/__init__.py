@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from features.compute.face import compute
 from features.compute.inputs import COLUMNS
+from features.compute.lowering import columns_of
 
-__all__ = ["COLUMNS", "compute"]
+__all__ = ["COLUMNS", "columns_of", "compute"]

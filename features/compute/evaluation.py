@@ -9,14 +9,18 @@ import numpy as np
 
 from features.compute import decay, kernels
 from features.compute.groups import Groups
-from features.compute.items import Items, of_pairs, of_stream
+from features.compute.items import Items, Sorted, ascending, of_pairs, of_stream
 from features.compute.measures import NONE, Measure, Pairs, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
 
     from features.compute.inputs import Inputs, Ints
     from features.views.language import Entity
+
+ONE = np.ones(1, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,49 +30,47 @@ class Evaluation:
     inputs: Inputs
     rows: pa.Table
     entity: Entity
-    _groups: dict[str, Groups] = field(default_factory=dict)
+    windows: dict[Stream | Pairs, tuple[int | None, ...]]  # of the measures that will be asked for
+    _sorted: dict[str, Sorted] = field(default_factory=dict)
     _items: dict[Stream | Pairs, Items] = field(default_factory=dict)
-    _sorted: dict[Measure, Ints] = field(default_factory=dict)
+    _done: dict[Measure, Ints] = field(default_factory=dict)
 
     def column(self, measure: Measure) -> Ints:
         """Return a measure for each row: (rows,) int64; of decay the bits of a float64."""
-        back = self._group(_stream(measure.of)).back
-        values = self._reduced(measure)
-        is_same = len(back) == 0 or (back[-1] == len(back) - 1 and bool((np.diff(back) == 1).all()))
-        return values if is_same else values[back]
+        if measure not in self._done:
+            items = self._of(measure.of)
+            self._done.update(self._reduced(measure, items))
+        groups = self._events(measure.of).groups
+        return self._done[measure] if groups.is_as_given else self._done[measure][groups.back]
 
-    def _group(self, stream: Stream) -> Groups:
-        of = stream.events.of
-        if of not in self._groups:
-            self._groups[of] = Groups.of(self.rows, of or "entity", of or self.entity)
-        return self._groups[of]
+    def _events(self, of: Stream | Pairs) -> Sorted:
+        key = (of.stream if isinstance(of, Pairs) else of).events.of
+        if key not in self._sorted:
+            groups = Groups.of(self.rows, key or "entity", key or self.entity)
+            self._sorted[key] = Sorted.of(self.inputs, groups)
+        return self._sorted[key]
 
-    def items(self, of: Stream | Pairs) -> Items:
-        """Return the events or pairs that a measure goes over."""
+    def _of(self, of: Stream | Pairs) -> Items:
         if of not in self._items:
+            windows = self.windows.get(of, ())
             if isinstance(of, Pairs):
-                self._items[of] = of_pairs(of, self.inputs, self.items(of.stream))
+                self._items[of] = of_pairs(of, self.inputs, self._of(of.stream), windows)
             else:
-                self._items[of] = of_stream(of, self.inputs, self._group(of))
+                self._items[of] = of_stream(of, self.inputs, self._events(of), windows)
         return self._items[of]
 
-    def _reduced(self, measure: Measure) -> Ints:
-        if measure not in self._sorted:
-            self._sorted[measure] = self._reduce(measure)
-        return self._sorted[measure]
-
-    def _reduce(self, measure: Measure) -> Ints:
-        items = self.items(measure.of)
-        runs = (items.first, items.last(_window(measure)))
+    def _reduced(self, measure: Measure, items: Items) -> dict[Measure, Ints]:
+        """Return the measure, and others that came with it."""
         if measure.reduction == "sum":
-            return _sum(measure, items, runs)
+            return _sums(measure, items)
+        return {measure: self._alone(measure, items)}
+
+    def _alone(self, measure: Measure, items: Items) -> Ints:
+        runs = items.runs(counted(measure))
         if measure.reduction == "distinct":
             return _distinct(measure, items, runs, self.inputs)
         if measure.reduction == "decay":
-            values = _weights(measure, items)
-            return decay.decayed(
-                runs, items.since, values, items.groups.times, measure.half_life_us
-            ).view(np.int64)
+            return _decay(measure, items, runs)
         if measure.reduction in {"least", "most"}:
             return _extreme(items, runs, items.values(measure.value), measure.reduction == "least")
         return self._of_end(measure, items)
@@ -76,45 +78,52 @@ class Evaluation:
     def _of_end(self, measure: Measure, items: Items) -> Ints:
         """Return a value of the latest or earliest item."""
         place = self._place(measure, items)
-        if measure.value == "place":
-            return place
         values = items.places if measure.value == "event" else items.values(measure.value)
-        return np.where(place < 0, NONE, np.append(values, NONE)[place])
+        found: Ints = np.where(place < 0, NONE, np.append(values, NONE)[place])
+        return found
 
     def _place(self, measure: Measure, items: Items) -> Ints:
         name = Measure(
-            of=measure.of,
-            reduction=measure.reduction,
-            value="place",
-            window_us=measure.window_us,
+            of=measure.of, reduction=measure.reduction, value="", window_us=measure.window_us
         )
-        if name not in self._sorted:
-            runs = (items.first, items.last(measure.window_us))
+        if name not in self._done:
             order = np.arange(len(items.group))
-            place = _extreme(items, runs, order, measure.reduction == "first")
-            self._sorted[name] = np.maximum(place, -1)
-        return self._sorted[name]
+            place = _extreme(items, items.runs(name.window_us), order, name.reduction == "first")
+            self._done[name] = np.maximum(place, -1)
+        return self._done[name]
 
 
-def _stream(of: Stream | Pairs) -> Stream:
-    return of.stream if isinstance(of, Pairs) else of
-
-
-def _window(measure: Measure) -> int | None:
+def counted(measure: Measure) -> int | None:
+    """Return the window in which items count: decay forgets what is very old."""
     if measure.reduction != "decay":
         return measure.window_us
     longest = decay.HALF_LIVES * measure.half_life_us
     return longest if measure.window_us is None else min(longest, measure.window_us)
 
 
-def _weights(measure: Measure, items: Items) -> Ints:
-    return np.ones(len(items.group), np.int64) if measure.value == "one" else items.values("number")
+def windows_of(measures: Iterable[Measure]) -> dict[Stream | Pairs, tuple[int | None, ...]]:
+    """Return which windows each stream is asked for."""
+    asked: dict[Stream | Pairs, set[int | None]] = {}
+    for measure in measures:
+        asked.setdefault(measure.of, set()).add(counted(measure))
+    return {of: ascending(windows) for of, windows in asked.items()}
 
 
-def _sum(measure: Measure, items: Items, runs: tuple[Ints, Ints]) -> Ints:
-    if measure.value == "one":
-        return kernels.counted(*runs, items.rows)
-    return kernels.summed(*runs, items.values(measure.value), items.rows)
+def _sums(measure: Measure, items: Items) -> dict[Measure, Ints]:
+    """Return the sums of a value over all windows: they cost little more than one."""
+    values = ONE if measure.value == "one" else items.values(measure.value)
+    totals = kernels.summed(items.covered, items.group, values, items.groups.starts)
+    return {
+        Measure(of=measure.of, reduction="sum", value=measure.value, window_us=window): total
+        for window, total in zip(items.windows, totals, strict=True)
+    }
+
+
+def _decay(measure: Measure, items: Items, runs: tuple[Ints, Ints]) -> Ints:
+    is_plain = measure.value == "one"
+    values = np.ones(len(items.group), np.int64) if is_plain else items.values("number")
+    times = items.groups.times
+    return decay.decayed(runs, items.since, values, times, measure.half_life_us).view(np.int64)
 
 
 def _distinct(measure: Measure, items: Items, runs: tuple[Ints, Ints], inputs: Inputs) -> Ints:

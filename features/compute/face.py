@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from features import log
 from features.compute import formulas
-from features.compute.evaluation import Evaluation
+from features.compute.evaluation import Evaluation, windows_of
 from features.compute.inputs import Inputs
 from features.compute.lowering import lowered
 from features.compute.measures import NONE
@@ -28,13 +28,18 @@ def compute(view: View, events: pa.Table, spine: pa.Table) -> pa.Table:
     """
     order = pc.sort_indices(spine, [("entity", "ascending"), ("time", "ascending")])
     rows = spine.take(order)
-    evaluation = Evaluation(inputs=Inputs(events), rows=rows, entity=view.entity)
+    evaluation = Evaluation(
+        inputs=Inputs(events),
+        rows=rows,
+        entity=view.entity,
+        windows=windows_of(m for f in view.features for m in lowered(f).operands),
+    )
     times = log.microseconds(rows["time"])
-    columns = {f.name: _column(f, evaluation, times) for f in view.features}
-    for feature in view.features:
-        field = pa.field(feature.name, feature.type)
-        rows = rows.append_column(field, columns[feature.name])
-    return rows
+    columns = [_column(feature, evaluation, times) for feature in view.features]
+    fields = [pa.field(feature.name, feature.type) for feature in view.features]
+    return pa.Table.from_arrays(
+        [*rows.columns, *columns], schema=pa.schema([*rows.schema, *fields])
+    )
 
 
 def _column(feature: Feature, evaluation: Evaluation, times: Ints) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,11 @@ class Groups:
             times=times[order],
             back=back,
         )
+
+    @cached_property
+    def is_as_given(self) -> bool:
+        """Do the rows come in this order?"""
+        return bool((self.back == np.arange(len(self.back))).all())
 
     def __len__(self) -> int:
         """How many groups have a key."""

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import log
-from features.compute.order import by_time
 
 if TYPE_CHECKING:
     from features.views.language import Events, Where
@@ -39,10 +38,10 @@ class Inputs:
         return len(self.times)
 
     @cached_property
-    def order(self) -> Ints:
-        """Places of the events by event_time, then known_at, then event id: (events,) int64."""
+    def keys(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """What events are ordered by: event_time, then known_at, then both halves of the id."""
         known = log.microseconds(self.events["known_at"])
-        return by_time(self.times, known, *log.halves(self.events["event_id"]))
+        return (self.times, known, *log.halves(self.events["event_id"]))
 
     @cached_property
     def numbers(self) -> Ints:

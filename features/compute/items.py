@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features import log
 from features.compute import order
 from features.compute.formulas import working_minutes
 from features.compute.measures import NONE, Pairs
@@ -14,7 +16,7 @@ from features.compute.pairs import paired
 from features.views.language import Events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from features.compute.groups import Groups
     from features.compute.inputs import Inputs, Ints
@@ -33,56 +35,89 @@ class Items:
     since: Ints  # (items,) time that must lie in a window
     enter: Ints
     leave: Ints
-    values: Callable[[str | Events], Ints]  # (items,) int64; NONE where there is none
     places: Ints  # (items,) the event, of a pair the later one
-    _first: list[Ints] = field(default_factory=list)
-    _last: dict[int | None, Ints] = field(default_factory=dict)
+    valued: Callable[[str | Events], Ints]  # (items,) int64; NONE where there is none
+    windows: tuple[int | None, ...]  # of the measures of these items, None last
+    _values: dict[str | Events, Ints] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return len(self.groups.times)
 
-    @property
-    def first(self) -> Ints:
-        """First row that each item covers: (items,) int32."""
-        if not self._first:
-            rows = (self.groups.starts, self.groups.times)
-            self._first.append(order.entered(self.group, self.enter, *rows))
-        return self._first[0]
+    def values(self, value: str | Events) -> Ints:
+        """Return a value of each item: (items,) int64."""
+        if value not in self._values:
+            self._values[value] = self.valued(value)
+        return self._values[value]
 
-    def last(self, window_us: int | None) -> Ints:
-        """One past the last row that each item covers, given a window: (items,) int32."""
-        if window_us not in self._last:
-            leave = self.leave
-            if window_us is not None:
-                leave = np.minimum(leave, self.since + (window_us + 1))
-            rows = (self.groups.starts, self.groups.times)
-            self._last[window_us] = order.left(self.group, self.first, leave, *rows)
-        return self._last[window_us]
+    @cached_property
+    def covered(self) -> tuple[Ints, Ints]:
+        """First row that each item covers, (items,), and one past the last, (windows, items)."""
+        windows = np.array([log.NEVER if w is None else w for w in self.windows], np.int64)
+        rows = (self.groups.starts, self.groups.times)
+        return order.covered(self.group, (self.enter, self.leave, self.since), windows, rows)
+
+    def runs(self, window_us: int | None) -> tuple[Ints, Ints]:
+        """Return first rows and, for one window, one past the last: (items,) int32 each."""
+        first, last = self.covered
+        return first, last[self.windows.index(window_us)]
 
 
-def of_stream(stream: Stream, inputs: Inputs, groups: Groups) -> Items:
+@dataclass(frozen=True, kw_only=True)
+class Sorted:
+    """All events that belong to a group of rows, by group and in order."""
+
+    groups: Groups
+    places: Ints
+    group: Ints
+    times: Ints
+    enter: Ints
+    leave: Ints
+
+    @classmethod
+    def of(cls, inputs: Inputs, groups: Groups) -> Sorted:
+        """Sort events."""
+        group = groups.of_events(inputs)
+        places, _ = order.by_group(group, len(groups), inputs.keys)
+        return cls(
+            groups=groups,
+            places=places,
+            group=group[places],
+            times=inputs.times[places],
+            enter=inputs.enter[places],
+            leave=inputs.leave[places],
+        )
+
+
+def ascending(windows: Iterable[int | None]) -> tuple[int | None, ...]:
+    """Return windows once each, the shortest first, all history last."""
+    return tuple(sorted(set(windows), key=lambda w: log.NEVER if w is None else w))
+
+
+def of_stream(
+    stream: Stream, inputs: Inputs, events: Sorted, windows: tuple[int | None, ...]
+) -> Items:
     """Return the events of a stream that belong to a group of rows."""
-    group = groups.of_events(inputs)
     chosen = inputs.chosen(stream.events)
     if stream.partner is not None:
         chosen = chosen | inputs.chosen(stream.partner)
-    wanted = chosen & (group >= 0)
-    places, starts = order.by_group(inputs.order[wanted[inputs.order]], group, len(groups))
+    mine = np.flatnonzero(chosen[events.places])
+    places, group = events.places[mine], events.group[mine]
     return Items(
-        groups=groups,
-        group=group[places],
-        starts=starts,
-        since=inputs.times[places],
-        enter=inputs.enter[places],
-        leave=inputs.leave[places],
-        values=lambda value: _of_events(value, inputs, places),
+        groups=events.groups,
+        group=group,
+        starts=_starts(group, len(events.groups)),
+        since=events.times[mine],
+        enter=events.enter[mine],
+        leave=events.leave[mine],
         places=places,
+        valued=lambda value: _of_events(value, inputs, places),
+        windows=windows,
     )
 
 
-def of_pairs(pairs: Pairs, inputs: Inputs, events: Items) -> Items:
+def of_pairs(pairs: Pairs, inputs: Inputs, events: Items, windows: tuple[int | None, ...]) -> Items:
     """Return the pairs of a stream's items."""
     ends = (pairs.before, pairs.after)
     before, after = (_is_one(end, inputs, events.places) for end in ends)
@@ -93,13 +128,21 @@ def of_pairs(pairs: Pairs, inputs: Inputs, events: Items) -> Items:
     return Items(
         groups=events.groups,
         group=group,
-        starts=np.searchsorted(group, np.arange(len(events.starts))),
+        starts=_starts(group, len(events.groups)),
         since=events.since[earlier],
         enter=came,
         leave=went,
-        values=lambda value: _of_pairs(value, events.since[earlier], events.since[later]),
         places=events.places[later],
+        valued=lambda value: _of_pairs(value, events.since[earlier], events.since[later]),
+        windows=windows,
     )
+
+
+def _starts(group: Ints, groups: int) -> Ints:
+    """Return where each group begins, of ascending ones: (groups + 1,)."""
+    starts = np.zeros(groups + 1, np.int64)
+    np.cumsum(np.bincount(group, minlength=groups), out=starts[1:])
+    return starts
 
 
 def _is_one(end: Events | None, inputs: Inputs, places: Ints) -> np.ndarray:

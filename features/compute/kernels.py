@@ -17,23 +17,37 @@ type Ints = np.ndarray  # int64 or int32, one-dimensional
 
 
 @njit(cache=True, nogil=True)
-def counted(first: Ints, last: Ints, rows: int) -> Ints:
-    """Return per row how many items cover it: (rows,) int64."""
-    total = np.zeros(rows + 1, np.int64)
+def summed(runs: tuple[Ints, Ints], group: Ints, values: Ints, starts: Ints) -> Ints:
+    """Return per window and row the sum of the values of the items that cover it: (windows, rows)
+    int64. One value stands for all.
+
+    `runs` are first rows, (items,), and one past the last, (windows, items).
+    """
+    first, last = runs
+    windows, rows = last.shape[0], starts[-1]
+    come, gone = np.zeros(rows + 1, np.int64), np.zeros((rows + 1, windows), np.int64)
     for i in range(first.size):
-        total[first[i]] += 1
-        total[last[i]] -= 1
-    return _accumulated(total)
+        value, end = values[i if values.size > 1 else 0], starts[group[i] + 1]
+        if first[i] < end:
+            come[first[i]] += value
+            for window in range(windows):
+                if last[window, i] < end:
+                    gone[last[window, i], window] += value
+    return _accumulated_by_group(come, gone, starts)
 
 
 @njit(cache=True, nogil=True)
-def summed(first: Ints, last: Ints, values: Ints, rows: int) -> Ints:
-    """Return per row the sum of the values of the items that cover it: (rows,) int64."""
-    total = np.zeros(rows + 1, np.int64)
-    for i in range(first.size):
-        total[first[i]] += values[i]
-        total[last[i]] -= values[i]
-    return _accumulated(total)
+def _accumulated_by_group(come: Ints, gone: Ints, starts: Ints) -> Ints:
+    windows = gone.shape[1]
+    total = np.empty((windows, starts[-1]), np.int64)
+    for number in range(starts.size - 1):
+        there, left = 0, np.zeros(windows, np.int64)
+        for row in range(starts[number], starts[number + 1]):
+            there += come[row]
+            for window in range(windows):
+                left[window] += gone[row, window]
+                total[window, row] = there - left[window]
+    return total
 
 
 @njit(cache=True, nogil=True)

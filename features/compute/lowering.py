@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from features import log
 from features.compute import formulas
 from features.compute.measures import Measure, Pairs, Stream, micros
 from features.views import aggregates as a
+from features.views.language import Events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from features.compute.measures import Reduction
     from features.views.aggregates import Feature
-    from features.views.language import Events
+    from features.views.language import View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,3 +200,29 @@ _BY_TYPE: dict[type[Feature], Callable[[Any], Lowered]] = {
     a.HoursUnanswered: _unanswered,
     a.Silence: _silence,
 }
+
+
+ALWAYS = ("event_id", "kind", "name", "event_time", "known_at")
+
+
+def columns_of(view: View) -> list[str]:
+    """Return the columns of the log that a view needs."""
+    needed = set(ALWAYS)
+    for feature in view.features:
+        how = lowered(feature)
+        needed |= {how.column} if how.column else set()
+        for measure in how.operands:
+            needed |= _columns_of(measure, view.entity)
+    return [name for name in log.SCHEMA.names if name in needed]
+
+
+def _columns_of(measure: Measure, entity: str) -> set[str]:
+    stream = measure.of.stream if isinstance(measure.of, Pairs) else measure.of
+    ends = (measure.of.before, measure.of.after) if isinstance(measure.of, Pairs) else ()
+    choices = [stream.events, stream.partner, *ends, measure.value]
+    events = [choice for choice in choices if isinstance(choice, Events)]
+    named: set[str] = {where.column for choice in events for where in choice.where}
+    if isinstance(measure.value, str):
+        value = measure.value.removeprefix("has_").removeprefix("known_")
+        named |= {value} if value in log.SCHEMA.names else set()
+    return named | {stream.events.of or entity}

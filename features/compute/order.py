@@ -1,4 +1,4 @@
-"""Orders: which event comes first, and which rows an event covers."""
+"""Orders: events by group and time, and the rows that each of them covers."""
 
 from __future__ import annotations
 
@@ -8,61 +8,93 @@ from numba import njit
 type Ints = np.ndarray  # int64 or int32, one-dimensional
 type Words = np.ndarray  # uint64
 
-FEW = 24  # rows that are looked through one by one
-
-
-def by_time(times: Ints, known: Ints, row: Words, content: Words) -> Ints:
-    """Return places in the order of event_time, then known_at, then event id: (n,) int64."""
-    order = np.argsort(times)
-    sorted_times = times[order]
-    ends = np.flatnonzero(sorted_times[1:] == sorted_times[:-1])
-    if len(ends):
-        tied = np.unique(np.concatenate([ends, ends + 1]))
-        some = order[tied]
-        order[tied] = some[np.lexsort((content[some], row[some], known[some], times[some]))]
-    return order
+NEVER = np.iinfo(np.int64).max
+FEW = 24  # rows that are looked through one by one, events that are sorted by insertion
 
 
 @njit(cache=True, nogil=True)
-def by_group(places: Ints, group: Ints, groups: int) -> tuple[Ints, Ints]:
-    """Return places sorted by their group, else as they were, and where each group begins:
-    (groups + 1,).
+def by_group(group: Ints, groups: int, keys: tuple[Ints, Ints, Words, Words]) -> tuple[Ints, Ints]:
+    """Return the places of the events that have a group, sorted by group, then by `keys`
+    (event_time, known_at, halves of the id), and where each group begins: (groups + 1,).
     """
     starts = np.zeros(groups + 1, np.int64)
-    for place in places:
-        starts[group[place] + 1] += 1
+    for number in group:
+        if number >= 0:
+            starts[number + 1] += 1
     for number in range(groups):
         starts[number + 1] += starts[number]
     free = starts[:-1].copy()
-    ordered = np.empty_like(places)
-    for place in places:
-        ordered[free[group[place]]] = place
-        free[group[place]] += 1
-    return ordered, starts
+    places = np.empty(starts[-1], np.int64)
+    for place in range(group.size):
+        if group[place] >= 0:
+            places[free[group[place]]] = place
+            free[group[place]] += 1
+    for number in range(groups):
+        _sort(places[starts[number] : starts[number + 1]], keys)
+    return places, starts
 
 
 @njit(cache=True, nogil=True)
-def entered(group: Ints, enter: Ints, starts: Ints, times: Ints) -> Ints:
-    """Return the first row at or after each `enter`, of the rows starts[g]:starts[g + 1] of its
-    group: (n,) int32.
+def _sort(places: Ints, keys: tuple[Ints, Ints, Words, Words]) -> None:
+    """Sort places in place; what is almost in order stays cheap."""
+    if places.size > FEW:
+        times = np.empty(places.size, np.int64)
+        for i in range(places.size):
+            times[i] = keys[0][places[i]]
+        places[:] = places[np.argsort(times)]
+    for i in range(1, places.size):
+        place, free = places[i], i
+        while free > 0 and _is_before(place, places[free - 1], keys):
+            places[free] = places[free - 1]
+            free -= 1
+        places[free] = place
+
+
+@njit(cache=True, nogil=True)
+def _is_before(one: int, other: int, keys: tuple[Ints, Ints, Words, Words]) -> bool:
+    times, known, row, content = keys
+    if times[one] != times[other]:
+        return bool(times[one] < times[other])
+    if known[one] != known[other]:
+        return bool(known[one] < known[other])
+    if row[one] != row[other]:
+        return bool(row[one] < row[other])
+    return bool(content[one] < content[other])
+
+
+@njit(cache=True, nogil=True)
+def covered(
+    group: Ints,
+    force: tuple[Ints, Ints, Ints],
+    windows: Ints,
+    rows: tuple[Ints, Ints],
+) -> tuple[Ints, Ints]:
+    """Return the first row that each item covers, (items,) int32, and for each window one past the
+    last, (windows, items) int32.
+
+    `force` is enter, leave and the time that must lie in a window; `windows` are ascending, in
+    microseconds, NEVER for all history; `rows` are where the rows of each group begin and their T.
     """
+    enter, leave, since = force
+    starts, times = rows
     first = np.empty(group.size, np.int32)
+    last = np.empty((windows.size, group.size), np.int32)
     for i in range(group.size):
-        first[i] = _at_or_after(times, starts[group[i]], starts[group[i] + 1], enter[i])
-    return first
-
-
-@njit(cache=True, nogil=True)
-def left(group: Ints, first: Ints, leave: Ints, starts: Ints, times: Ints) -> Ints:
-    """Return the first row at or after each `leave`, not before `first`: (n,) int32."""
-    last = np.empty(group.size, np.int32)
-    for i in range(group.size):
-        last[i] = _at_or_after(times, first[i], starts[group[i] + 1], leave[i])
-    return last
+        row, end = starts[group[i]], starts[group[i] + 1]
+        row = _at_or_after(times, row, end, enter[i])
+        first[i] = row
+        for number in range(windows.size):
+            past = leave[i]
+            if windows[number] < NEVER:
+                past = min(past, since[i] + windows[number] + 1)
+            row = _at_or_after(times, row, end, past)
+            last[number, i] = row
+    return first, last
 
 
 @njit(cache=True, nogil=True)
 def _at_or_after(times: Ints, low: int, high: int, moment: int) -> int:
+    """Return the first of the rows low:high whose T is not before a moment, else `high`."""
     while high - low > FEW:
         middle = (low + high) // 2
         if times[middle] < moment:

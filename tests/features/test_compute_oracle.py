@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features import compute, log
-from features.compute import inputs, items, order, pairs
+from features.compute import inputs, order, pairs
 from features.known import KnownIds, fresh
 from features.spine import SCORING
 from features.views import aggregates as a
@@ -161,6 +161,19 @@ def test_every_aggregate_is_what_its_words_say_ten_thousand_times(events: pa.Tab
 SEEDS = (3, 4, 5)
 
 
+@pytest.mark.parametrize("feature", VIEW.features[:31], ids=lambda f: type(f).__name__)
+def test_a_view_needs_the_columns_it_names(feature: a.Feature) -> None:
+    """With those alone it is computed to the same values; without any of them it cannot be."""
+    alone = replace(VIEW, features=(feature,))
+    events = _some_logs()[0]
+    needed = compute.columns_of(alone)
+    whole = compute.compute(alone, events, _spine())
+    assert compute.compute(alone, events.select(needed), _spine()).equals(whole)
+    for column in set(needed) - {"name"}:
+        with pytest.raises(KeyError):
+            compute.compute(alone, events.select(needed).drop_columns([column]), _spine())
+
+
 def _some_logs() -> list[pa.Table]:
     """Logs in which every rule matters to some row."""
     names = ("web_visit", "pricing_visit", "email_replied")
@@ -196,8 +209,8 @@ def _all_known(original: Callable[..., None]) -> Callable[..., None]:
     return init
 
 
-def _no_ties(times: Any, known: Any, row: Any, content: Any) -> Any:
-    return np.argsort(times)[::-1][np.argsort(np.sort(times)[::-1], kind="stable")]
+def _unordered(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda group, groups, keys: original(group, groups, tuple(key * 0 for key in keys))
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -210,16 +223,16 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "corrected all the same": lambda p: p.setattr(
         log, "retracted_at", lambda events: np.full(events.num_rows, log.NEVER)
     ),
-    "in any order": lambda p: p.setattr(inputs, "by_time", _no_ties),
+    "in any order": lambda p: p.setattr(order, "by_group", _unordered(order.by_group)),
     "a window longer by a microsecond": lambda p: p.setattr(
-        items.Items, "last", _longer(items.Items.last)
+        order, "covered", _longer(order.covered)
     ),
     "pairs for ever": lambda p: p.setattr("features.compute.items.paired", _for_ever(pairs.paired)),
 }
 
 
 def _longer(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, window_us: original(self, window_us and window_us + 1)
+    return lambda group, force, windows, rows: original(group, force, windows + 1, rows)
 
 
 def _for_ever(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -274,12 +287,14 @@ def test_what_comes_after_changes_nothing(events: pa.Table, later: pa.Table) -> 
     assert compute.compute(VIEW, pa.concat_tables([events, moved]), rows).equals(before)
 
 
-def test_orders_of_equal_times_are_by_known_then_id() -> None:
-    """Against numpy's own sort by four keys."""
+def test_events_are_sorted_by_group_and_four_keys() -> None:
+    """Against numpy's own sort, with many ties; what has no group is left out."""
     rng = np.random.default_rng(0)
+    group = rng.integers(-1, 6, 4000)
     times, known = rng.integers(0, 50, 4000), rng.integers(0, 5, 4000)
     row, content = (rng.integers(0, 9, 4000).astype(np.uint64) for _ in range(2))
-    got = order.by_time(times, known, row, content)
-    want = np.lexsort((content, row, known, times))
-    keys = np.stack([times, known, row.astype(int), content.astype(int)])
-    assert (keys[:, got] == keys[:, want]).all()
+    places, starts = order.by_group(group, 6, (times, known, row, content))
+    want = np.lexsort((content, row, known, times, group))[(group < 0).sum() :]
+    keys = np.stack([group, times, known, row.astype(int), content.astype(int)])
+    assert (keys[:, places] == keys[:, want]).all()
+    assert starts.tolist() == np.searchsorted(group[want], np.arange(7)).tolist()

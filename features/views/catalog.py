@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.errors import WrongUse, nearest
-from features.views import lead, opportunity
+from features.views import account, cadence, friction, lead, opportunity
 
 if TYPE_CHECKING:
     from features.views.language import View
 
-VIEWS: tuple[View, ...] = (lead.VIEW, opportunity.VIEW)
+VIEWS: tuple[View, ...] = (lead.VIEW, cadence.VIEW, account.VIEW, opportunity.VIEW, friction.VIEW)
 
 
 def view(name: str) -> View:

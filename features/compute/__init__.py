@@ -10,5 +10,6 @@ from __future__ import annotations
 from features.compute.face import compute
 from features.compute.inputs import COLUMNS
 from features.compute.lowering import columns_of
+from features.compute.partial import measured, require_mergeable, together
 
-__all__ = ["COLUMNS", "columns_of", "compute"]
+__all__ = ["COLUMNS", "columns_of", "compute", "measured", "require_mergeable", "together"]

@@ -16,37 +16,57 @@ from features.compute.lowering import lowered
 from features.compute.measures import NONE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from features.compute.inputs import Ints
     from features.compute.lowering import Lowered
-    from features.views.aggregates import Feature
+    from features.compute.measures import Measure
     from features.views.language import View
 
 
 def compute(view: View, events: pa.Table, spine: pa.Table) -> pa.Table:
     """Return `spine` (columns entity, account, time and any other), sorted by entity and time,
-    with one column per feature of `view`. `events` have at least COLUMNS.
+    with one column per feature of `view`. `events` have at least the columns of `columns_of`.
     """
-    order = pc.sort_indices(spine, [("entity", "ascending"), ("time", "ascending")])
-    rows = spine.take(order)
-    evaluation = Evaluation(
-        inputs=Inputs(events),
-        rows=rows,
-        entity=view.entity,
-        windows=windows_of(m for f in view.features for m in lowered(f).operands),
-    )
+    rows = in_order(spine)
+    inputs = Inputs(events)
+    return finished(view, rows, evaluated(view, inputs, rows).column, inputs)
+
+
+def in_order(spine: pa.Table) -> pa.Table:
+    """Return the rows of a spine by entity and time."""
+    return spine.take(pc.sort_indices(spine, [("entity", "ascending"), ("time", "ascending")]))
+
+
+def evaluated(view: View, inputs: Inputs, rows: pa.Table) -> Evaluation:
+    """Return what computes the measures of a view over events, for rows."""
+    windows = windows_of(measure for f in view.features for measure in lowered(f).operands)
+    return Evaluation(inputs=inputs, rows=rows, entity=view.entity, windows=windows)
+
+
+def finished(
+    view: View, rows: pa.Table, column: Callable[[Measure], Ints], inputs: Inputs | None = None
+) -> pa.Table:
+    """Return rows with the features of a view, made of the measures that `column` gives.
+
+    Texts and numbers of single events are looked up in `inputs`.
+    """
     times = log.microseconds(rows["time"])
-    columns = [_column(feature, evaluation, times) for feature in view.features]
+    columns = []
+    for feature in view.features:
+        how = lowered(feature)
+        operands = [column(measure) for measure in how.operands]
+        columns.append(_column(how, operands, times, inputs).cast(feature.type))
     fields = [pa.field(feature.name, feature.type) for feature in view.features]
-    return pa.Table.from_arrays(
-        [*rows.columns, *columns], schema=pa.schema([*rows.schema, *fields])
-    )
+    schema = pa.schema([*rows.schema, *fields])
+    return pa.Table.from_arrays([*rows.columns, *columns], schema=schema)
 
 
-def _column(feature: Feature, evaluation: Evaluation, times: Ints) -> pa.Array:
-    how = lowered(feature)
-    operands = [evaluation.column(measure) for measure in how.operands]
+def _column(how: Lowered, operands: list[Ints], times: Ints, inputs: Inputs | None) -> pa.Array:
     if how.column:
-        return _of_events(how.column, operands[0], evaluation.inputs).cast(feature.type)
+        if inputs is None:
+            raise AssertionError("a feature that names an event needs the events")
+        return _of_events(how.column, operands[0], inputs)
     if how.formula == formulas.VALUE:
         return _nullable(operands[0], operands[0] == NONE)
     if how.formula == formulas.REAL:

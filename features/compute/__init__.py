@@ -11,5 +11,14 @@ from features.compute.face import compute
 from features.compute.inputs import COLUMNS
 from features.compute.lowering import columns_of
 from features.compute.partial import measured, require_mergeable, together
+from features.compute.trace import trace
 
-__all__ = ["COLUMNS", "columns_of", "compute", "measured", "require_mergeable", "together"]
+__all__ = [
+    "COLUMNS",
+    "columns_of",
+    "compute",
+    "measured",
+    "require_mergeable",
+    "together",
+    "trace",
+]

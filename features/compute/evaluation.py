@@ -38,7 +38,7 @@ class Evaluation:
     def column(self, measure: Measure) -> Ints:
         """Return a measure for each row: (rows,) int64; of decay the bits of a float64."""
         if measure not in self._done:
-            items = self._of(measure.of)
+            items = self.items(measure.of)
             self._done.update(self._reduced(measure, items))
         groups = self._events(measure.of).groups
         return self._done[measure] if groups.is_as_given else self._done[measure][groups.back]
@@ -50,11 +50,12 @@ class Evaluation:
             self._sorted[key] = Sorted.of(self.inputs, groups)
         return self._sorted[key]
 
-    def _of(self, of: Stream | Pairs) -> Items:
+    def items(self, of: Stream | Pairs) -> Items:
+        """Return the events or pairs that a measure goes over."""
         if of not in self._items:
             windows = self.windows.get(of, ())
             if isinstance(of, Pairs):
-                self._items[of] = of_pairs(of, self.inputs, self._of(of.stream), windows)
+                self._items[of] = of_pairs(of, self.inputs, self.items(of.stream), windows)
             else:
                 self._items[of] = of_stream(of, self.inputs, self._events(of), windows)
         return self._items[of]

@@ -8,6 +8,7 @@ file until it is committed.
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +28,17 @@ from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import FileScanTask
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import Record
+from pyiceberg.types import StringType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pyiceberg.table import Table
 
 FIELD_ID = b"PARQUET:field_id"
 CODEC, LEVEL = "zstd", 1
 SAMPLE = 1_000  # rows by which the encoding of a file is chosen
+LOOKS = 8  # at files at once
 GROUP_ROWS = 65_536  # of a row group, at least, but for the last of a file
 FEW = 64  # distinct values of a sample up to which a column travels as a dictionary
 RARE = 0.99  # share of distinct values in a sample from which a dictionary does not pay
@@ -119,25 +122,55 @@ class _File:
         self._flush()
         with self._stream:
             self._writer.close()
-        schema = self._table.schema()
-        statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=self._writer.writer.metadata,
-            stats_columns=compute_statistics_plan(schema, self._table.properties),
-            parquet_column_mapping=parquet_path_to_id_mapping(schema),
-        )
-        file = DataFile.from_args(
-            content=DataFileContent.DATA,
-            file_path=self._path,
-            file_format=FileFormat.PARQUET,
-            partition=self._key.partition if self._key else Record(),
-            file_size_in_bytes=len(self._output),
-            sort_order_id=None,
-            equality_ids=None,
-            key_metadata=None,
-            **statistics.to_serialized_dict(),
-        )
-        file.spec_id = self._table.metadata.default_spec_id
-        return file
+        partition = self._key.partition if self._key else Record()
+        metadata = self._writer.writer.metadata
+        return _described(self._table, metadata, self._path, len(self._output), partition)
+
+
+def find(table: Table, paths: Iterable[str]) -> list[DataFile]:
+    """Return files of a table without partitions, by their own words: but those that are not there,
+    not whole, or were written for other columns than the table has now.
+    """
+    with ThreadPoolExecutor(LOOKS) as threads:
+        found = threads.map(lambda path: _find(table, path), paths)
+        return [file for file in found if file is not None]
+
+
+def _find(table: Table, path: str) -> DataFile | None:
+    source = table.io.new_input(path)
+    try:
+        with source.open() as stream:
+            footer = pq.read_metadata(stream)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    has = {f.name: (f.metadata or {}).get(FIELD_ID) for f in footer.schema.to_arrow_schema()}
+    if has != {f.name: str(f.field_id).encode() for f in table.schema().fields}:
+        return None
+    return _described(table, footer, path, len(source), Record())
+
+
+def _described(
+    table: Table, metadata: pq.FileMetaData, path: str, size: int, partition: Record
+) -> DataFile:
+    schema = table.schema()
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=metadata,
+        stats_columns=compute_statistics_plan(schema, table.properties),
+        parquet_column_mapping=parquet_path_to_id_mapping(schema),
+    )
+    file = DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=partition,
+        file_size_in_bytes=size,
+        sort_order_id=None,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
+    file.spec_id = table.metadata.default_spec_id
+    return file
 
 
 def read(table: Table, files: Sequence[DataFile], columns: Sequence[str] | None) -> pa.Table:
@@ -146,6 +179,41 @@ def read(table: Table, files: Sequence[DataFile], columns: Sequence[str] | None)
     projected = schema.select(*columns) if columns else schema
     tasks = [FileScanTask(file, delete_files=set(), residual=AlwaysTrue()) for file in files]
     return ArrowScan(table.metadata, table.io, projected, AlwaysTrue()).to_table(tasks)
+
+
+def read_coded(table: Table, files: Sequence[DataFile], columns: Sequence[str] | None) -> pa.Table:
+    """Return the rows of data files like `read`, texts as dictionaries: a text that recurs is
+    decoded once.
+    """
+    names = list(columns) if columns else [field.name for field in table.schema().fields]
+    parts = [_coded(table, file, names) for file in files]
+    if not parts:
+        return read(table, files, columns)
+    return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
+
+
+def _coded(table: Table, file: DataFile, names: list[str]) -> pa.Table:
+    texts = [f.name for f in table.schema().fields if isinstance(f.field_type, StringType)]
+    with table.io.new_input(file.file_path).open() as stream:
+        metadata = pq.read_metadata(stream)
+        if not _has_columns(table, metadata.schema.to_arrow_schema(), names):
+            return _encoded(read(table, [file], names))  # written when the table had others
+        parquet = pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts)
+        return parquet.read(names, use_threads=False)
+
+
+def _encoded(rows: pa.Table) -> pa.Table:
+    is_text = [pa.types.is_string(f.type) or pa.types.is_large_string(f.type) for f in rows.schema]
+    columns = [
+        column.cast(pa.string()).dictionary_encode() if is_one else column
+        for column, is_one in zip(rows.columns, is_text, strict=True)
+    ]
+    return pa.table(columns, names=rows.column_names)
+
+
+def _has_columns(table: Table, schema: pa.Schema, names: list[str]) -> bool:
+    wanted = {f.name: str(f.field_id).encode() for f in table.schema().fields if f.name in names}
+    return wanted == {f.name: (f.metadata or {}).get(FIELD_ID) for f in schema if f.name in wanted}
 
 
 def _partition(table: Table, bucket: int) -> PartitionKey | None:

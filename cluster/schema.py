@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0003"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0004"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,6 +98,16 @@ refused_arrivals = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("arrived_at", sa.BigInteger, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),  # opaque here; packed by its owner
+)
+
+parts = sa.Table(
+    "parts",
+    METADATA,
+    sa.Column("work", sa.Text, primary_key=True),  # a hash of all that the parts depend on
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("files", sa.Text, nullable=False),  # canonical JSON: written, not yet committed
+    sa.Column("said", sa.Text, nullable=False),  # canonical JSON of its owner
+    sa.Column("at", sa.BigInteger, nullable=False),  # kept, or taken up again
 )
 
 vault_keys = sa.Table(

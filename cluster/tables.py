@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
-from cluster import commits, datafiles, upkeep
+from cluster import commits, datafiles, shape, upkeep
 from cluster.catalog import NAMESPACE, open_catalog, persistently
 from cluster.errors import FunnelcastError
 
@@ -89,6 +89,11 @@ class Tables:
             if bucket_by is not None:
                 with transaction.update_spec() as spec:
                     spec.add_field(bucket_by, BucketTransform(buckets), "bucket")
+
+    def reshape(self, name: str, schema: pa.Schema) -> None:
+        """Make the table, or give it these columns; snapshots made before keep theirs."""
+        self.create(name, schema)
+        persistently(lambda: shape.fit(self._table(name), schema))
 
     def exists(self, name: str) -> bool:
         """Is there a table of this name?"""
@@ -183,19 +188,26 @@ class Tables:
             rows[number] = rows.get(number, 0) + task.file.record_count
         return [Bucket(table=name, snapshot=at, number=n, rows=rows[n]) for n in sorted(rows)]
 
-    def read_bucket(self, bucket: Bucket, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows of one bucket, in no particular order."""
+    def read_bucket(
+        self, bucket: Bucket, columns: Sequence[str] | None = None, *, coded: bool = False
+    ) -> pa.Table:
+        """Return the rows of one bucket, in no particular order; `coded`: texts as dictionaries."""
         table = self._table(bucket.table)
         tasks = [
             t for t in self._tasks(bucket.table, bucket.snapshot) if _bucket_of(t) == bucket.number
         ]
-        return datafiles.read(table, [task.file for task in tasks], columns)
+        read = datafiles.read_coded if coded else datafiles.read
+        return read(table, [task.file for task in tasks], columns)
 
     def read_files(
         self, name: str, files: Sequence[DataFile], columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return the rows of data files that were written, committed or not."""
         return datafiles.read(self._table(name), files, columns)
+
+    def find(self, name: str, paths: Collection[str]) -> list[DataFile]:
+        """Return those of the files written before that are whole and fit the table's columns."""
+        return datafiles.find(self._table(name), paths)
 
     def files(self, name: str, snapshot: int | None) -> list[DataFile]:
         """Return the data files of a snapshot; none for None."""
@@ -237,19 +249,17 @@ class Tables:
         return self._table(name).schema().as_arrow()
 
     def tag(self, name: str, snapshot: int, tag: str) -> None:
-        """Pin a snapshot under a name, so that maintenance keeps it."""
-        table = self._table(name)
-        self._snapshot(table, name, snapshot)
-        with table.manage_snapshots() as manage:
-            manage.create_tag(snapshot, tag)
+        """Pin a snapshot under a name, so that maintenance keeps it; a name that is there stays."""
+        self._snapshot(self._table(name), name, snapshot)
+        persistently(lambda: upkeep.pin(self._table(name), snapshot, tag))
 
     def expire(self, name: str, before: datetime, keep: Collection[int] = ()) -> int:
         """Give up snapshots made before a moment, as `cluster.upkeep` says; returns how many."""
         return upkeep.expire(self._table(name), before, keep)
 
-    def sweep(self, name: str, before: datetime) -> int:
+    def sweep(self, name: str, before: datetime, spare: Collection[str] = ()) -> int:
         """Delete files that no snapshot refers to, as `cluster.upkeep` says; returns how many."""
-        return upkeep.sweep(self._table(name), before)
+        return upkeep.sweep(self._table(name), before, spare)
 
     def _table(self, name: str) -> Table:
         try:

@@ -1,4 +1,4 @@
-"""Upkeep of a table: old snapshots given up, and files away that no snapshot refers to.
+"""Upkeep of a table: snapshots pinned or given up, and files away that no snapshot refers to.
 
 Those are the files of writers that died, and those of snapshots that were given up.
 """
@@ -21,6 +21,13 @@ FOLDERS = (("data", ".parquet"), ("metadata", ".avro"))  # below the place of a 
 _MICROSECONDS = 1000  # in a millisecond
 
 
+def pin(table: Table, snapshot: int, tag: str) -> None:
+    """Give a snapshot a name that keeps it; a name that is there stays where it is."""
+    if tag not in table.metadata.refs:
+        with table.manage_snapshots() as manage:
+            manage.create_tag(snapshot, tag)
+
+
 def expire(table: Table, before: datetime, keep: Collection[int]) -> int:
     """Give up the snapshots made before a moment, but the newest, tagged ones and those to `keep`;
     returns how many.
@@ -37,13 +44,14 @@ def expire(table: Table, before: datetime, keep: Collection[int]) -> int:
     return len(old)
 
 
-def sweep(table: Table, before: datetime) -> int:
+def sweep(table: Table, before: datetime, spare: Collection[str] = ()) -> int:
     """Delete files that were last written before a moment and that no snapshot of the table refers
-    to; returns how many.
+    to, but those to `spare`; returns how many.
 
-    A writer at work has files that no snapshot refers to yet: `before` must lie before it began.
+    A writer at work has files that no snapshot refers to yet: `before` must lie before it began, or
+    they are spared. Find out what to spare before the call, as a commit may come between.
     """
-    used = set(_used(table))
+    used = {*_used(table), *map(_bare, spare)}
     return sum(_sweep(table, *folder, used, before) for folder in FOLDERS)
 
 

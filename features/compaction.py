@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.errors import FunnelcastError
+from cluster.parts import Parts
 from features import log, online
 from features.arrivals import pending
 from features.ingest import finish, quarantine
@@ -115,11 +116,14 @@ def expire(workspace: Workspace, age: timedelta) -> int:
 
 def sweep(workspace: Workspace, age: timedelta) -> int:
     """Delete files older than `age` that no snapshot refers to, and drafts of blobs; returns how
-    many.
+    many. Work that rested for as long is forgotten; the files of other unfinished work stay.
     """
-    before = workspace.clock() - age
+    before, tables = workspace.clock() - age, workspace.tables
+    parts = Parts(workspace.database)
+    parts.forget(before)
+    spare = parts.files()  # before the look at snapshots: a commit may come between
     drafts = workspace.blobs.sweep(before)
-    return drafts + sum(workspace.tables.sweep(name, before) for name in _growing(workspace))
+    return drafts + sum(tables.sweep(name, before, spare) for name in tables.names())
 
 
 def _growing(workspace: Workspace) -> list[str]:

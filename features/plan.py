@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from features import compute, log, spine
+from features import compute, content, log, spine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from features.targets import Target
+    from features.targets import Purpose, Target
 
 type Progress = Callable[[int, int, str], None]  # done, total, what
 
@@ -23,15 +24,17 @@ class Plan:
     """What to compute: plain values, so that it can travel to a worker."""
 
     target: Target
-    purpose: Literal["training", "scoring"]
-    as_of: datetime
+    purpose: Purpose
+    as_of: datetime  # the knowledge cut: nothing known later is used
     snapshot: int  # of the event log
+    moments: tuple[datetime, ...] = ()  # of a backfill, none after `as_of`
+    # of a given spine, no T after `as_of`
+    asked: pa.Table = field(default_factory=spine.ASKED.empty_table)
 
     @property
     def table(self) -> str:
         """Name of the table to write."""
-        target = self.target
-        return target.training_table if self.purpose == "training" else target.scoring_table
+        return self.target.table(self.purpose)
 
     @property
     def schema(self) -> pa.Schema:
@@ -42,17 +45,44 @@ class Plan:
         )
 
     @property
+    def identity(self) -> dict[str, object]:
+        """All that the rows depend on beside the code, as plain JSON values."""
+        return {
+            "target": [self.target.name, self.target.version],
+            "views": self.target.view_versions,
+            "purpose": self.purpose,
+            "as_of": _utc(self.as_of),
+            "snapshot": self.snapshot,
+            "moments": [_utc(moment) for moment in self.moments],
+            "asked": content.of(self.asked).digest(self.asked.schema),
+        }
+
+    @property
     def properties(self) -> dict[str, str]:
         """What the snapshot says about its making."""
         return {
             "funnelcast.target": f"{self.target.name}@{self.target.version}",
-            "funnelcast.view": f"{self.target.features.name}@{self.target.features.version}",
-            "funnelcast.as_of": self.as_of.isoformat(),
+            "funnelcast.view": self.target.made_by,
+            "funnelcast.as_of": _utc(self.as_of),
             log.MADE_FROM: str(self.snapshot),
         }
 
     def rows_of(self, events: pa.Table) -> pa.Table:
-        """The kernel: the events of one bucket in, its feature rows out. Pure."""
-        spines = {"training": spine.training, "scoring": spine.scoring}
-        rows = spines[self.purpose](self.target, events, self.as_of)
+        """The kernel: the events of one bucket in (compute.COLUMNS), its feature rows out. Pure."""
+        rows = self._spine(events)
         return compute.compute(self.target.features, events.select(compute.COLUMNS), rows)
+
+    def _spine(self, events: pa.Table) -> pa.Table:
+        match self.purpose:
+            case "training":
+                return spine.training(self.target, events, self.as_of)
+            case "scoring":
+                return spine.scoring(self.target, events, self.as_of)
+            case "backfill":
+                return spine.backfill(self.target, events, self.moments)
+            case "given":
+                return spine.given(self.target, events, self.asked)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

@@ -1,116 +1,221 @@
 """Spines: which entities at which moments. Pure functions from the events of a bucket to rows to be
 given features.
 
-A training spine has the label and its maturity; a scoring spine has every entity that is open now.
+A training spine has the label and its maturity; a scoring spine has every entity that is open now,
+a backfill spine every one that was open at each of several moments. A row of these is of an entity
+that was eligible at its T. A given spine has the rows that somebody asks for, open or not.
+
+What is known at T decides whether an entity is there, closed and eligible at T; labels are those
+known at `as_of`. An entity is in the bucket that holds its anchor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import log
+from features import eligible, log
 
 if TYPE_CHECKING:
     from features.targets import Named, Target
 
 DAY = 86_400_000_000  # microseconds
-SCORING = pa.schema(
+ASKED = pa.schema(
     [
         pa.field("entity", pa.string(), nullable=False),
-        pa.field("account", pa.string()),
         pa.field("time", log.MICROSECONDS, nullable=False),
     ]
 )
+SCORING = ASKED.insert(1, pa.field("account", pa.string()))
 TRAINING = pa.schema([*SCORING, pa.field("label", pa.bool_()), pa.field("mature", pa.bool_())])
+
+type Ints = np.ndarray  # int64, one-dimensional
+type Flags = np.ndarray  # bool
 
 
 def training(target: Target, events: pa.Table, as_of: datetime) -> pa.Table:
     """Return the labelled rows of `target` that the events give, as known at `as_of`."""
-    visible = log.visible(events, as_of)
-    rows = _repeated(target, _anchors(target, visible))
-    labels = _moments(target, visible, target.label)
-    rows = _still_open(target, rows, visible, labels)
-    rows["label"] = _happens_within(rows, labels, target.horizon_days)
-    settled = rows["time"] + _days(target.horizon_days + target.settle_days)
-    rows["mature"] = settled <= _micros(as_of)
+    facts, at = _Facts(target, events), _micros(as_of)
+    rows = _repeated(target, facts.versions(target.anchor).standing(at).first())
+    label = facts.versions(target.label).standing(at).firsts()[rows.entity]
+    closings = facts.versions(*target.closed_by)
+    is_open = (rows.time <= label) & (closings.known_before(rows) < 0) & (rows.time < at)
+    end = rows.time + _days(target.horizon_days)
+    is_positive = (rows.time <= label) & (label < end)
+    mature = end + _days(target.settle_days) <= at
     if target.among_closed:
-        closings = pd.concat([_moments(target, visible, n) for n in target.closed_by])
-        rows["mature"] &= rows["label"] | _happens_within(rows, closings, target.horizon_days)
-    return _table(rows[rows["time"] < _micros(as_of)], TRAINING)
+        closed = closings.standing(at).firsts()[rows.entity]
+        mature &= is_positive | ((rows.time <= closed) & (closed < end))
+    table = facts.table(rows).append_column(TRAINING.field("label"), pa.array(is_positive))
+    table = table.append_column(TRAINING.field("mature"), pa.array(mature))
+    return eligible.only(target, events, table.filter(pa.array(is_open)))
 
 
-def scoring(target: Target, events: pa.Table, as_of: datetime) -> pa.Table:
-    """Return one row per entity of `target` that is open at `as_of`."""
-    visible = log.visible(events, as_of)
-    rows = _anchors(target, visible)
-    rows = rows[rows["anchor"] < _micros(as_of)].assign(time=_micros(as_of))
-    closed = pd.concat([_moments(target, visible, n) for n in (target.label, *target.closed_by)])
-    closed = closed[closed["moment"] < _micros(as_of)]
-    return _table(rows[~rows["entity"].isin(closed["entity"])], SCORING)
+def scoring(target: Target, events: pa.Table, at: datetime) -> pa.Table:
+    """Return one row per entity of `target` that is open at `at`."""
+    return backfill(target, events, [at])
+
+
+def backfill(target: Target, events: pa.Table, moments: Sequence[datetime]) -> pa.Table:
+    """Return the scoring spines of several moments, each as known then, as one."""
+    facts, times = _Facts(target, events), np.sort([_micros(moment) for moment in moments])
+    count = len(facts.entities)
+    every = np.repeat(np.arange(count), len(times))
+    rows = facts.known(_Rows(entity=every, time=np.tile(times, count), anchor=_none(every)))
+    closings = facts.versions(target.label, *target.closed_by)
+    is_open = closings.known_before(rows) < 0
+    return eligible.only(target, events, facts.table(rows.filter(is_open)))
+
+
+def given(target: Target, events: pa.Table, asked: pa.Table) -> pa.Table:
+    """Return those of the rows asked for (ASKED columns) whose entity's anchor is known at T."""
+    facts = _Facts(target, events)
+    found = pc.fill_null(pc.index_in(asked["entity"], facts.entities), -1).to_numpy()
+    rows = _Rows(entity=found, time=log.microseconds(asked["time"]), anchor=_none(found))
+    ordered = np.lexsort((rows.time, found))
+    return facts.table(facts.known(rows.filter(ordered[found[ordered] >= 0])))
 
 
 def chosen(target: Target, events: pa.Table, entities: list[str], at: datetime) -> pa.Table:
     """Return one row as of `at` per entity asked for whose anchor is known by then, open or not."""
-    rows = _anchors(target, log.visible(events, at))
-    rows = rows[(rows["anchor"] < _micros(at)) & rows["entity"].isin(entities)]
-    return _table(rows.assign(time=_micros(at)), SCORING)
+    names = sorted(set(entities))
+    asked = pa.table({"entity": names, "time": [at] * len(names)}, schema=ASKED)
+    return given(target, events, asked)
 
 
-def _anchors(target: Target, visible: pa.Table) -> pd.DataFrame:
-    anchors = _moments(target, visible, target.anchor).sort_values(["entity", "moment"])
-    return anchors.drop_duplicates("entity").rename(columns={"moment": "anchor"})
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """Rows in the making; (rows,) arrays."""
+
+    entity: Ints  # place in the entities
+    time: Ints  # T in microseconds
+    anchor: Ints  # place of the anchor in the events, -1 while it is not known
+
+    def filter(self, keep: Flags | Ints) -> _Rows:
+        return _Rows(entity=self.entity[keep], time=self.time[keep], anchor=self.anchor[keep])
 
 
-def _repeated(target: Target, anchors: pd.DataFrame) -> pd.DataFrame:
-    repeats = np.arange(target.times)
-    rows = anchors.loc[anchors.index.repeat(target.times)].copy()
-    offset = _days(target.delay_days) + np.tile(repeats, len(anchors)) * _days(target.every_days)
-    rows["time"] = rows["anchor"].to_numpy() + offset
-    return rows
+@dataclass(frozen=True, kw_only=True)
+class _Versions:
+    """Versions of events by entity, then moment, known_at and event id; (versions,) arrays."""
+
+    count: int  # of entities
+    entity: Ints
+    place: Ints  # in the events
+    moment: Ints  # event_time
+    known: Ints
+    replaced: Ints  # when a later version was known
+
+    def filter(self, keep: Flags | Ints) -> _Versions:
+        return _Versions(
+            count=self.count,
+            entity=self.entity[keep],
+            place=self.place[keep],
+            moment=self.moment[keep],
+            known=self.known[keep],
+            replaced=self.replaced[keep],
+        )
+
+    def standing(self, at: int) -> _Versions:
+        """Those that are known at a moment and not replaced by then, whenever they happen."""
+        return self.filter((self.known <= at) & (at < self.replaced))
+
+    def first(self) -> _Versions:
+        """The earliest of each entity."""
+        return self.filter(np.unique(self.entity, return_index=True)[1])
+
+    def firsts(self) -> Ints:
+        """When the earliest of each entity is, NEVER for none: (entities,)."""
+        moments = np.full(self.count, log.NEVER)
+        first = self.first()
+        moments[first.entity] = first.moment
+        return moments
+
+    def known_before(self, rows: _Rows) -> Ints:
+        """The earliest before T, of those that stand at T, by its number here; -1 for none."""
+        starts = np.searchsorted(self.entity, rows.entity)
+        counts = np.searchsorted(self.entity, rows.entity, side="right") - starts
+        row = np.repeat(np.arange(len(starts)), counts)
+        version = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts - starts, counts)
+        time = rows.time[row]
+        holds = (self.moment[version] < time) & (self.known[version] <= time)
+        holds &= time < self.replaced[version]
+        found = np.full(len(starts), -1)
+        of, first = np.unique(row[holds], return_index=True)
+        found[of] = version[holds][first]
+        return found
 
 
-def _still_open(
-    target: Target, rows: pd.DataFrame, visible: pa.Table, labels: pd.DataFrame
-) -> pd.DataFrame:
-    """Leave out rows whose entity was closed by T as known at T, or whose label came before T,
-    known or not.
-    """
-    closings = [_moments(target, visible, n) for n in target.closed_by]
-    known = [c.assign(moment=c[["moment", "known"]].max(axis=1)) for c in closings]
-    ends = pd.concat([labels, *known]).groupby("entity")["moment"].min()
-    end = rows["entity"].map(ends).fillna(log.NEVER)
-    return rows[rows["time"] <= end].copy()
+class _Facts:
+    """What the events say of the entities of a target, those that have an anchor."""
 
+    def __init__(self, target: Target, events: pa.Table) -> None:
+        self._target = target
+        self._events = events
+        self._keys = events[target.entity].cast(pa.string())
+        anchors = self._keys.filter(log.named(events, target.anchor.kind, target.anchor.names))
+        self.entities = pc.unique(anchors).drop_null().sort()
 
-def _happens_within(rows: pd.DataFrame, labels: pd.DataFrame, horizon_days: float) -> pd.Series:
-    first = rows["entity"].map(labels.groupby("entity")["moment"].min())
-    return (first >= rows["time"]) & (first < rows["time"] + _days(horizon_days))
+    @cached_property
+    def _replaced(self) -> Ints:
+        return log.retracted_at(self._events)
 
+    def versions(self, *named: Named) -> _Versions:
+        """Return every version of some events."""
+        masks = [log.named(self._events, each.kind, each.names).to_numpy() for each in named]
+        place = np.flatnonzero(np.any(masks, axis=0)) if masks else np.empty(0, np.int64)
+        entity = pc.index_in(self._keys.take(pa.array(place)), self.entities)
+        is_ours = entity.is_valid().to_numpy()
+        place, entity = place[is_ours], entity.drop_null().to_numpy().astype(np.int64)
+        events = self._events.take(pa.array(place))
+        moment, known = (log.microseconds(events[name]) for name in ("event_time", "known_at"))
+        order = np.lexsort((*reversed(log.halves(events["event_id"])), known, moment, entity))
+        return _Versions(
+            count=len(self.entities),
+            entity=entity,
+            place=place,
+            moment=moment,
+            known=known,
+            replaced=self._replaced[place],
+        ).filter(order)
 
-def _moments(target: Target, events: pa.Table, named: Named) -> pd.DataFrame:
-    wanted = log.named(events, named.kind, named.names)
-    found = events.filter(pc.and_(wanted, pc.is_valid(events[target.entity])))
-    return pd.DataFrame(
-        {
-            "entity": found[target.entity].to_numpy(zero_copy_only=False),
-            "account": found["account"].to_numpy(zero_copy_only=False),
-            "moment": log.microseconds(found["event_time"]),
-            "known": log.microseconds(found["known_at"]),
+    def known(self, rows: _Rows) -> _Rows:
+        """Return the rows whose entity's anchor lies before T and is known then."""
+        anchors = self.versions(self._target.anchor)
+        found = anchors.known_before(rows)
+        is_there = found >= 0
+        rows = rows.filter(is_there)
+        return _Rows(entity=rows.entity, time=rows.time, anchor=anchors.place[found[is_there]])
+
+    def table(self, rows: _Rows) -> pa.Table:
+        """Return rows as a table, in their order: SCORING columns."""
+        columns = {
+            "entity": self.entities.take(pa.array(rows.entity)),
+            "account": self._events["account"].take(pa.array(rows.anchor)).cast(pa.string()),
+            "time": pa.array(rows.time).cast(log.MICROSECONDS),
         }
+        return pa.table(columns).cast(SCORING)
+
+
+def _repeated(target: Target, anchors: _Versions) -> _Rows:
+    """Return the rows of each anchor: at T, and again every so many days."""
+    offsets = _days(target.delay_days) + np.arange(target.times) * _days(target.every_days)
+    return _Rows(
+        entity=np.repeat(anchors.entity, target.times),
+        time=(anchors.moment[:, None] + offsets).ravel(),
+        anchor=np.repeat(anchors.place, target.times),
     )
 
 
-def _table(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    ordered = rows.sort_values(["entity", "time"])
-    columns = {name: pa.array(ordered[name], from_pandas=True) for name in schema.names}
-    columns["time"] = columns["time"].cast(pa.int64()).cast(log.MICROSECONDS)
-    return pa.table({n: c.cast(schema.field(n).type) for n, c in columns.items()}, schema=schema)
+def _none(entity: Ints) -> Ints:
+    return np.full(len(entity), -1)
 
 
 def _days(days: float) -> int:

@@ -1,21 +1,38 @@
 """Targets: what a model is to predict, declared, not programmed.
 
-A row of a target is one entity at one moment T = anchor event + delay (+ k times `every_days`). Its
-label is positive when the label event happens in T <= event_time < T + horizon. It is mature when
-that horizon and `settle_days` have passed: an immature row is neither positive nor negative. With
-`among_closed` a row that neither label nor closing reached within the horizon stays immature too:
-open records of an export may lack what is only filled when they close.
+A row of a target is one entity at one moment T = anchor event + delay (+ k times `every_days`), of
+an entity that is eligible at T. Its label is positive when the label event happens in
+T <= event_time < T + horizon. It is mature when that horizon and `settle_days` have passed: an
+immature row is neither positive nor negative. With `among_closed` a row that neither label nor
+closing reached within the horizon stays immature too: open records of an export may lack what is
+only filled when they close.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cluster import canonical
+from cluster.errors import WrongUse, nearest
 from cluster.settings import Frozen, load, named
-from features import views
+from features.views import View, view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from features.contracts import Contract
+
+type Purpose = Literal["training", "scoring", "backfill", "given"]
+PURPOSES: tuple[Purpose, ...] = ("training", "scoring", "backfill", "given")
+ROW_COLUMNS = ("entity", "account", "time", "label", "mature")  # beside those of the views
+PRIVACY = ("public", "internal", "personal")  # least private first
+LONGEST_DAYS = 36_525  # a century: more is a unit error
+
+type Days = Annotated[float, Field(ge=0, le=LONGEST_DAYS, allow_inf_nan=False)]
 
 
 class Named(Frozen):
@@ -25,6 +42,33 @@ class Named(Frozen):
     names: tuple[str, ...] = ()
 
 
+class Condition(Frozen):
+    """What must hold of an entity at T, as known at T: that it has or has not had an event, or that
+    its attribute, as last told, is one of some texts.
+    """
+
+    has: Named | None = None
+    has_not: Named | None = None
+    attribute: str | None = None  # name of an attribute event
+    one_of: tuple[str, ...] = ()
+    of: Literal["", "account"] = ""  # whose events; empty: those of the entity itself
+
+    @property
+    def named(self) -> Named:
+        """The events that it looks at."""
+        event = self.has or self.has_not
+        return event or Named(kind="attribute", names=(self.attribute or "",))
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        asked = [n for n in ("has", "has_not", "attribute") if getattr(self, n) is not None]
+        if len(asked) != 1:
+            raise ValueError(f"give one of has, has_not and attribute, got {asked or 'none'}")
+        if (self.attribute is not None) != bool(self.one_of):
+            raise ValueError("attribute and one_of must come together")
+        return self
+
+
 class Target(Frozen):
     """One thing to predict."""
 
@@ -32,15 +76,16 @@ class Target(Frozen):
     description: str
     entity: Literal["lead", "account", "opportunity"]
     anchor: Named
-    delay_days: float = Field(default=0, ge=0)
-    every_days: float = Field(default=7, gt=0)
+    delay_days: Days = 0
+    every_days: Days = Field(default=7, gt=0)
     times: int = Field(default=1, ge=1, le=1000)
-    horizon_days: float = Field(gt=0)
-    settle_days: float = Field(default=0, ge=0)
+    horizon_days: Days = Field(gt=0)
+    settle_days: Days = 0
     label: Named
     closed_by: tuple[Named, ...] = ()
     among_closed: bool = False  # judge only rows that were closed, one way or the other, in time
-    view: str
+    eligible: tuple[Condition, ...] = ()  # all of them
+    views: tuple[str, ...] = Field(min_length=1)
     metric: Literal["log_loss"] = "log_loss"
     rules: tuple[dict[str, Any], ...] = ()
 
@@ -49,20 +94,53 @@ class Target(Frozen):
         """Hash over the whole declaration."""
         return canonical.digest(self.model_dump(mode="json"))[:16]
 
+    @cached_property
+    def features(self) -> View:
+        """The columns that the model sees: those of all views, side by side."""
+        first, *others = several = [view(name) for name in self.views]
+        if not others:
+            return first
+        return View(
+            name="+".join(self.views),
+            entity=self.entity,
+            owner=first.owner,
+            description=self.description,
+            privacy=max((each.privacy for each in several), key=PRIVACY.index),
+            features=tuple(feature for each in several for feature in each.features),
+        )
+
     @property
-    def features(self) -> views.View:
-        """The view whose columns the model sees."""
-        return views.view(self.view)
+    def view_versions(self) -> dict[str, str]:
+        """The version of each view."""
+        return {name: view(name).version for name in self.views}
+
+    @property
+    def made_by(self) -> str:
+        """The views with their versions, in one line."""
+        return ",".join(f"{name}@{version}" for name, version in self.view_versions.items())
+
+    @property
+    def events(self) -> Iterator[tuple[str, Named, str]]:
+        """The events that it speaks of: place in the declaration, event, key column."""
+        own = self.entity
+        yield from (("anchor", self.anchor, own), ("label", self.label, own))
+        yield from ((f"closed_by.{n}", event, own) for n, event in enumerate(self.closed_by))
+        for n, each in enumerate(self.eligible):
+            yield f"eligible.{n}", each.named, each.of or own
+
+    def table(self, purpose: Purpose) -> str:
+        """Name of the table of feature rows of a purpose."""
+        return f"{purpose}_{self.name}"
 
     @property
     def training_table(self) -> str:
         """Name of the table of labelled rows."""
-        return f"training_{self.name}"
+        return self.table("training")
 
     @property
     def scoring_table(self) -> str:
         """Name of the table of open entities."""
-        return f"scoring_{self.name}"
+        return self.table("scoring")
 
     @property
     def scores_table(self) -> str:
@@ -71,7 +149,46 @@ class Target(Frozen):
 
 
 def load_target(name: str) -> Target:
-    """Read configs/targets/<name>.yaml, or the file given; its view must be declared."""
+    """Read configs/targets/<name>.yaml, or the file given; its views must be declared and fit."""
     target = load(Target, named("targets", name))
-    views.view(target.view)
+    _require_apart(target, [view(name) for name in target.views])
     return target
+
+
+def require_promised(target: Target, contracts: Mapping[str, Contract]) -> None:
+    """WrongUse for an event of the target that no contract promises."""
+    for place, event, key in target.events:
+        what = f"target '{target.name}', {place}"
+        if event.kind not in contracts:
+            hint = nearest(event.kind, contracts)
+            raise WrongUse(f"{what}: a kind must have a contract, got '{event.kind}': {hint}")
+        contract = contracts[event.kind]
+        if key not in contract.columns:
+            raise WrongUse(f"{what}: events of '{event.kind}' must have a key {key}, got none")
+        listed = [p.allowed for p in contract.properties if p.column == "name" and p.allowed]
+        for name in event.names if listed else ():
+            if name not in listed[0]:
+                hint = nearest(name, listed[0])
+                raise WrongUse(f"{what}: '{event.kind}' must have the name, got '{name}': {hint}")
+
+
+def _require_apart(target: Target, several: list[View]) -> None:
+    """WrongUse for views of other entities, and for columns of one name."""
+    what = f"target '{target.name}'"
+    for each in several:
+        if each.entity != target.entity:
+            raise WrongUse(
+                f"{what}: views must be of {target.entity}, got '{each.name}' of {each.entity}:"
+                " take another view"
+            )
+        if taken := set(ROW_COLUMNS) & set(each.columns):
+            raise WrongUse(
+                f"{what}: every row has {', '.join(ROW_COLUMNS)}, got {sorted(taken)} in view"
+                f" '{each.name}' too: rename it there"
+            )
+    for one, other in combinations(several, 2):
+        if twice := sorted(set(one.columns) & set(other.columns)):
+            raise WrongUse(
+                f"{what}: columns of several views must differ, got '{twice[0]}' in"
+                f" '{one.name}' and in '{other.name}': rename one, or leave a view out"
+            )

@@ -227,5 +227,5 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
 
 
 def _flags(name: str, hint: Any) -> str:
-    flag = name.replace("_", "-")
+    flag = name.rstrip("_").replace("_", "-")  # `from_`: a field cannot be called `from`
     return f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}"

@@ -14,6 +14,7 @@ from cluster.errors import Refusal
 from cluster.runs import code_version
 from cluster.settings import CONFIGS, Frozen
 from features import arrivals, compute, contracts, log, online, spine
+from features.online import entity
 from features.targets import Target, load_target
 from serving import policy as policies
 from serving.decide import Basis, Decision, decide
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cluster.workspace import Workspace
+    from features.compute.program import Program
+    from features.online.history import History
     from serving.model import Model
     from serving.policy import Policy
 
@@ -49,6 +52,7 @@ class Slot:
     """A loaded model with everything that makes its answers."""
 
     target: Target
+    program: Program  # of its features
     model: Model
     policy: Policy
     basis: Basis
@@ -66,10 +70,11 @@ class Slot:
             target=f"{target.name}@{target.version}",
             model=model_id,
             policy=policy.id,
-            view=f"{target.features.name}@{target.features.version}",
+            view=target.made_by,
             code=code_version(),
         )
-        return cls(target=target, model=model, policy=policy, basis=basis)
+        program = entity.program(target)
+        return cls(target=target, program=program, model=model, policy=policy, basis=basis)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +134,17 @@ class DecisionService:
         shard = self._store.shard_of(question.kind, question.key)
         if shard is None:
             return _unknown(question)
-        events = self._events(shard, question, at)
-        if isinstance(events, Refusal):
-            return events
+        history = self._history(shard, question, at)
+        if isinstance(history, Refusal):
+            return history
         if question.kind == "account":
-            rows = _open_leads(slot.target, events, question.key, at)
+            rows = _open_leads(slot.target, history.table(), question.key, at)
         else:
-            rows = online.rows(slot.target, events, [question.key], at)
+            rows = entity.table(slot.program, entity.row(slot.program, history, question.key, at))
         return (slot, rows) if rows.num_rows else _not_open(question, at)
 
-    def _events(self, shard: str, question: Question, at: datetime) -> pa.Table | Refusal:
-        stored = self._store.events(shard)
+    def _history(self, shard: str, question: Question, at: datetime) -> History | Refusal:
+        stored = self._store.history(shard)
         if not question.events:
             return stored
         late = [e for e in question.events if e["event_time"] >= at]
@@ -153,7 +158,7 @@ class DecisionService:
                 value=str(checked.bad["reasons"][0]),
                 remedy="correct the event and ask again",
             )
-        return pa.concat_tables([stored, log.identified(checked.good)])
+        return entity.joined(stored, shard, log.identified(checked.good))
 
 
 def _candidates(events: tuple[Mapping[str, Any], ...], at: datetime) -> pa.Table:

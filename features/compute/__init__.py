@@ -10,13 +10,14 @@ from __future__ import annotations
 from features.compute.face import compute
 from features.compute.inputs import COLUMNS
 from features.compute.lowering import columns_of
-from features.compute.partial import measured, require_mergeable, together
-from features.compute.trace import trace
+from features.compute.partial import is_mergeable, measured, require_mergeable, together
+from features.compute.traced import trace
 
 __all__ = [
     "COLUMNS",
     "columns_of",
     "compute",
+    "is_mergeable",
     "measured",
     "require_mergeable",
     "together",

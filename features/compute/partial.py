@@ -37,6 +37,11 @@ def require_mergeable(view: View) -> None:
             )
 
 
+def is_mergeable(view: View) -> bool:
+    """Can a view be made of the parts of buckets?"""
+    return all(_is_mergeable(m) for m in _measures(view.features))
+
+
 def measured(view: View, events: pa.Table, spine: pa.Table) -> dict[Measure, Ints]:
     """Return the measures of one bucket's events for each row of a spine, in its order."""
     require_mergeable(view)

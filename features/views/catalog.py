@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.errors import WrongUse, nearest
-from features.views import account, cadence, friction, lead, opportunity
+from features.views import account, cadence, friction, lead, opportunity, rollups
 
 if TYPE_CHECKING:
     from features.views.language import View
 
-VIEWS: tuple[View, ...] = (lead.VIEW, cadence.VIEW, account.VIEW, opportunity.VIEW, friction.VIEW)
+VIEWS: tuple[View, ...] = (
+    lead.VIEW,
+    cadence.VIEW,
+    account.VIEW,
+    opportunity.VIEW,
+    friction.VIEW,
+    *(rollups.CAMPAIGN, rollups.REP, rollups.SEGMENT),
+)
 
 
 def view(name: str) -> View:

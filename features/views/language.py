@@ -16,7 +16,7 @@ from cluster import canonical
 if TYPE_CHECKING:
     from features.views.aggregates import Feature
 
-type Entity = Literal["lead", "account", "opportunity", "person", "campaign", "rep"]
+type Entity = Literal["lead", "account", "opportunity", "person", "campaign", "rep", "segment"]
 type Column = Literal[
     "name", "text", "account", "person", "lead", "opportunity", "campaign", "product", "rep"
 ]
@@ -62,9 +62,12 @@ class View:
     description: str
     privacy: Literal["public", "internal", "personal"]
     features: tuple[Feature, ...]
+    by: str = ""  # of segments: the attribute of accounts that names them
 
     def __post_init__(self) -> None:
-        """Every column has a name of its own."""
+        """Every column has a name of its own; segments, and no others, have an attribute."""
+        if (self.entity == "segment") != bool(self.by):
+            raise ValueError(f"a view of segments must say 'by' which attribute, got '{self.name}'")
         twice = {name for name in self.columns if self.columns.count(name) > 1}
         if twice:
             raise ValueError(f"features of view '{self.name}' must differ, got twice: {twice}")
@@ -73,7 +76,8 @@ class View:
     def version(self) -> str:
         """Hash over what is computed: a changed definition is another version."""
         features = [{"aggregate": type(f).__name__, **asdict(f)} for f in self.features]
-        return canonical.digest({"entity": self.entity, "features": features})[:16]
+        by = {"by": self.by} if self.by else {}
+        return canonical.digest({"entity": self.entity, "features": features, **by})[:16]
 
     @property
     def columns(self) -> list[str]:

@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cluster import canonical
 from cluster.dataset import Dataset
-from cluster.errors import WrongUse, nearest
 from features import engine, log
-from features.plan import Plan
 from features.targets import load_target
 from jobs import console
-from jobs.console import Job, Progress, Report, option, required
+from jobs.console import Job, Progress, Report
+from jobs.materialize.question import MaterializeSettings, plan_of
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
-
-PURPOSES = ("training", "scoring")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaterializeSettings:
-    """For which target, for training or scoring, as known when, and on which runner."""
-
-    target: str = required("Name in configs/targets, or a file.")
-    purpose: str = option("training", "training (labelled rows) or scoring (open entities).")
-    as_of: str | None = option(None, "ISO 8601 time with zone; default: all that is known.")
-    runner: str = option("auto", "auto (by size), ray or inline.")
+    from features.engine import Materialized
+    from features.plan import Plan
 
 
 def inputs(workspace: Workspace, settings: MaterializeSettings) -> dict[str, str]:
-    """Return the identity of the log's head, the target and its view."""
+    """Return the identity of the log's snapshot, the target, its views and the spine given."""
     target = load_target(settings.target)
-    head = workspace.tables.head(log.TABLE)
-    return {"log": str(head), "target": target.version, "view": target.features.version}
+    snapshot = settings.log_snapshot or workspace.tables.head(log.TABLE)
+    read = {"log": str(snapshot), "target": target.version, "views": target.made_by}
+    return read | {given.name: given.version for given in _given(settings)}
 
 
 def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress) -> Report:
     """Compute the rows of a target and commit them as the new content of its table."""
-    plan = _plan(workspace, settings)
+    plan = plan_of(workspace, settings)
     made = engine.materialize(workspace, plan, settings.runner, progress)
-    rows = workspace.tables.read(made.table, made.snapshot, columns=["entity"]).num_rows
-    view = plan.target.features
     return Report(
         read={"events": made.events, "log snapshot": plan.snapshot, "buckets": made.buckets},
-        wrote={"table": made.table, "rows": rows, "snapshot": made.snapshot},
-        decided=[
-            f"runner: {made.choice}, nodes: {made.nodes}",
-            f"view {view.name} version {view.version}: {len(view.features)} features",
-            f"as of {plan.as_of}",
-        ],
-        figures={"rows": rows, "events": made.events, "nodes": made.nodes},
-        inputs=[Dataset.table(log.TABLE, plan.snapshot, made.events)],
-        outputs=[Dataset.table(made.table, made.snapshot, rows)],
+        wrote=_wrote(made),
+        decided=_decided(plan, made),
+        figures={
+            "rows": made.rows,
+            "events": made.events,
+            "buckets": made.buckets,
+            "computed": made.computed,
+            "nodes": made.nodes,
+        },
+        inputs=[Dataset.table(log.TABLE, plan.snapshot, made.events), *_given(settings)],
+        outputs=[Dataset.table(made.table, made.snapshot, made.rows)],
     )
 
 
-def _plan(workspace: Workspace, settings: MaterializeSettings) -> Plan:
-    if settings.purpose not in PURPOSES:
-        hint = nearest(settings.purpose, PURPOSES)
-        raise WrongUse(f"--purpose must be training or scoring, got '{settings.purpose}': {hint}")
-    target = load_target(settings.target)
-    snapshot = log.pinned(workspace.tables)
-    as_of = log.as_of(settings.as_of, workspace.tables, snapshot)
-    purpose = cast("Literal['training', 'scoring']", settings.purpose)
-    return Plan(target=target, purpose=purpose, as_of=as_of, snapshot=snapshot)
+def _wrote(made: Materialized) -> dict[str, object]:
+    wrote: dict[str, object] = {"table": made.table, "rows": made.rows, "snapshot": made.snapshot}
+    tag = {} if made.tag is None else {"tag": made.tag}
+    return wrote | {"content": made.content} | tag
+
+
+def _decided(plan: Plan, made: Materialized) -> list[str]:
+    lines = [
+        f"runner: {made.choice}, nodes: {made.nodes}",
+        f"views {plan.target.made_by}: {len(plan.target.features.features)} features",
+        f"as of {plan.as_of}",
+    ]
+    if reused := made.buckets - made.computed:
+        lines.append(f"{reused} of {made.buckets} buckets were done by an earlier run")
+    if plan.moments:
+        last = plan.moments[-1].isoformat()
+        lines.append(f"{len(plan.moments)} moments, the last {last}")
+    if left := plan.asked.num_rows - made.rows if plan.purpose == "given" else 0:
+        lines.append(
+            f"{left:,} of {plan.asked.num_rows:,} rows given are left out: no such"
+            f" {plan.target.entity} was known then"
+        )
+    return lines
+
+
+def _given(settings: MaterializeSettings) -> list[Dataset]:
+    """Return the file of a given spine."""
+    path = Path(settings.spine or "")
+    if settings.spine is None or not path.is_file():
+        return []
+    return [Dataset.file(settings.spine, canonical.sha256_hex(path.read_bytes()))]
 
 
 JOB = Job(

@@ -242,7 +242,7 @@ def _provenance(
         target_version=target.version,
         training_table=target.training_table,
         training_snapshot=str(pinned.snapshot),
-        views={target.features.name: target.features.version},
+        views=target.view_versions,
         code_version=runs.code_version("jobs/train"),
         created_at=workspace.clock(),
         metrics=metrics | prepared.counts,

@@ -145,3 +145,27 @@ def test_any_number_may_be_the_first(settings: Settings) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert None not in set(pool.map(first, range(6)))
     assert Tables(settings.database, settings.warehouse).read("first").num_rows == 6
+
+
+def test_texts_may_be_read_as_dictionaries(tables: Tables) -> None:
+    """The same rows, whatever the number of files; a file of before a column came is read too."""
+    schema = pa.schema([pa.field("shard", pa.string()), pa.field("n", pa.int64())])
+    tables.create("coded", schema, bucket_by="shard", buckets=2)
+    for start in (0, 50):
+        rows = {"shard": [f"s{n % 7}" for n in range(start, start + 50)], "n": range(50)}
+        tables.append("coded", pa.table(rows, schema=schema))
+    for columns in (None, ["n"], ["shard"]):
+        for bucket in tables.buckets("coded"):
+            coded = tables.read_bucket(bucket, columns, coded=True)
+            assert coded.to_pylist() == tables.read_bucket(bucket, columns).to_pylist()
+            texts = [f for f in coded.schema if f.name == "shard"]
+            assert all(pa.types.is_dictionary(field.type) for field in texts)
+    wider = pa.schema([*schema, pa.field("text", pa.string())])
+    tables.reshape("coded", wider)
+    tables.append("coded", pa.table({"shard": ["s1"], "n": [1], "text": ["x"]}, schema=wider))
+    found = [
+        row
+        for bucket in tables.buckets("coded")
+        for row in tables.read_bucket(bucket, coded=True).to_pylist()
+    ]
+    assert sorted(row["text"] or "" for row in found) == [""] * 100 + ["x"]

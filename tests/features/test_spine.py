@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from cluster.errors import WrongUse
-from cluster.settings import CONFIGS
 from features import spine
-from features.targets import Target, load_target
+from features.targets import Target
 
 Events = Callable[..., pa.Table]
 DAY_0 = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
@@ -29,9 +30,27 @@ TARGET = Target.model_validate(
         "settle_days": 1,
         "label": {"kind": "lead", "names": ["qualified"]},
         "closed_by": [{"kind": "lead", "names": ["disqualified"]}],
-        "view": "lead_engagement",
+        "views": ["lead_engagement"],
     }
 )
+
+
+@pytest.fixture
+def random_leads(make_events: Events) -> Callable[[int], pa.Table]:
+    """Return a function that makes leads whose events are late, corrected and in no order."""
+
+    def make(seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        rows = []
+        for _ in range(300):
+            lead, at = int(rng.integers(0, 30)), float(rng.uniform(0, 50))
+            name = rng.choice(["created", "created", "qualified", "disqualified", "updated"])
+            row = {"kind": "lead", "name": str(name), "lead": f"lead-{lead}", "at": at}
+            row |= {"row_key": f"{lead}-{rng.integers(0, 6)}", "account": f"a-{rng.integers(0, 3)}"}
+            rows.append(row | {"known": at + float(rng.choice([0, 0.5, 12]))})
+        return make_events(*rows)
+
+    return make
 
 
 def _lead(lead: str, **moments: float) -> list[dict[str, Any]]:
@@ -112,16 +131,142 @@ def test_scoring_rows_are_the_open_entities(make_events: Events) -> None:
     assert rows["entity"].to_pylist() == ["open"]
 
 
-def test_every_declared_target_loads() -> None:
-    """Each file in configs/targets is valid and its view exists."""
-    files = (CONFIGS / "targets").glob("*.yaml")
-    assert {load_target(str(path)).name for path in files} >= {
-        "lead_qualification",
-        "opportunity_win",
-    }
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_a_correction_learnt_later_does_not_open_again(
+    make_events: Events, monkeypatch: pytest.MonkeyPatch, is_mutant: bool
+) -> None:
+    """Disqualified on day 6, taken back on day 20: on day 12 nobody worked the lead. Mutant: what
+    was replaced never stood.
+    """
+    closing = {"kind": "lead", "lead": "l", "row_key": "closing", "at": 6}
+    events = make_events(
+        *_lead("l", created=0),
+        {**closing, "name": "disqualified"},
+        {**closing, "name": "updated", "known": 20},
+    )
+    if is_mutant:
+        monkeypatch.setattr(spine._Versions, "known_before", _never_replaced)
+    assert (("l", 12.0) in _rows(events, 100)) == is_mutant
 
 
-def test_a_wrong_target_names_the_nearest() -> None:
-    """A typing error on the command line is answered with the name meant."""
-    with pytest.raises(WrongUse, match=r"did you mean 'lead_qualification.yaml'"):
-        load_target("lead_qualifcation")
+def _never_replaced(versions: Any, rows: Any) -> Any:
+    standing = versions.standing(spine.log.NEVER - 1)
+    return KNOWN_BEFORE(standing, rows)
+
+
+KNOWN_BEFORE = spine._Versions.known_before
+
+
+def test_a_backfill_is_the_scoring_spines_of_its_moments(
+    random_leads: Callable[[int], pa.Table],
+) -> None:
+    """Row by row, each as it would have been given then."""
+    events = random_leads(1)
+    moments = [DAY_0 + timedelta(days=day) for day in (40, 3, 17, 10)]
+    each = [spine.scoring(TARGET, events, moment) for moment in moments]
+    whole = pa.concat_tables(each).sort_by([("entity", "ascending"), ("time", "ascending")])
+    assert spine.backfill(TARGET, events, moments).equals(whole)
+    assert whole.num_rows > 20
+
+
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_nothing_known_after_a_moment_changes_its_spine(
+    random_leads: Callable[[int], pa.Table], monkeypatch: pytest.MonkeyPatch, is_mutant: bool
+) -> None:
+    """Cut off, late and corrected events make no difference. Mutant: all that is known counts."""
+    moment = DAY_0 + timedelta(days=20)
+    if is_mutant:
+        monkeypatch.setattr(spine._Versions, "known_before", _whatever_is_known)
+        monkeypatch.setattr(spine._Versions, "standing", lambda versions, at: versions)
+    same = []
+    for seed in range(5):
+        events = random_leads(seed)
+        known = events.filter(pc.less_equal(events["known_at"], pa.scalar(moment)))
+        for kind in (spine.training, spine.scoring):
+            same.append(kind(TARGET, events, moment).equals(kind(TARGET, known, moment)))
+    assert all(same) != is_mutant
+
+
+def _whatever_is_known(versions: Any, rows: Any) -> Any:
+    return KNOWN_BEFORE(replace(versions, known=versions.known * 0), rows)
+
+
+def test_a_given_spine_has_the_rows_asked_for(make_events: Events) -> None:
+    """Open or not, once its anchor is known; with the account known then; others are left out."""
+    events = make_events(
+        *_lead("gone", created=1, disqualified=3),
+        {"kind": "lead", "name": "created", "lead": "moved", "row_key": "m", "at": 1},
+        {"kind": "lead", "name": "created", "lead": "moved", "row_key": "m", "at": 1, "known": 8,
+         "account": "b"},
+    )  # fmt: skip
+    days = [("moved", 9), ("moved", 5), ("gone", 5), ("gone", 1), ("nobody", 5)]
+    asked = pa.table(
+        {"entity": [e for e, _ in days], "time": [DAY_0 + timedelta(days=d) for _, d in days]},
+        schema=spine.ASKED,
+    )
+    rows = spine.given(TARGET, events, asked).to_pylist()
+    found = [(r["entity"], (r["time"] - DAY_0).days, r["account"]) for r in rows]
+    assert found == [("gone", 5, "a"), ("moved", 5, "a"), ("moved", 9, "b")]
+
+
+CONDITIONS = {
+    "has": {"has": {"kind": "touch", "names": ["web_visit"]}},
+    "has_not": {"has_not": {"kind": "touch", "names": ["web_visit"]}},
+    "attribute": {"attribute": "segment", "one_of": ["large", "middle"]},
+    "of account": {"attribute": "segment", "one_of": ["large", "middle"], "of": "account"},
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "eligible"),
+    [
+        ("has", ["visited"]),
+        ("has_not", ["grown", "late", "shrunk"]),
+        ("attribute", ["grown"]),
+        ("of account", ["grown", "late", "shrunk", "visited"]),
+    ],
+)
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_only_the_eligible_are_in_a_spine(
+    make_events: Events, monkeypatch: pytest.MonkeyPatch, condition: str, eligible: list[str],
+    is_mutant: bool,
+) -> None:  # fmt: skip
+    """As known at T = day 12: a visit learnt of later is none, an attribute as last told. Mutant:
+    everybody is.
+    """
+    declared = {**TARGET.model_dump(mode="json"), "eligible": [CONDITIONS[condition]], "times": 1}
+    target = Target.model_validate({**declared, "delay_days": 12})
+    segment = {"kind": "attribute", "name": "segment"}
+    leads = ("visited", "late", "grown", "shrunk")
+    events = make_events(
+        *(fact for lead in leads for fact in _lead(lead, created=0)),
+        {"name": "web_visit", "lead": "visited", "at": 3},
+        {"name": "web_visit", "lead": "late", "at": 3, "known": 12.5},
+        {**segment, "lead": "grown", "text": "small", "at": 1},
+        {**segment, "lead": "grown", "text": "large", "at": 5},
+        {**segment, "lead": "shrunk", "text": "large", "at": 1},
+        {**segment, "lead": "shrunk", "text": "small", "at": 5},
+        {**segment, "text": "middle", "at": 11},
+    )
+    if is_mutant:
+        monkeypatch.setattr(spine.eligible, "only", lambda target, events, rows: rows)
+    at = DAY_0 + timedelta(days=12)
+    found = [
+        spine.training(target, events, at + timedelta(days=90)),
+        spine.scoring(target, events, at),
+        spine.backfill(target, events, [at]),
+    ]
+    expected = sorted(leads) if is_mutant else eligible
+    assert [rows["entity"].to_pylist() for rows in found] == [expected] * 3
+
+
+def test_texts_as_dictionaries_give_the_same_spine(random_leads: Callable[[int], pa.Table]) -> None:
+    """As they are read from files."""
+    events = random_leads(2)
+    words = [n for n in events.column_names if pa.types.is_string(events.schema.field(n).type)]
+    coded = events
+    for name in words:
+        place = coded.column_names.index(name)
+        coded = coded.set_column(place, name, events[name].dictionary_encode())
+    at = DAY_0 + timedelta(days=30)
+    assert spine.training(TARGET, coded, at).equals(spine.training(TARGET, events, at))

@@ -37,7 +37,7 @@ TARGET = {
     "anchor": {"kind": "lead", "names": ["created"]},
     "horizon_days": 5,
     "label": {"kind": "lead", "names": ["qualified"]},
-    "view": "lead_engagement",
+    "views": ["lead_engagement"],
     "rules": [
         {
             "name": "from events",

@@ -1,0 +1,1 @@
+"""Compute views of campaigns, reps and segments over all buckets of the log."""

@@ -53,7 +53,11 @@ def rollup(
     made = rows.drop_columns(["account"]).rename_columns({"time": "event_time"})
     made = made.append_column("known_at", made["event_time"])
     tables.reshape(table_of(view), made.schema)
-    said = {"funnelcast.view": f"{view.name}@{view.version}", log.MADE_FROM: str(snapshot)}
+    said = {
+        "funnelcast.view": f"{view.name}@{view.version}",
+        "funnelcast.as_of": max(moments).isoformat(),
+        log.MADE_FROM: str(snapshot),
+    }
     return tables.replace(table_of(view), made, said)
 
 

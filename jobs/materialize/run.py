@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from cluster import canonical
 from cluster.dataset import Dataset
-from features import engine, log
+from features import engine, health, log
 from features.targets import load_target
+from features.views import register, view
 from jobs import console
 from jobs.console import Job, Progress, Report
 from jobs.materialize.question import MaterializeSettings, plan_of
@@ -30,7 +31,9 @@ def inputs(workspace: Workspace, settings: MaterializeSettings) -> dict[str, str
 def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress) -> Report:
     """Compute the rows of a target and commit them as the new content of its table."""
     plan = plan_of(workspace, settings)
+    register.keep(workspace, [view(n) for n in plan.target.views], "materialize", plan.table)
     made = engine.materialize(workspace, plan, settings.runner, progress)
+    health.keep(workspace, made.table, made.snapshot, plan.target.features.columns)
     return Report(
         read={"events": made.events, "log snapshot": plan.snapshot, "buckets": made.buckets},
         wrote=_wrote(made),

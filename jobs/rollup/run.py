@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from cluster.errors import WrongUse, nearest
-from features import log, rollup
+from features import health, log, rollup
 from features.compute import is_mergeable
-from features.views import VIEWS, view
+from features.views import VIEWS, register, view
 from jobs.console import Job, Progress, Report, option
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def run(workspace: Workspace, settings: RollupSettings, progress: Progress) -> R
     last = log.as_of(settings.as_of, workspace.tables, snapshot)
     moments = _moments(last, settings)
     wanted = view(settings.view)
+    register.keep(workspace, [wanted], "rollup", rollup.table_of(wanted))
     made = rollup.rollup(workspace, wanted, moments, progress)
+    health.keep(workspace, rollup.table_of(wanted), made, wanted.columns)
     rows = workspace.tables.read(rollup.table_of(wanted), made, columns=["entity"])
     entities = pc.count_distinct(rows["entity"]).as_py()
     return Report(

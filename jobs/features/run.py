@@ -1,4 +1,6 @@
-"""The story of a look at the catalogue: list, describe, diff, the change log, or an export."""
+"""The story of a look at the catalogue: list, describe, diff, the change log, an export, or the
+events behind a value.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cluster.errors import WrongUse, nearest
+from features import log
 from features.views import VIEWS, register
 from features.views.changes import changes
 from jobs import show
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.features import export, page, text
 from jobs.features.catalogue import Catalogue
+from jobs.features.traced import traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +32,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "diff": (("view", "a"), ("b",)),
     "log": ((), ("view",)),
     "export": (("feast",), ("view", "table")),
+    "trace": (("view", "a", "b"), ("as_of",)),
 }
 PLACES = ("view", "a", "b")
 
@@ -41,12 +46,13 @@ def place(help: str) -> Any:
 class FeaturesSettings:
     """What to do, with which view and versions, and where to."""
 
-    action: str = argument("list, describe, diff, log or export.")
+    action: str = argument("list, describe, diff, log, export or trace.")
     view: str | None = place("Name of a view, or <name>@<version>.")
-    a: str | None = place("diff: a version, or its beginning.")
-    b: str | None = place("diff: another version; default: what is declared now.")
+    a: str | None = place("diff: a version, or its beginning; trace: a feature.")
+    b: str | None = place("diff: another version, by default what is declared; trace: an entity.")
     table: str | None = option(None, "describe, export: only the rows of this table.")
     html: str | None = option(None, "describe: file for a page with pictures.")
+    as_of: str | None = option(None, "trace: moment T, ISO 8601; by default when all is known.")
     feast: str | None = option(None, "export: folder for a feature repository of Feast.")
 
     def __post_init__(self) -> None:
@@ -55,11 +61,11 @@ class FeaturesSettings:
             hint = nearest(self.action, ACTIONS)
             raise WrongUse(f"the action must be known, got '{self.action}': {hint}")
         needed, allowed = ACTIONS[self.action]
-        for name in (*PLACES, "table", "html", "feast"):
+        for name in (*PLACES, "table", "html", "feast", "as_of"):
             given = getattr(self, name) is not None
             if given == (name in needed) or (given and name in allowed):
                 continue
-            shown = name.upper() if name in PLACES else f"--{name}"
+            shown = name.upper() if name in PLACES else f"--{name.replace('_', '-')}"
             there, remedy = ("it", "leave it out") if given else ("none", "give one")
             rule = "have no" if given else "have"
             raise WrongUse(f"{self.action} must {rule} {shown}, got {there}: {remedy}")
@@ -78,6 +84,7 @@ def run(workspace: Workspace, settings: FeaturesSettings, progress: Progress) ->
         "diff": _diff,
         "log": _log,
         "export": _export,
+        "trace": _trace,
     }
     return actions[settings.action](Catalogue(workspace=workspace), settings)
 
@@ -146,6 +153,22 @@ def _export(catalogue: Catalogue, settings: FeaturesSettings) -> Report:
         wrote={"folder": str(folder), "feature views": len(chosen), "rows": sum(made.values())},
         decided=[f"feature view {export.name_of(view, held)}" for view, held in chosen],
         figures={"rows": made},
+    )
+
+
+def _trace(catalogue: Catalogue, settings: FeaturesSettings) -> Report:
+    workspace, view = catalogue.workspace, catalogue.asked(settings.view or "").view
+    at = log.as_of(settings.as_of, workspace.tables, log.pinned(workspace.tables))
+    name, entity = settings.a or "", settings.b or ""
+    found = traced(workspace, view, name, entity, at)
+    events = found.rows()
+    said = f"{name} of {view.entity} {entity} as of {at.isoformat()} is {found.value}"
+    return Report(
+        read={"view": view.name, "version": view.version},
+        wrote={},
+        decided=[f"{said}, made of {len(events)} events; jobs.lineage <event> leads to their rows"],
+        figures={"value": found.value, "events": len(events)},
+        table=pd.DataFrame(events) if events else None,
     )
 
 

@@ -231,6 +231,23 @@ def test_the_log_tells_every_definition(filled: Workspace) -> None:
     assert asked(filled, "log", view="opportunity_progress").decided == []
 
 
+def test_a_value_leads_to_its_events(filled: Workspace) -> None:
+    """As many visits as were counted, each with an id that the log knows; the row of the snapshot
+    has the same value.
+    """
+    rows = filled.tables.read(SCORING).to_pandas()
+    busy = rows.sort_values("web_visits_90d").iloc[-1]
+    name, at = "web_visits_90d", busy["time"].isoformat()
+    options = {"view": "lead_engagement", "a": name, "b": busy["entity"], "as_of": at}
+    report = asked(filled, "trace", **options)
+    assert report.table is not None
+    assert report.figures == {"value": busy[name], "events": len(report.table)}
+    assert len(report.table) == busy[name] > 0
+    known = {key.hex() for key in filled.tables.read(log.TABLE)["event_id"].to_pylist()}
+    assert set(report.table["event"]) <= known
+    assert set(report.table["name"]) == {"web_visit"}
+
+
 WRONG = {
     ("lst",): "did you mean 'list'?",
     ("describe",): "describe must have VIEW",
@@ -241,6 +258,10 @@ WRONG = {
     ("diff", "lead_engagement", "nope"): "valid are: ",
     ("list", "lead_engagement"): "list must have no VIEW",
     ("export", "--html", "x"): "export must have no --html",
+    ("list", "--as-of", "2026-01-01"): "list must have no --as-of",
+    ("trace", "lead_engagement", "origin"): "trace must have B",
+    ("trace", "lead_engagement", "orign", "lead-00001"): "did you mean 'origin'?",
+    ("trace", "lead_engagement", "origin", "nobody"): "the lead must be in the event log",
 }
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from features import fingerprint, log
+from features import log
 
 type Ints = np.ndarray  # int64, or int32 for codes; one-dimensional
 type Words = np.ndarray  # uint64
 type Flags = np.ndarray  # bool
+type Bytes = np.ndarray  # uint8
 
 
 class Part(Protocol):
@@ -43,6 +44,9 @@ class Part(Protocol):
     def texts(self, name: str) -> pa.Array:
         """Return the texts that codes stand for; one object for all that share a mapped batch."""
 
+    def spelled(self, name: str) -> tuple[Bytes, Ints]:
+        """Return the bytes of `texts(name)` and the (n + 1,) int32 offsets into them."""
+
     def halves(self) -> tuple[Words, Words]:
         """Return the two halves of the event ids: row and content, (n,) uint64 each."""
 
@@ -69,7 +73,7 @@ class History:
 
 def has_text(part: Part, name: str, text: str) -> Flags:
     """Return in which events of a part a column is the text, compared byte by byte: (n,) bool."""
-    data, offsets = fingerprint.buffers(part.texts(name))
+    data, offsets = part.spelled(name)
     wanted = np.frombuffer(text.encode(), np.uint8)
     return _equal(part.codes(name), data, offsets, wanted)
 

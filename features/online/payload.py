@@ -20,7 +20,7 @@ from features.online import bits, ids
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from features.online.history import Flags, Ints, Words
+    from features.online.history import Bytes, Flags, Ints, Words
     from features.online.ids import Pairs
 
 FORMAT = 1
@@ -96,6 +96,10 @@ class Unpacked:
         """Return the text of each event."""
         place = _PLACES[name]
         return self._array(pa.string(), self._valid[place], self._offsets[place], self._texts)
+
+    def spelled(self, name: str) -> tuple[Bytes, Ints]:
+        """Return the bytes of all texts, and the offsets of those of a column."""
+        return self._texts, self._offsets[_PLACES[name]]
 
     def halves(self) -> tuple[Words, Words]:
         """Return row and content of the event ids."""

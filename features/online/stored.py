@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from features import log
+from features import fingerprint, log
 from features.online import bits, ids
 
 if TYPE_CHECKING:
-    from features.online.history import Flags, Ints, Words
+    from features.online.history import Bytes, Flags, Ints, Words
     from features.online.ids import Pairs
+
+
+NO_TEXTS = np.zeros(1, np.uint8), np.zeros(1, np.int32)
 
 
 class Column(NamedTuple):
@@ -23,6 +26,7 @@ class Column(NamedTuple):
     values: Ints | None  # numbers or codes; None for texts that are not numbered
     valid: np.ndarray | None  # bits; None where every value is there
     texts: pa.Array | None  # that codes stand for
+    spelled: tuple[Bytes, Ints]  # bytes and offsets of the texts
 
 
 class Batch:
@@ -73,6 +77,10 @@ class Stored:
         """Return the texts of the whole batch."""
         return self.batch.column(name).texts
 
+    def spelled(self, name: str) -> tuple[Bytes, Ints]:
+        """Return the bytes of the texts as they lie in the file."""
+        return self.batch.column(name).spelled
+
     def ids(self) -> pa.Array:
         """Return the event ids."""
         return self.batch.rows.column("event_id").slice(self.start, self.count)
@@ -99,14 +107,17 @@ class Stored:
 
 
 def _opened(array: pa.Array) -> Column:
+    if array.offset:  # a batch of which this is a part has its bytes and bits elsewhere
+        array = array.take(pa.array(np.arange(len(array))))
     valid, *_ = array.buffers()
     flags = np.frombuffer(valid, np.uint8) if array.null_count else None
     if pa.types.is_dictionary(array.type):
         codes = np.frombuffer(array.indices.buffers()[1], np.int32)
-        return Column(values=codes, valid=flags, texts=array.dictionary)
+        texts = array.dictionary
+        return Column(codes, flags, texts, fingerprint.buffers(texts))
     if pa.types.is_string(array.type):
-        return Column(values=None, valid=flags, texts=array)
-    return Column(values=np.frombuffer(array.buffers()[1], np.int64), valid=flags, texts=None)
+        return Column(None, flags, array, fingerprint.buffers(array))
+    return Column(np.frombuffer(array.buffers()[1], np.int64), flags, None, NO_TEXTS)
 
 
 def _plain(column: pa.Array) -> pa.Array:

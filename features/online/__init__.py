@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from features.online.follower import SAME_ROWS, follow, heal, same_rows
-from features.online.store import OnlineStore, rows
+from features.online.store import OnlineStore
 
-__all__ = ["SAME_ROWS", "OnlineStore", "follow", "heal", "rows", "same_rows"]
+__all__ = ["SAME_ROWS", "OnlineStore", "follow", "heal", "same_rows"]

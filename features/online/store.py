@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.blobs import BlobMissing
-from features import compute, log, spine
+from features import log
 from features.online import ids, keys
 from features.online.base import REF, Base
 from features.online.history import History
@@ -23,12 +23,10 @@ from features.online.payload import Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from cluster.workspace import Workspace
     from features.online.look import Look
     from features.online.stored import Stored
-    from features.targets import Target
 
 
 class OnlineStore:
@@ -92,14 +90,6 @@ class OnlineStore:
                     raise
                 return
             self._open = (look.epoch, base)
-
-
-def rows(target: Target, events: pa.Table, entities: list[str], at: datetime) -> pa.Table:
-    """Return the feature rows of those `entities` whose anchor is known at `at`, given the events
-    of their shard.
-    """
-    chosen = spine.chosen(target, events, entities, at)
-    return compute.compute(target.features, events.select(compute.COLUMNS), chosen)
 
 
 def _late(stored: Stored | None, packed: list[bytes]) -> Unpacked:

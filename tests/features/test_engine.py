@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.settings import CONFIGS
-from features import engine, ingest, log, online
+from features import engine, ingest, log
 from features.contracts import load_contracts
-from features.online import OnlineStore
+from features.online import OnlineStore, entity
 from features.plan import Plan
 from features.sources.world import WorldConfig, generate
 from features.targets import load_target
@@ -75,16 +75,16 @@ def test_reordered_and_split_input_gives_the_same_log(
 
 @pytest.mark.parametrize("target", ["lead_qualification", "opportunity_win"])
 def test_online_rows_equal_batch_rows_to_the_bit(filled: Workspace, target: str) -> None:
-    """The same kernel over one shard's events, from the online store."""
+    """What the service computes of one shard's history, from the online store."""
     plan = _plan(filled, target, "scoring")
     made = engine.materialize(filled, plan, "inline", _quiet)
     batch = filled.tables.read(made.table, made.snapshot).sort_by(ORDER)
-    store = OnlineStore(filled)
+    store, program = OnlineStore(filled), entity.program(plan.target)
     for row in batch.slice(0, 15).to_pylist():
         shard = store.shard_of(plan.target.entity, row["entity"])
         assert shard is not None
-        events = store.events(shard)
-        assert online.rows(plan.target, events, [row["entity"]], plan.as_of).to_pylist() == [row]
+        found = entity.row(program, store.history(shard), row["entity"], plan.as_of)
+        assert entity.table(program, found).to_pylist() == [row]
 
 
 @pytest.mark.ray

@@ -29,11 +29,11 @@ check: setup ## ruff, mypy, import contracts, size budgets
 format: setup ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-test: setup ## every test but the drills: acceptance and Ray in a second process, beside the others
+test: setup ## every test but the drills: acceptance, jobs and Ray in a second process
 	@mkdir -p .workspace
-	@$(PYTHON) -m pytest -m "not drill and (ray or acceptance)" >.workspace/test-beside.log 2>&1 & \
+	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" >.workspace/test-beside.log 2>&1 & \
 	beside=$$!; trap "kill -INT $$beside" INT TERM; \
-	$(PYTHON) -m pytest -m "not drill and not ray and not acceptance"; here=$$?; \
+	$(PYTHON) -m pytest -m "not drill and not ray and not beside"; here=$$?; \
 	wait $$beside; there=$$?; tail -n 40 .workspace/test-beside.log; exit $$((here + there))
 
 drill: setup ## the long versions of the tests

@@ -16,6 +16,13 @@ from jobs.pipeline import run as pipeline
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
+BESIDE = ("acceptance", "jobs")  # folders that `make test` runs beside the rest
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what runs beside the rest."""
+    if item.path.parent.name in BESIDE:
+        item.add_marker(pytest.mark.beside)
 
 
 @pytest.fixture

@@ -41,12 +41,6 @@ PATIENCE_S = 900.0  # with a child that says nothing
 _figures: list[str] = []  # printed when all tests are done
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what is in this folder: `make test` runs it beside the rest."""
-    if item.path.is_relative_to(Path(__file__).parent):
-        item.add_marker(pytest.mark.acceptance)
-
-
 class Nursery:
     """A process that forks children; see child_ingest."""
 

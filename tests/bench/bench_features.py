@@ -104,16 +104,22 @@ def _race(course: Course, part: str, notes: Notes) -> Figures:
     tried = {c: _tried(course, c, notes) for peer in PEERS for c in _entered(peer, part, notes)}
     finished = {c: seconds for c, seconds in tried.items() if seconds is not None}
     close = {peer: _close(finished, peer) for peer in PEERS}
-    rounds: list[dict[Contestant, float]] = []
-    for _ in range(ROUNDS):
-        again = [_ours(part), *(c for peer in PEERS for c in close[peer])]
-        rounds.append({c: _run(course, c)["seconds"] for c in again})
-        _say(f"{name}: {json.dumps({str(c): round(s, 2) for c, s in rounds[-1].items()})}")
+    rounds = [_round(course, part, close, notes) for _ in range(ROUNDS)]
     medians = {c: statistics.median(r[c] for r in rounds) for c in rounds[0]}
     notes.seconds[name] = {str(c): round(s, 2) for c, s in (finished | medians).items()}
     notes.best |= {(p, part): min(close[p], key=medians.__getitem__).formulations[0] for p in PEERS}
     ratios = {peer: _ratio(rounds, _ours(part), close[peer]) for peer in PEERS}
     return {**ratios, "peak_rss_mb": first["peak_rss_mb"]}
+
+
+def _round(
+    course: Course, part: str, close: dict[str, list[Contestant]], notes: Notes
+) -> dict[Contestant, float]:
+    """Let ours run, then what comes close to the best of each peer."""
+    seconds = {_ours(part): float(_mine(course, part, notes)["seconds"])}
+    for contestant in (c for peer in PEERS for c in close[peer]):
+        seconds[contestant] = _theirs(course, contestant, notes)
+    return seconds
 
 
 def _ours(part: str) -> Contestant:
@@ -154,18 +160,24 @@ def _mine(course: Course, part: str, notes: Notes) -> Figures:
 
 
 def _tried(course: Course, asked: Contestant, notes: Notes) -> float | None:
-    """Run a formulation and compare its cells with ours; None if it was stopped."""
-    name = f"{course.shape}_{asked.part} {asked}"
+    """Run a formulation of a peer; None if it was stopped."""
     try:
-        told = _run(course, asked)
+        return _theirs(course, asked, notes)
     except Stopped as stopped:
+        name = f"{course.shape}_{asked.part} {asked}"
         notes.stopped[name] = str(stopped)
         _say(f"{name}: {stopped}")
         return None
-    mine, theirs = (np.load(_answer(course, c), mmap_mode="r") for c in (_ours(asked.part), asked))
-    _compare(name, asked.part, theirs, mine)
+
+
+def _theirs(course: Course, asked: Contestant, notes: Notes) -> float:
+    """Run a peer, compare its cells with ours, and return the seconds it took."""
+    told = _run(course, asked)
+    mine, theirs = (np.load(_answer(course, c)) for c in (_ours(asked.part), asked))
+    _answer(course, asked).unlink()
+    _compare(f"{course.shape} {asked} and {OURS}", asked.part, theirs, mine)
     notes.cells += theirs.size
-    _say(f"{name}: {json.dumps(told)}")
+    _say(f"{course.shape}_{asked.part} {asked}: {json.dumps(told)}")
     return float(told["seconds"])
 
 

@@ -55,7 +55,7 @@ def _measure(word: str, condition: str) -> str:
 
 def asof() -> list[str]:
     """Prefix sums; for the accounts of a bucket, else the key is too long."""
-    window = "(partition by kind order by key rows unbounded preceding)"
+    window = "(partition by kind order by key)"  # marks of one key see all of them
     summed = f"""create temp table summed as
       select kind, key, count(*) over w as count, sum(number) over w as sum
       from marks window w as {window}"""

@@ -18,6 +18,7 @@ from pyiceberg.transforms import BucketTransform
 from cluster import commits, datafiles, shape, upkeep
 from cluster.catalog import NAMESPACE, open_catalog, persistently
 from cluster.errors import FunnelcastError
+from cluster.planned import Planned, Plans
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -62,6 +63,7 @@ class Tables:
     def __init__(self, database_url: str, warehouse: str) -> None:
         self._url = database_url
         self._warehouse = warehouse
+        self._plans = Plans(self._planned)
 
     @cached_property
     def _catalog(self) -> SqlCatalog:
@@ -182,22 +184,17 @@ class Tables:
         at = snapshot or self.head(name)
         if at is None:
             return []
-        rows: dict[int, int] = {}
-        for task in self._tasks(name, at):
-            number = _bucket_of(task)
-            rows[number] = rows.get(number, 0) + task.file.record_count
+        files = self._plans.of(name, at).files
+        rows = {number: sum(file.record_count for file in files[number]) for number in files}
         return [Bucket(table=name, snapshot=at, number=n, rows=rows[n]) for n in sorted(rows)]
 
     def read_bucket(
         self, bucket: Bucket, columns: Sequence[str] | None = None, *, coded: bool = False
     ) -> pa.Table:
         """Return the rows of one bucket, in no particular order; `coded`: texts as dictionaries."""
-        table = self._table(bucket.table)
-        tasks = [
-            t for t in self._tasks(bucket.table, bucket.snapshot) if _bucket_of(t) == bucket.number
-        ]
+        planned = self._plans.of(bucket.table, bucket.snapshot, columns or ())
         read = datafiles.read_coded if coded else datafiles.read
-        return read(table, [task.file for task in tasks], columns)
+        return read(planned.table, planned.files.get(bucket.number, []), columns)
 
     def read_files(
         self, name: str, files: Sequence[DataFile], columns: Sequence[str] | None = None
@@ -274,6 +271,9 @@ class Tables:
         self._snapshot(table, name, snapshot)
         return list(table.scan(snapshot_id=snapshot).plan_files())
 
+    def _planned(self, name: str, snapshot: int) -> Planned:
+        return Planned.of(self._table(name), self._tasks(name, snapshot))
+
     @staticmethod
     def _snapshot(table: Table, name: str, snapshot: int) -> Snapshot:
         found = table.snapshot_by_id(snapshot)
@@ -284,10 +284,6 @@ class Tables:
 
 def _full(name: str) -> str:
     return f"{NAMESPACE}.{name}"
-
-
-def _bucket_of(task: FileScanTask) -> int:
-    return int(task.file.partition[0]) if len(task.file.partition) else 0
 
 
 def _id_or_none(snapshot: Snapshot | None) -> int | None:

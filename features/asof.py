@@ -179,9 +179,7 @@ def _times(column: pa.ChunkedArray, codes: Ints) -> Ints:
     if column.null_count:
         codes[pc.is_null(column).to_numpy()] = -1
         column = pc.fill_null(column, 0)
-    times = log.microseconds(column).view()
-    times.flags.writeable = False  # one compiled kernel, whether from one chunk or from many
-    return times
+    return log.microseconds(column)
 
 
 def _spread(threads: ThreadPoolExecutor, total: int, work: Callable[[int, int], None]) -> None:

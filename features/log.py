@@ -161,6 +161,7 @@ def retracted_at(events: pa.Table) -> np.ndarray:
 
 
 def microseconds(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a timestamp column without nulls as int64 microseconds since 1970."""
-    values: np.ndarray = column.cast(pa.int64()).to_numpy()
+    """Return a timestamp column without nulls as int64 microseconds since 1970, read-only."""
+    values: np.ndarray = column.cast(pa.int64()).to_numpy().view()
+    values.flags.writeable = False  # one compiled kernel, whether from one chunk or from many
     return values

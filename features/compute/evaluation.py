@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,9 @@ from features.compute import decay, kernels
 from features.compute.groups import Groups
 from features.compute.items import Items, Sorted, ascending, of_pairs, of_stream
 from features.compute.measures import NONE, Measure, Pairs, Stream
+from features.compute.totals import is_total, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pyarrow as pa
 
     from features.compute.inputs import Inputs, Ints
@@ -30,7 +30,8 @@ class Evaluation:
     inputs: Inputs
     rows: pa.Table
     entity: Entity
-    windows: dict[Stream | Pairs, tuple[int | None, ...]]  # of the measures that will be asked for
+    measures: tuple[Measure, ...]  # that will be asked for
+    _groups: dict[str, Groups] = field(default_factory=dict)
     _sorted: dict[str, Sorted] = field(default_factory=dict)
     _items: dict[Stream | Pairs, Items] = field(default_factory=dict)
     _done: dict[Measure, Ints] = field(default_factory=dict)
@@ -38,16 +39,27 @@ class Evaluation:
     def column(self, measure: Measure) -> Ints:
         """Return a measure for each row: (rows,) int64; of decay the bits of a float64."""
         if measure not in self._done:
-            items = self.items(measure.of)
-            self._done.update(self._reduced(measure, items))
-        groups = self._events(measure.of).groups
+            self._done.update(self._made(measure))
+        groups = self._grouped(_key(measure.of))
         return self._done[measure] if groups.is_as_given else self._done[measure][groups.back]
 
+    @cached_property
+    def windows(self) -> dict[Stream | Pairs, tuple[int | None, ...]]:
+        """Which windows each stream is asked for."""
+        asked: dict[Stream | Pairs, set[int | None]] = {}
+        for measure in self.measures:
+            asked.setdefault(measure.of, set()).add(counted(measure))
+        return {of: ascending(windows) for of, windows in asked.items()}
+
+    def _grouped(self, key: str) -> Groups:
+        if key not in self._groups:
+            self._groups[key] = Groups.of(self.rows, key or "entity", key or self.entity)
+        return self._groups[key]
+
     def _events(self, of: Stream | Pairs) -> Sorted:
-        key = (of.stream if isinstance(of, Pairs) else of).events.of
+        key = _key(of)
         if key not in self._sorted:
-            groups = Groups.of(self.rows, key or "entity", key or self.entity)
-            self._sorted[key] = Sorted.of(self.inputs, groups)
+            self._sorted[key] = Sorted.of(self.inputs, self._grouped(key))
         return self._sorted[key]
 
     def items(self, of: Stream | Pairs) -> Items:
@@ -60,8 +72,13 @@ class Evaluation:
                 self._items[of] = of_stream(of, self.inputs, self._events(of), windows)
         return self._items[of]
 
-    def _reduced(self, measure: Measure, items: Items) -> dict[Measure, Ints]:
-        """Return the measure, and others that came with it."""
+    def _made(self, measure: Measure) -> dict[Measure, Ints]:
+        """Return the measure, and others that come with it."""
+        if is_total(measure):
+            key = _key(measure.of)
+            alike = [m for m in self.measures if is_total(m) and _key(m.of) == key]
+            return totals(alike, self.inputs, self._grouped(key))
+        items = self.items(measure.of)
         if measure.reduction == "sum":
             return _sums(measure, items)
         return {measure: self._alone(measure, items)}
@@ -102,12 +119,8 @@ def counted(measure: Measure) -> int | None:
     return longest if measure.window_us is None else min(longest, measure.window_us)
 
 
-def windows_of(measures: Iterable[Measure]) -> dict[Stream | Pairs, tuple[int | None, ...]]:
-    """Return which windows each stream is asked for."""
-    asked: dict[Stream | Pairs, set[int | None]] = {}
-    for measure in measures:
-        asked.setdefault(measure.of, set()).add(counted(measure))
-    return {of: ascending(windows) for of, windows in asked.items()}
+def _key(of: Stream | Pairs) -> str:
+    return (of.stream if isinstance(of, Pairs) else of).events.of
 
 
 def _sums(measure: Measure, items: Items) -> dict[Measure, Ints]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import log
-from features.compute import formulas
-from features.compute.evaluation import Evaluation, windows_of
+from features.compute import formulas, order
+from features.compute.evaluation import Evaluation
+from features.compute.groups import encoded
 from features.compute.inputs import Inputs
 from features.compute.lowering import lowered
 from features.compute.measures import NONE
@@ -35,13 +36,16 @@ def compute(view: View, events: pa.Table, spine: pa.Table) -> pa.Table:
 
 def in_order(spine: pa.Table) -> pa.Table:
     """Return the rows of a spine by entity and time."""
-    return spine.take(pc.sort_indices(spine, [("entity", "ascending"), ("time", "ascending")]))
+    codes, entities = encoded(spine["entity"])
+    ranks = np.append(pc.rank(entities).to_numpy().astype(np.int64) - 1, len(entities))
+    places, _ = order.in_order(ranks[codes], log.microseconds(spine["time"]), len(ranks))
+    return spine if order.is_ascending(places) else spine.take(pa.array(places))
 
 
 def evaluated(view: View, inputs: Inputs, rows: pa.Table) -> Evaluation:
     """Return what computes the measures of a view over events, for rows."""
-    windows = windows_of(measure for f in view.features for measure in lowered(f).operands)
-    return Evaluation(inputs=inputs, rows=rows, entity=view.entity, windows=windows)
+    measures = dict.fromkeys(m for feature in view.features for m in lowered(feature).operands)
+    return Evaluation(inputs=inputs, rows=rows, entity=view.entity, measures=tuple(measures))
 
 
 def finished(

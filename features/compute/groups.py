@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import log
+from features.compute.order import in_order, is_ascending
 
 if TYPE_CHECKING:
     from features.compute.inputs import Inputs, Ints
@@ -24,32 +25,27 @@ class Groups:
     values: pa.Array  # key value per group
     starts: Ints  # (groups + 1,) first sorted row of each group
     times: Ints  # (rows,) T, sorted within its group
-    back: Ints  # (rows,) sorted position of each original row
+    places: Ints  # (rows,) original row of each sorted one
 
     @classmethod
     def of(cls, rows: pa.Table, column: str, key: str) -> Groups:
         """Group rows by a column; rows without a value belong to no group of events."""
-        encoded = rows[column].combine_chunks().dictionary_encode()
-        codes = pc.fill_null(encoded.indices, len(encoded.dictionary)).to_numpy(
-            zero_copy_only=False
-        )
+        codes, values = encoded(rows[column])
         times = log.microseconds(rows["time"])
-        order = np.lexsort((times, codes))
-        counts = np.bincount(codes, minlength=len(encoded.dictionary) + 1)
-        back = np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        return cls(
-            key=key,
-            values=encoded.dictionary,
-            starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            times=times[order],
-            back=back,
-        )
+        places, starts = in_order(codes, times, len(values) + 1)
+        return cls(key=key, values=values, starts=starts, times=times[places], places=places)
 
     @cached_property
     def is_as_given(self) -> bool:
         """Do the rows come in this order?"""
-        return bool((self.back == np.arange(len(self.back))).all())
+        return is_ascending(self.places)
+
+    @cached_property
+    def back(self) -> Ints:
+        """Sorted position of each original row: (rows,) int64."""
+        back = np.empty(len(self.places), np.int64)
+        back[self.places] = np.arange(len(back))
+        return back
 
     def __len__(self) -> int:
         """How many groups have a key."""
@@ -62,3 +58,10 @@ class Groups:
         places = pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
         group: Ints = np.append(places, np.int32(-1))[codes]
         return group
+
+
+def encoded(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+    """Return words as places in a list of different words, nulls as one past its end, and it."""
+    whole = column.combine_chunks().dictionary_encode()
+    codes = pc.fill_null(whole.indices, len(whole.dictionary)).to_numpy(zero_copy_only=False)
+    return codes.astype(np.int64), whole.dictionary

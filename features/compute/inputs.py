@@ -29,8 +29,8 @@ class Inputs:
     def __init__(self, events: pa.Table) -> None:
         self.events = events
         self.times = log.microseconds(events["event_time"])
+        self.known = log.microseconds(events["known_at"])
         self.leave = log.retracted_at(events)
-        self.enter = np.maximum(self.times + 1, log.microseconds(events["known_at"]))
         self._codes: dict[str, tuple[Ints, pa.Array]] = {}
         self._chosen: dict[Events, Flags] = {}
 
@@ -38,10 +38,14 @@ class Inputs:
         return len(self.times)
 
     @cached_property
+    def enter(self) -> Ints:
+        """From when on events are in force: (events,) int64."""
+        return np.maximum(self.times + 1, self.known)
+
+    @cached_property
     def keys(self) -> tuple[Ints, Ints, Ints, Ints]:
         """What events are ordered by: event_time, then known_at, then both halves of the id."""
-        known = log.microseconds(self.events["known_at"])
-        return (self.times, known, *log.halves(self.events["event_id"]))
+        return (self.times, self.known, *log.halves(self.events["event_id"]))
 
     @cached_property
     def numbers(self) -> Ints:

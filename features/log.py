@@ -150,10 +150,15 @@ def retracted_at(events: pa.Table) -> np.ndarray:
     Versions have the first half of their ids in common. Those known at the same moment are ordered
     by id, so that the answer does not depend on row order.
     """
-    row, content = halves(events["event_id"])
+    return replaced_at(microseconds(events["known_at"]), *halves(events["event_id"]))
+
+
+def replaced_at(known: np.ndarray, row: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Return the same from when versions were known, in microseconds, and the halves of their ids:
+    (n,) each.
+    """
     replaced = np.full(len(row), NEVER)
     several = np.flatnonzero(fingerprint.recurring(row))
-    known = microseconds(events["known_at"])
     order = several[np.lexsort((content[several], known[several], row[several]))]
     same = row[order[1:]] == row[order[:-1]]
     replaced[order[:-1][same]] = known[order[1:][same]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.compute import decay, kernels
 from features.compute.groups import Groups
-from features.compute.items import Items, Sorted, ascending, of_pairs, of_stream
+from features.compute.items import Items, Sorted, ascending, is_of, of_pairs, of_stream
 from features.compute.measures import NONE, Measure, Pairs, Stream
 from features.compute.totals import is_total, totals
 
@@ -32,7 +32,7 @@ class Evaluation:
     entity: Entity
     measures: tuple[Measure, ...]  # that will be asked for
     _groups: dict[str, Groups] = field(default_factory=dict)
-    _sorted: dict[str, Sorted] = field(default_factory=dict)
+    _sorted: dict[tuple[str, frozenset[Stream]], Sorted] = field(default_factory=dict)
     _items: dict[Stream | Pairs, Items] = field(default_factory=dict)
     _done: dict[Measure, Ints] = field(default_factory=dict)
 
@@ -57,10 +57,17 @@ class Evaluation:
         return self._groups[key]
 
     def _events(self, of: Stream | Pairs) -> Sorted:
-        key = _key(of)
-        if key not in self._sorted:
-            self._sorted[key] = Sorted.of(self.inputs, self._grouped(key))
-        return self._sorted[key]
+        """Return the events of a stream, and of all others that will be asked for."""
+        key, stream = _key(of), _stream(of)
+        alike = frozenset(
+            _stream(m.of) for m in self.measures if _key(m.of) == key and not is_total(m)
+        )
+        streams = alike if stream in alike else frozenset({stream})
+        if (key, streams) not in self._sorted:
+            is_wanted = np.logical_or.reduce([is_of(each, self.inputs) for each in streams])
+            made = Sorted.of(self.inputs, self._grouped(key), is_wanted)
+            self._sorted[key, streams] = made
+        return self._sorted[key, streams]
 
     def items(self, of: Stream | Pairs) -> Items:
         """Return the events or pairs that a measure goes over."""
@@ -119,8 +126,12 @@ def counted(measure: Measure) -> int | None:
     return longest if measure.window_us is None else min(longest, measure.window_us)
 
 
+def _stream(of: Stream | Pairs) -> Stream:
+    return of.stream if isinstance(of, Pairs) else of
+
+
 def _key(of: Stream | Pairs) -> str:
-    return (of.stream if isinstance(of, Pairs) else of).events.of
+    return _stream(of).events.of
 
 
 def _sums(measure: Measure, items: Items) -> dict[Measure, Ints]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from features.compute.groups import Groups
-    from features.compute.inputs import Inputs, Ints
+    from features.compute.inputs import Flags, Inputs, Ints
     from features.compute.measures import Stream
 
 MINUTE = 60_000_000  # microseconds
@@ -66,7 +66,7 @@ class Items:
 
 @dataclass(frozen=True, kw_only=True)
 class Sorted:
-    """All events that belong to a group of rows, by group and in order."""
+    """Events that belong to a group of rows, by group and in order."""
 
     groups: Groups
     places: Ints
@@ -76,9 +76,9 @@ class Sorted:
     leave: Ints
 
     @classmethod
-    def of(cls, inputs: Inputs, groups: Groups) -> Sorted:
-        """Sort events."""
-        group = groups.of_events(inputs)
+    def of(cls, inputs: Inputs, groups: Groups, is_wanted: Flags) -> Sorted:
+        """Sort the events that are wanted."""
+        group = np.where(is_wanted, groups.of_events(inputs), np.int32(-1))
         places, _ = order.by_group(group, len(groups), inputs.keys)
         return cls(
             groups=groups,
@@ -95,22 +95,25 @@ def ascending(windows: Iterable[int | None]) -> tuple[int | None, ...]:
     return tuple(sorted(set(windows), key=lambda w: log.NEVER if w is None else w))
 
 
+def is_of(stream: Stream, inputs: Inputs) -> Flags:
+    """Return which events a stream is made of: (events,) bool."""
+    chosen = inputs.chosen(stream.events)
+    return chosen if stream.partner is None else chosen | inputs.chosen(stream.partner)
+
+
 def of_stream(
     stream: Stream, inputs: Inputs, events: Sorted, windows: tuple[int | None, ...]
 ) -> Items:
     """Return the events of a stream that belong to a group of rows."""
-    chosen = inputs.chosen(stream.events)
-    if stream.partner is not None:
-        chosen = chosen | inputs.chosen(stream.partner)
-    mine = np.flatnonzero(chosen[events.places])
-    places, group = events.places[mine], events.group[mine]
+    arrays = (events.places, events.group, events.times, events.enter, events.leave)
+    places, group, since, enter, leave = order.chosen(is_of(stream, inputs), *arrays)
     return Items(
         groups=events.groups,
         group=group,
         starts=_starts(group, len(events.groups)),
-        since=events.times[mine],
-        enter=events.enter[mine],
-        leave=events.leave[mine],
+        since=since,
+        enter=enter,
+        leave=leave,
         places=places,
         valued=lambda value: _of_events(value, inputs, places),
         windows=windows,

@@ -6,10 +6,12 @@ import numpy as np
 from numba import njit
 
 type Ints = np.ndarray  # int64 or int32, one-dimensional
+type Flags = np.ndarray  # bool
 type Words = np.ndarray  # uint64
 
 NEVER = np.iinfo(np.int64).max
-FEW = 24  # rows that are looked through one by one, events that are sorted by insertion
+FEW = 24  # rows that are looked through one by one
+MOVES = 16  # an event may be moved on average before insertion is given up
 
 
 @njit(cache=True, nogil=True)
@@ -58,26 +60,51 @@ def in_order(codes: Ints, times: Ints, groups: int) -> tuple[Ints, Ints]:
 @njit(cache=True, nogil=True)
 def is_ascending(values: Ints) -> bool:
     """Is no value less than the one before?"""
+    behind = 0
     for i in range(1, values.size):
-        if values[i] < values[i - 1]:
-            return False
-    return True
+        behind += values[i] < values[i - 1]
+    return behind == 0
+
+
+@njit(cache=True, nogil=True)
+def chosen(
+    is_chosen: Flags, places: Ints, group: Ints, times: Ints, enter: Ints, leave: Ints
+) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Return those of the sorted events whose place is chosen."""
+    mine = np.empty(places.size, np.int64)
+    count = 0
+    for i in range(places.size):
+        mine[count] = i
+        count += is_chosen[places[i]]
+    mine = mine[:count]
+    return places[mine], group[mine], times[mine], enter[mine], leave[mine]
 
 
 @njit(cache=True, nogil=True)
 def _sort(places: Ints, keys: tuple[Ints, Ints, Words, Words]) -> None:
     """Sort places in place; what is almost in order stays cheap."""
-    if places.size > FEW:
+    if not _insert(places, keys, MOVES * places.size):
         times = np.empty(places.size, np.int64)
         for i in range(places.size):
             times[i] = keys[0][places[i]]
         places[:] = places[np.argsort(times)]
+        _insert(places, keys, NEVER)
+
+
+@njit(cache=True, nogil=True)
+def _insert(places: Ints, keys: tuple[Ints, Ints, Words, Words], most: int) -> bool:
+    """Sort places by insertion; gives up, with all of them there, after some moves."""
+    moves = 0
     for i in range(1, places.size):
         place, free = places[i], i
         while free > 0 and _is_before(place, places[free - 1], keys):
             places[free] = places[free - 1]
             free -= 1
         places[free] = place
+        moves += i - free
+        if moves > most:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features import compute, log
-from features.compute import inputs, order, pairs
+from features.compute import inputs, order, pairs, totals
 from features.known import KnownIds, fresh
 from features.spine import SCORING
 from features.views import aggregates as a
@@ -221,18 +221,34 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         inputs.Inputs, "__init__", _all_known(inputs.Inputs.__init__)
     ),
     "corrected all the same": lambda p: p.setattr(
-        log, "retracted_at", lambda events: np.full(events.num_rows, log.NEVER)
+        log, "replaced_at", lambda known, *_: np.full(len(known), log.NEVER)
     ),
     "in any order": lambda p: p.setattr(order, "by_group", _unordered(order.by_group)),
     "a window longer by a microsecond": lambda p: p.setattr(
         order, "covered", _longer(order.covered)
     ),
+    "a sum longer by a microsecond": lambda p: p.setattr(
+        totals, "_sweep", _summed_longer(totals._sweep)
+    ),
+    "sums in one group": lambda p: p.setattr(totals, "_by_group", _any_group(totals._by_group)),
     "pairs for ever": lambda p: p.setattr("features.compute.items.paired", _for_ever(pairs.paired)),
 }
 
 
 def _longer(original: Callable[..., Any]) -> Callable[..., Any]:
     return lambda group, force, windows, rows: original(group, force, windows + 1, rows)
+
+
+def _summed_longer(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda events, chosen, rows, table, found: original(
+        events, chosen, rows, (*table[:4], np.minimum(table[4], log.NEVER - 1) + 1), found
+    )
+
+
+def _any_group(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda kinds, names, classes, group, groups: original(
+        kinds, names, classes, np.minimum(group, 0), groups
+    )
 
 
 def _for_ever(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -301,6 +302,25 @@ def test_what_comes_after_changes_nothing(events: pa.Table, later: pa.Table) -> 
     before = compute.compute(VIEW, events, rows)
     moved = later.filter(pa.compute.greater(later["known_at"], pa.scalar(AT, log.MICROSECONDS)))
     assert compute.compute(VIEW, pa.concat_tables([events, moved]), rows).equals(before)
+
+
+def test_a_crowded_entity_has_the_same_features_as_a_quiet_one() -> None:
+    """Seven hundred events in any order and three hundred rows: marks that lie far apart."""
+    rng = np.random.default_rng(5)
+    rows = [
+        (i % 600, AT - int(t), AT - int(k), 0, "web_visit", int(n), "red", ("lead-0", "a"))
+        for i, (t, k, n) in enumerate(rng.integers(0, 30 * DAY, (700, 3)) // (1, 1, DAY))
+    ]
+    events, times = _log(rows), AT - np.sort(rng.integers(0, 20 * DAY, 300))
+    spine = pa.table({"entity": ["lead-0"] * 300, "account": ["a"] * 300, "time": times})
+    plain = (a.Count, a.Sum, a.Min, a.LastNumber, a.Distinct)
+    view = replace(VIEW, features=tuple(f for f in VIEW.features if type(f) in plain))
+    made = compute.compute(view, events, spine.cast(SCORING))
+    seen = oracle.events_of(events)
+    for row in made.take(list(range(0, 300, 23))).to_pylist():
+        at = row | {"at": (row["time"] - oracle.EPOCH) // timedelta(microseconds=1)}
+        want = {f.name: oracle.expected(f, "lead", seen, at) for f in view.features}
+        assert {name: row[name] for name in want} == want
 
 
 def test_events_are_sorted_by_group_and_four_keys() -> None:

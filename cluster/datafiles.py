@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import (
@@ -30,18 +28,18 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import Record
 from pyiceberg.types import StringType
 
+from cluster.encoding import encoding_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pyiceberg.table import Table
 
+    from cluster.encoding import Encoding
+
 FIELD_ID = b"PARQUET:field_id"
-CODEC, LEVEL = "zstd", 1
-SAMPLE = 1_000  # rows by which the encoding of a file is chosen
 LOOKS = 8  # at files at once
 GROUP_ROWS = 65_536  # of a row group, at least, but for the last of a file
-FEW = 64  # distinct values of a sample up to which a column travels as a dictionary
-RARE = 0.99  # share of distinct values in a sample from which a dictionary does not pay
 
 
 class Writer:
@@ -196,7 +194,7 @@ def _coded(table: Table, file: DataFile, names: list[str]) -> pa.Table:
     texts = [f.name for f in table.schema().fields if isinstance(f.field_type, StringType)]
     with table.io.new_input(file.file_path).open() as stream:
         metadata = pq.read_metadata(stream)
-        if not _has_columns(table, metadata.schema.to_arrow_schema(), names):
+        if not has_columns(table, metadata.schema.to_arrow_schema(), names):
             return _encoded(read(table, [file], names))  # written when the table had others
         parquet = pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts)
         return parquet.read(names, use_threads=False)
@@ -211,7 +209,8 @@ def _encoded(rows: pa.Table) -> pa.Table:
     return pa.table(columns, names=rows.column_names)
 
 
-def _has_columns(table: Table, schema: pa.Schema, names: list[str]) -> bool:
+def has_columns(table: Table, schema: pa.Schema, names: list[str]) -> bool:
+    """Say whether a file of this schema has columns as the table has them now."""
     wanted = {f.name: str(f.field_id).encode() for f in table.schema().fields if f.name in names}
     return wanted == {f.name: (f.metadata or {}).get(FIELD_ID) for f in schema if f.name in wanted}
 
@@ -234,55 +233,6 @@ def _file_schema(table: Table, given: pa.Schema) -> pa.Schema:
     return pa.schema(fields)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How the columns of a file are written."""
-
-    few: frozenset[str]  # few distinct texts: a dictionary from the start
-    rare: frozenset[str]  # values hardly repeat: no dictionary
-
-    def coded(self, rows: pa.Table) -> pa.Table:
-        """Return rows with the columns of few texts as dictionaries."""
-        for place, name in enumerate(rows.column_names):
-            if name in self.few and not pa.types.is_dictionary(rows[name].type):
-                rows = rows.set_column(place, name, _as_dictionary(rows[name].combine_chunks()))
-        return rows
-
-    def options(self, schema: pa.Schema) -> dict[str, Any]:
-        """Return the options of a Parquet writer."""
-        numbers = {f.name for f in schema if pa.types.is_integer(f.type)}
-        times = {f.name for f in schema if pa.types.is_timestamp(f.type)}
-        ids = {f.name for f in schema if pa.types.is_fixed_size_binary(f.type)}  # do not compress
-        return {
-            "compression": {n: "none" if n in ids else CODEC for n in schema.names},
-            "compression_level": {n: LEVEL for n in schema.names if n not in ids},
-            "use_dictionary": [
-                n for n in schema.names if n not in self.rare | numbers | times | ids
-            ],
-            "column_encoding": dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
-            "store_decimal_as_integer": True,
-            "store_schema": False,  # else a reader would meet dictionaries in some files
-        }
-
-
-def encoding_of(rows: pa.Table) -> Encoding:
-    """Choose an encoding by the first rows."""
-    sample = rows.slice(0, SAMPLE)
-    texts = [f.name for f in rows.schema if _is_text(f.type)]
-    distinct = {name: len(pc.unique(sample[name])) for name in texts}
-    return Encoding(
-        few=frozenset(n for n, count in distinct.items() if count <= FEW),
-        rare=frozenset(n for n, count in distinct.items() if count > RARE * len(sample) > FEW),
-    )
-
-
-def _as_dictionary(column: pa.Array) -> pa.Array:
-    if column.null_count < len(column):
-        return column.dictionary_encode()
-    nulls = pa.nulls(len(column), pa.int32())  # without looking at each
-    return pa.DictionaryArray.from_arrays(nulls, pa.array([], column.type))
-
-
 def _by_value(transform: Callable[[pa.Array], pa.Array], column: pa.Array) -> np.ndarray:
     if not pa.types.is_dictionary(column.type):
         plain: np.ndarray = transform(column).to_numpy()
@@ -290,8 +240,3 @@ def _by_value(transform: Callable[[pa.Array], pa.Array], column: pa.Array) -> np
     of_values: np.ndarray = transform(column.dictionary).to_numpy()
     by_row: np.ndarray = of_values[column.indices.to_numpy()]
     return by_row
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))

@@ -41,9 +41,11 @@ type Flags = np.ndarray  # bool
 
 
 def training(target: Target, events: pa.Table, as_of: datetime) -> pa.Table:
-    """Return the labelled rows of `target` that the events give, as known at `as_of`."""
+    """Return the labelled rows of `target` that the events give, as known at `as_of`: those of
+    entities whose anchor was known at T, as in scoring.
+    """
     facts, at = _Facts(target, events), _micros(as_of)
-    rows = _repeated(target, facts.versions(target.anchor).standing(at).first())
+    rows = facts.known(_repeated(target, facts.versions(target.anchor).standing(at).first()))
     label = facts.versions(target.label).standing(at).firsts()[rows.entity]
     closings = facts.versions(*target.closed_by)
     is_open = (rows.time <= label) & (closings.known_before(rows) < 0) & (rows.time < at)
@@ -207,11 +209,9 @@ class _Facts:
 def _repeated(target: Target, anchors: _Versions) -> _Rows:
     """Return the rows of each anchor: at T, and again every so many days."""
     offsets = _days(target.delay_days) + np.arange(target.times) * _days(target.every_days)
-    return _Rows(
-        entity=np.repeat(anchors.entity, target.times),
-        time=(anchors.moment[:, None] + offsets).ravel(),
-        anchor=np.repeat(anchors.place, target.times),
-    )
+    entity = np.repeat(anchors.entity, target.times)
+    time = (anchors.moment[:, None] + offsets).ravel()
+    return _Rows(entity=entity, time=time, anchor=_none(entity))
 
 
 def _none(entity: Ints) -> Ints:

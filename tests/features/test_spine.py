@@ -96,6 +96,19 @@ def test_a_closing_that_nobody_knew_of_does_not_close(make_events: Events) -> No
     assert ("l", 12.0) in _rows(events, 100)
 
 
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_an_entity_that_nobody_knew_of_is_no_training_row(
+    make_events: Events, monkeypatch: pytest.MonkeyPatch, is_mutant: bool
+) -> None:
+    """Created on day 0, learnt on day 5: a scoring on day 2 would not have had it."""
+    if is_mutant:
+        monkeypatch.setattr(spine._Versions, "known_before", _whatever_is_known)
+    late = {"kind": "lead", "name": "created", "lead": "l", "at": 0, "known": 5}
+    rows = _rows(make_events(late), 100)
+    assert (("l", 2.0) in rows) == is_mutant
+    assert ("l", 12.0) in rows
+
+
 @pytest.mark.parametrize(("day", "mature"), [(32.99, False), (33, True)])
 def test_an_immature_row_is_neither_positive_nor_negative(
     make_events: Events, day: float, mature: bool

@@ -5,7 +5,7 @@ Part `sums` is 72 counts and sums, part `others` 24 of distinct, min, max and la
 as known at T: a peer gives the same numbers or the bench fails, and an oracle checks a sample. Each
 contestant runs in a process of its own, timed from the opening of the files to a table in memory,
 after its imports. Every formulation of a peer is tried once, then the best run in turn with ours.
-The last line is one JSON object.
+Part `ray` is a backfill on Ray beside the same one inline. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.bench import features_data as data
-from tests.bench import features_oracle, features_peers
+from tests.bench import features_oracle, features_peers, features_ray
 from tests.bench.features_peers import OURS, PEERS, Contestant
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def main(size: data.Size) -> Figures:
         "cells_checked": notes.cells,
         "seconds": notes.seconds,
         "stopped": notes.stopped,
+        **features_ray.measured(size.events),
     }
 
 
@@ -248,5 +249,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Features beside Polars and DuckDB.")
     parser.add_argument("--events", type=int, default=data.EVENTS, help="of the log")
     parser.add_argument("--rows", type=int, default=data.ROWS, help="of the spine")
+    parser.add_argument("--only", choices=["ray"], help="this part alone")
     asked = parser.parse_args()
-    print(json.dumps(main(data.Size(events=asked.events, rows=asked.rows))))
+    size = data.Size(events=asked.events, rows=asked.rows)
+    print(json.dumps(features_ray.measured(size.events) if asked.only else main(size)))

@@ -41,7 +41,8 @@ class Inputs:
     @cached_property
     def enter(self) -> Ints:
         """From when on events are in force: (events,) int64."""
-        return np.maximum(self.times + 1, self.known)
+        enter: Ints = np.maximum(self.times + 1, self.known)
+        return enter
 
     @cached_property
     def keys(self) -> tuple[Ints, Ints, Ints, Ints]:

@@ -212,7 +212,7 @@ def _seek(
 def _moved(rows: Ints, row: int, moment: int) -> int:
     """Return the first row whose T is not before a moment, looked for from `row`."""
     if rows[min(row + NEAR, rows.size - 1)] < moment or rows[max(row - NEAR, 0)] >= moment:
-        row = np.searchsorted(rows, moment)
+        row = int(np.searchsorted(rows, moment))
     while rows[row] < moment:
         row += 1
     while rows[row - 1] >= moment:

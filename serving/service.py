@@ -14,7 +14,7 @@ from cluster.errors import Refusal
 from cluster.runs import code_version
 from cluster.settings import CONFIGS, Frozen
 from features import arrivals, compute, contracts, log, online, spine
-from features.online import entity
+from features.online import entity, warm
 from features.targets import Target, load_target
 from serving import policy as policies
 from serving.decide import Basis, Decision, decide
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from serving.policy import Policy
 
 KIND = "decision"  # of a journal entry
+KINDS = ("lead", "opportunity", "account")  # of whom one may ask
 
 
 class Unknown(Refusal):
@@ -76,6 +77,18 @@ class Slot:
         program = entity.program(target)
         return cls(target=target, program=program, model=model, policy=policy, basis=basis)
 
+    def rows(self, question: Question, history: History, at: datetime) -> pa.Table:
+        """Return the features of whom a question may mean, given the events of the shard."""
+        if question.kind == "account":
+            return _open_leads(self.target, history.table(), question.key, at)
+        return entity.table(self.program, entity.row(self.program, history, question.key, at))
+
+    def warm(self, kind: str) -> None:
+        """Answer about nobody, so that no kernel is left to be compiled by a request."""
+        for history in warm.histories(self.target):
+            rows = self.rows(Question(kind=kind, key=warm.KEY), history, warm.AT)
+            decide(self.model, self.policy, rows, warm.AT, basis=self.basis)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -98,6 +111,7 @@ class DecisionService:
         loaded = {kind: Slot.load(workspace, answer) for kind, answer in answers.items()}
         self.slots = {kind: slot for kind, slot in loaded.items() if isinstance(slot, Slot)}
         self.missing = [str(slot) for slot in loaded.values() if isinstance(slot, Refusal)]
+        self._warm()
 
     def decide(self, question: Question) -> Decision | Refusal:
         """Score, route and record; the decision is durable when it is returned."""
@@ -127,8 +141,18 @@ class DecisionService:
         self._workspace.refs.get("ready")  # the database answers
         return self.missing
 
+    def _warm(self) -> None:
+        for kind in KINDS:
+            if slot := self._slot(kind):
+                self._store.shard_of(kind, warm.KEY)
+                self._store.history(warm.KEY)
+                slot.warm(kind)
+
+    def _slot(self, kind: str) -> Slot | None:
+        return self.slots.get("lead" if kind == "account" else kind)
+
     def _rows(self, question: Question, at: datetime) -> tuple[Slot, pa.Table] | Refusal:
-        slot = self.slots.get("lead" if question.kind == "account" else question.kind)
+        slot = self._slot(question.kind)
         if slot is None:
             return _no_model(question.kind, self.missing)
         shard = self._store.shard_of(question.kind, question.key)
@@ -137,10 +161,7 @@ class DecisionService:
         history = self._history(shard, question, at)
         if isinstance(history, Refusal):
             return history
-        if question.kind == "account":
-            rows = _open_leads(slot.target, history.table(), question.key, at)
-        else:
-            rows = entity.table(slot.program, entity.row(slot.program, history, question.key, at))
+        rows = slot.rows(question, history, at)
         return (slot, rows) if rows.num_rows else _not_open(question, at)
 
     def _history(self, shard: str, question: Question, at: datetime) -> History | Refusal:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features import compute, log
-from features.compute import inputs, order, pairs, totals
+from features.compute import inputs, order, pairs, sweep
 from features.known import KnownIds, fresh
 from features.spine import SCORING
 from features.views import aggregates as a
@@ -229,9 +229,9 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         order, "covered", _longer(order.covered)
     ),
     "a sum longer by a microsecond": lambda p: p.setattr(
-        totals, "_sweep", _summed_longer(totals._sweep)
+        sweep, "sweep", _summed_longer(sweep.sweep)
     ),
-    "sums in one group": lambda p: p.setattr(totals, "_by_group", _any_group(totals._by_group)),
+    "sums in one group": lambda p: p.setattr(sweep, "by_group", _any_group(sweep.by_group)),
     "pairs for ever": lambda p: p.setattr("features.compute.items.paired", _for_ever(pairs.paired)),
 }
 

@@ -83,6 +83,7 @@ class Settings(Frozen):
     buckets: int = Field(default=8, ge=1, le=4096)
     journal_wait_ms: float = Field(default=3.0, ge=0.0, le=1000.0)
     ray_from_rows: int = Field(default=2_000_000, ge=0)
+    slice_events: int = Field(default=4_000_000, ge=1)  # of a bucket, to be computed at once
     ray: RaySettings = RaySettings()
     serve: ServeSettings = ServeSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
-from cluster import commits, datafiles, shape, upkeep
+from cluster import commits, datafiles, rowgroups, shape, upkeep
 from cluster.catalog import NAMESPACE, open_catalog, persistently
 from cluster.errors import FunnelcastError
 from cluster.planned import Planned, Plans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -119,9 +119,7 @@ class Tables:
         return self.commit(name, self.write(name, rows), replace=True, properties=properties)
 
     def write(self, name: str, rows: pa.Table) -> list[DataFile]:
-        """Write data files that no reader can see until they are committed (this is what workers
-        call).
-        """
+        """Write data files that no reader sees until they are committed: what workers call."""
         writer = self.writer(name)
         writer.add(rows)
         return writer.close()
@@ -138,9 +136,7 @@ class Tables:
         replace: bool = False,
         properties: Mapping[str, str] | None = None,
     ) -> int:
-        """Make written files visible in one snapshot and return its id; retried when another was
-        first.
-        """
+        """Make files visible in one snapshot and return its id; retried if another was first."""
         table = self._table(name)
         old = [task.file for task in table.scan().plan_files()] if replace else []
         commits.change(table, files, old, properties)
@@ -195,6 +191,13 @@ class Tables:
         planned = self._plans.of(bucket.table, bucket.snapshot, columns or ())
         read = datafiles.read_coded if coded else datafiles.read
         return read(planned.table, planned.files.get(bucket.number, []), columns)
+
+    def read_groups(
+        self, bucket: Bucket, columns: Sequence[str], span: rowgroups.Span | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of one bucket, or those of a span, by row groups: `cluster.rowgroups`."""
+        planned = self._plans.of(bucket.table, bucket.snapshot, columns)
+        return rowgroups.read(planned.table, planned.files.get(bucket.number, []), columns, span)
 
     def read_files(
         self, name: str, files: Sequence[DataFile], columns: Sequence[str] | None = None

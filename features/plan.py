@@ -69,10 +69,13 @@ class Plan:
 
     def rows_of(self, events: pa.Table) -> pa.Table:
         """The kernel: the events of one bucket in (compute.COLUMNS), its feature rows out. Pure."""
-        rows = self._spine(events)
+        rows = self.spine_of(events)
         return compute.compute(self.target.features, events.select(compute.COLUMNS), rows)
 
-    def _spine(self, events: pa.Table) -> pa.Table:
+    def spine_of(self, events: pa.Table) -> pa.Table:
+        """The rows of one bucket that are to be given features: it takes the events that the target
+        speaks of, with every version of theirs. Pure.
+        """
         match self.purpose:
             case "training":
                 return spine.training(self.target, events, self.as_of)

@@ -7,12 +7,15 @@ be done again, so a plan that was killed loses no more than the buckets at work.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.parts import Part, Parts
-from features import compute, content
+from features import compute, content, slicing
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from cluster.tables import Bucket
     from cluster.workspace import Workspace
     from features.plan import Plan
@@ -20,8 +23,7 @@ if TYPE_CHECKING:
 
 def take(workspace: Workspace, plan: Plan, work: str, bucket: Bucket) -> None:
     """Do one bucket of a plan; `work` is the name of all that the plan's rows depend on."""
-    events = workspace.tables.read_bucket(bucket, compute.COLUMNS, coded=True)
-    rows = plan.rows_of(events)
+    rows = rows_of(workspace, plan, bucket)
     files = workspace.tables.write(plan.table, rows)
     part = Part(
         number=bucket.number,
@@ -29,3 +31,11 @@ def take(workspace: Workspace, plan: Plan, work: str, bucket: Bucket) -> None:
         said=content.of(rows).said(),
     )
     Parts(workspace.database).keep(work, part, workspace.clock())
+
+
+def rows_of(workspace: Workspace, plan: Plan, bucket: Bucket) -> pa.Table:
+    """Return the feature rows of a bucket, computed at once or, if it is large, in slices."""
+    tables, limit = workspace.tables, workspace.settings.slice_events
+    if bucket.rows <= limit:
+        return plan.rows_of(tables.read_bucket(bucket, compute.COLUMNS, coded=True))
+    return slicing.rows_of(plan, partial(tables.read_groups, bucket), bucket.rows, limit)

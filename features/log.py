@@ -116,12 +116,17 @@ def packed(row: np.ndarray, content: np.ndarray) -> pa.Array:
 
 def halves(event_ids: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return row and content fingerprints of a column of event ids without nulls: (n,) uint64."""
+    words = _as_they_lie(event_ids)
+    return words[:, 0].byteswap(), words[:, 1].byteswap()
+
+
+def _as_they_lie(event_ids: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Return the halves of event ids, their bytes in the order of the ids: (n, 2) uint64."""
     whole = event_ids if isinstance(event_ids, pa.Array) else event_ids.combine_chunks()
     if not len(whole):
-        return np.empty(0, np.uint64), np.empty(0, np.uint64)
-    words = np.frombuffer(whole.buffers()[1], ">u8").reshape(-1, 2)
-    words = words[whole.offset : whole.offset + len(whole)].astype(np.uint64)
-    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
+        return np.empty((0, 2), np.uint64)
+    words = np.frombuffer(whole.buffers()[1], "<u8").reshape(-1, 2)
+    return words[whole.offset : whole.offset + len(whole)]
 
 
 def visible(events: pa.Table, at: datetime) -> pa.Table:
@@ -150,18 +155,18 @@ def retracted_at(events: pa.Table) -> np.ndarray:
     Versions have the first half of their ids in common. Those known at the same moment are ordered
     by id, so that the answer does not depend on row order.
     """
-    return replaced_at(microseconds(events["known_at"]), *halves(events["event_id"]))
+    return replaced_at(microseconds(events["known_at"]), events["event_id"])
 
 
-def replaced_at(known: np.ndarray, row: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Return the same from when versions were known, in microseconds, and the halves of their ids:
-    (n,) each.
-    """
-    replaced = np.full(len(row), NEVER)
-    several = np.flatnonzero(fingerprint.recurring(row))
-    order = several[np.lexsort((content[several], known[several], row[several]))]
+def replaced_at(known: np.ndarray, event_ids: pa.ChunkedArray) -> np.ndarray:
+    """Return the same from when versions were known, (n,) in microseconds, and their ids."""
+    words = _as_they_lie(event_ids)
+    replaced = np.full(len(words), NEVER)
+    several = np.flatnonzero(fingerprint.recurring(words[:, 0]))
+    row, content = words[several].byteswap().T
+    order = np.lexsort((content, known[several], row))
     same = row[order[1:]] == row[order[:-1]]
-    replaced[order[:-1][same]] = known[order[1:][same]]
+    replaced[several[order[:-1][same]]] = known[several[order[1:][same]]]
     return replaced
 
 

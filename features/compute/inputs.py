@@ -30,8 +30,7 @@ class Inputs:
         self.events = events
         self.times = log.microseconds(events["event_time"])
         self.known = log.microseconds(events["known_at"])
-        self.halves = log.halves(events["event_id"])
-        self.leave = log.replaced_at(self.known, *self.halves)
+        self.leave = log.replaced_at(self.known, events["event_id"])
         self._codes: dict[str, tuple[Ints, pa.Array]] = {}
         self._chosen: dict[Events, Flags] = {}
 
@@ -47,7 +46,7 @@ class Inputs:
     @cached_property
     def keys(self) -> tuple[Ints, Ints, Ints, Ints]:
         """What events are ordered by: event_time, then known_at, then both halves of the id."""
-        return (self.times, self.known, *self.halves)
+        return (self.times, self.known, *log.halves(self.events["event_id"]))
 
     @cached_property
     def numbers(self) -> Ints:

@@ -56,7 +56,7 @@ def sweep(
 ) -> None:
     """Write the sums to `found`, (columns, rows): events some at a time, group by group.
 
-    A cell is one row, mark and lane. Mark 0 is where events come, the others where they go out of a
+    A cell is one mark, lane and row. Mark 0 is where events come, the others where they go out of a
     window.
     """
     places, classes, starts = chosen
@@ -76,9 +76,9 @@ def sweep(
                 for mark in range(marks):
                     _date(some, end - begin, table[4], mark)
                     last[mark] = _seek(some[DUE][: end - begin], mine, last[mark], at[mark])
-                _place(at, end - begin, lanes)
-                _add(some, classes[begin:end], table, at, cells)
-            own = cells[: (mine.size + 1) * marks * lanes].reshape(mine.size + 1, marks, lanes)
+                _place(at, end - begin, lanes * (mine.size + 1))
+                _add(some, classes[begin:end], table, (at, mine.size + 1), cells)
+            own = cells[: (mine.size + 1) * marks * lanes].reshape(marks, lanes, mine.size + 1)
             _accumulate(own, table[3], row_starts[group], found)
 
 
@@ -140,15 +140,13 @@ def _moved(rows: Ints, row: int, moment: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _place(at: Ints, count: int, lanes: int) -> None:
-    """Make of the first row, and of one past the last, where their cells begin."""
-    first, wide = at[0], at.shape[0] * lanes
-    for i in range(count):
-        first[i] *= wide
+def _place(at: Ints, count: int, wide: int) -> None:
+    """Make of the first row, and of one past the last, their cells of the first lane."""
+    first = at[0]
     for mark in range(1, at.shape[0]):
         past = at[mark]
         for i in range(count):
-            past[i] = max(past[i] * wide, first[i]) + mark * lanes
+            past[i] = max(past[i], first[i]) + mark * wide
 
 
 @njit(cache=True, nogil=True)
@@ -156,29 +154,35 @@ def _add(
     some: Ints,
     classes: Ints,
     table: tuple[Ints, Ints, Ints, Ints, Ints],
-    at: Ints,
+    where: tuple[Ints, int],
     cells: Ints,
 ) -> None:
     """Add the values of some events to the cells of their marks."""
-    starts, lanes, values = table[:3]
+    (starts, lanes, values), (at, rows) = table[:3], where
     for i in range(classes.size):
         for j in range(starts[classes[i]], starts[classes[i] + 1]):
-            lane = lanes[j]
-            value = 1 if values[lane] == ONE else some[values[lane], i]
+            value = 1 if values[lanes[j]] == ONE else some[values[lanes[j]], i]
             for mark in range(at.shape[0]):
-                cells[at[mark, i] + lane] += value
+                cells[at[mark, i] + lanes[j] * rows] += value
 
 
 @njit(cache=True, nogil=True)
 def _accumulate(cells: Ints, columns: Ints, begin: int, found: Ints) -> None:
     """Make sums of the marks of a group, and clear them."""
-    rows = cells.shape[0] - 1
-    for row in range(1, rows):
-        cells[row] += cells[row - 1]
-    for lane in range(columns.shape[0]):
-        for window in range(columns.shape[1]):
-            column = columns[lane, window]
-            if column >= 0:
-                for row in range(rows):
-                    found[column, begin + row] = cells[row, 0, lane] - cells[row, window + 1, lane]
+    marks, lanes, rows = cells.shape
+    for mark in range(marks):
+        for lane in range(lanes):
+            own = cells[mark, lane]
+            for row in range(1, rows):
+                own[row] += own[row - 1]
+    for lane in range(lanes):
+        for window in range(marks - 1):
+            if columns[lane, window] >= 0:
+                column, come, gone = (
+                    found[columns[lane, window]],
+                    cells[0, lane],
+                    cells[window + 1, lane],
+                )
+                for row in range(rows - 1):
+                    column[begin + row] = come[row] - gone[row]
     cells[:] = 0

@@ -88,11 +88,14 @@ def work_of(plan: Plan) -> str:
 
 
 def _todo(workspace: Workspace, plan: Plan, work: str, buckets: list[Bucket]) -> list[Bucket]:
-    """Return the buckets that are neither committed nor on record with all their files."""
+    """Return the buckets that are neither committed nor on record with all their files, the largest
+    first, so that none is left alone at the end.
+    """
     if _committed(workspace.tables, plan.table, work) is not None:
         return []
     held = _held(workspace, plan, work)
-    return [bucket for bucket in buckets if bucket.number not in held]
+    todo = [bucket for bucket in buckets if bucket.number not in held]
+    return sorted(todo, key=lambda bucket: -bucket.rows)
 
 
 def _done(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BUCKETS = 16
 VIEWS = ("lead_engagement", "lead_cadence")
-MOMENTS, EVERY = 960, timedelta(hours=12)  # of the backfill
+MOMENTS, EVERY = 1_300, timedelta(hours=12)  # of the backfill
 ROUNDS = 2
 RUNNERS: tuple[Runner, ...] = ("ray", "inline")
 

@@ -17,7 +17,7 @@ from numba import njit
 
 from features import log
 from features.compute.formulas import period
-from features.compute.items import Items, _of_pairs
+from features.compute.items import Items, values_of_pairs
 from features.compute.pairs import paired
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Walk:
             enter=came,
             leave=went,
             places=self._places[later],
-            valued=lambda value: _of_pairs(value, since, until),
+            valued=lambda value: values_of_pairs(value, since, until),
             windows=windows,
         )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from features.compute.groups import Groups
     from features.compute.inputs import Flags, Inputs, Ints
     from features.compute.items import Items
-    from features.compute.measures import Measure
+    from features.compute.measures import Measure, Reduction
 
 
 class Fold(Protocol):
@@ -85,19 +85,19 @@ class Joined:
     def add(self, own: Evaluation, end: int) -> None:
         """Join with a slice."""
         new, old = own.column(self._measure), self._so_far
-        self._so_far = new if old is None else joined(self._measure, old, new)
+        self._so_far = new if old is None else joined(self._measure.reduction, old, new)
 
     def column(self) -> Ints:
         """Return the number of each row."""
         return _made(self._so_far)
 
 
-def joined(measure: Measure, one: Ints, other: Ints) -> Ints:
+def joined(reduction: Reduction, one: Ints, other: Ints) -> Ints:
     """Return a sum or an extreme of two parts."""
     both: Ints
-    if measure.reduction == "sum":
+    if reduction == "sum":
         both = one + other
-    elif measure.reduction == "most":
+    elif reduction == "most":
         both = np.maximum(one, other)
     else:
         both = np.where(one == NONE, other, np.where(other == NONE, one, np.minimum(one, other)))

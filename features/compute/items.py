@@ -136,7 +136,7 @@ def of_pairs(pairs: Pairs, inputs: Inputs, events: Items, windows: tuple[int | N
         enter=came,
         leave=went,
         places=events.places[later],
-        valued=lambda value: _of_pairs(value, events.since[earlier], events.since[later]),
+        valued=lambda value: values_of_pairs(value, events.since[earlier], events.since[later]),
         windows=windows,
     )
 
@@ -173,7 +173,7 @@ _OF_EVENTS: dict[str, Callable[[Inputs], Ints]] = {
 }
 
 
-def _of_pairs(value: str | Events, earlier: Ints, later: Ints) -> Ints:
+def values_of_pairs(value: str | Events, earlier: Ints, later: Ints) -> Ints:
     """Return a value of each pair: its gap in microseconds, in minutes, in working minutes."""
     if value == "time":
         return later

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cluster.errors import WrongUse
 from features.compute.face import evaluated, finished
+from features.compute.folds import joined
 from features.compute.inputs import Inputs
 from features.compute.lowering import lowered
-from features.compute.measures import NONE, Measure, Pairs
+from features.compute.measures import Measure, Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +19,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from features.compute.inputs import Ints
+    from features.compute.measures import Reduction
     from features.views.aggregates import Feature
     from features.views.language import View
 
+ALIKE: dict[Reduction, Reduction] = {"distinct": "sum", "last": "most", "first": "least"}  # merged
 OWN_BUCKET = ("account",)  # columns each of whose values has all its events in one bucket
 
 
@@ -54,9 +55,8 @@ def merged(parts: Iterable[dict[Measure, Ints]]) -> dict[Measure, Ints]:
     total: dict[Measure, Ints] = {}
     for part in parts:
         for measure, values in part.items():
-            total[measure] = (
-                _joined(measure, total[measure], values) if measure in total else values
-            )
+            how = ALIKE.get(measure.reduction, measure.reduction)
+            total[measure] = joined(how, total[measure], values) if measure in total else values
     return total
 
 
@@ -76,15 +76,3 @@ def _is_mergeable(measure: Measure) -> bool:
     if isinstance(measure.of, Pairs) or measure.reduction == "decay":
         return False
     return measure.reduction in {"sum", "least", "most"} or measure.value == "time"
-
-
-def _joined(measure: Measure, one: Ints, other: Ints) -> Ints:
-    joined: Ints
-    if measure.reduction in {"sum", "distinct"}:
-        joined = one + other
-    elif measure.reduction in {"most", "last"}:
-        joined = np.maximum(one, other)
-    else:
-        least = np.minimum(one, other)
-        joined = np.where(one == NONE, other, np.where(other == NONE, one, least))
-    return joined

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import pyarrow as pa
 from pydantic import Field, model_validator
 
 from cluster import canonical
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from features.contracts import Contract
 
+type Metric = Literal["log_loss", "auc", "average_precision"]
 type Purpose = Literal["training", "scoring", "backfill", "given"]
 PURPOSES: tuple[Purpose, ...] = ("training", "scoring", "backfill", "given")
 ROW_COLUMNS = ("entity", "account", "time", "label", "mature")  # beside those of the views
@@ -69,6 +71,18 @@ class Condition(Frozen):
         return self
 
 
+class Costs(Frozen):
+    """What the two errors cost, in any one unit: only their ratio counts."""
+
+    miss: float = Field(default=1, gt=0, allow_inf_nan=False)  # of a positive that was passed over
+    false_alarm: float = Field(default=1, gt=0, allow_inf_nan=False)
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which acting costs less than waiting (Elkan 2001, equation 2)."""
+        return self.false_alarm / (self.false_alarm + self.miss)
+
+
 class Target(Frozen):
     """One thing to predict."""
 
@@ -86,7 +100,9 @@ class Target(Frozen):
     among_closed: bool = False  # judge only rows that were closed, one way or the other, in time
     eligible: tuple[Condition, ...] = ()  # all of them
     views: tuple[str, ...] = Field(min_length=1)
-    metric: Literal["log_loss"] = "log_loss"
+    metric: Metric = "log_loss"  # what parameters are searched by
+    monotone: dict[str, Literal["rising", "falling"]] = {}  # numbers, by feature
+    costs: Costs = Costs()
     rules: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -152,6 +168,7 @@ def load_target(name: str) -> Target:
     """Read configs/targets/<name>.yaml, or the file given; its views must be declared and fit."""
     target = load(Target, named("targets", name))
     _require_apart(target, [view(name) for name in target.views])
+    _require_numbers(target)
     return target
 
 
@@ -191,4 +208,19 @@ def _require_apart(target: Target, several: list[View]) -> None:
             raise WrongUse(
                 f"{what}: columns of several views must differ, got '{twice[0]}' in"
                 f" '{one.name}' and in '{other.name}': rename one, or leave a view out"
+            )
+
+
+def _require_numbers(target: Target) -> None:
+    """WrongUse for a monotone feature that the views lack, or that is a text."""
+    features = {feature.name: feature for feature in target.features.features}
+    for name in target.monotone:
+        what = f"target '{target.name}', monotone"
+        if name not in features:
+            raise WrongUse(
+                f"{what}: a feature must be of the views, got '{name}': {nearest(name, features)}"
+            )
+        if pa.types.is_string(features[name].type):
+            raise WrongUse(
+                f"{what}: a feature must be a number, got the text '{name}': leave it out"
             )

@@ -22,24 +22,62 @@ from serving import bundle, model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from features.targets import Metric, Target
     from jobs.train.pool import Params, Work
     from jobs.train.split import Split, Tuning
 
 MIN_CATEGORY_ROWS = 10  # a rarer category has no code of its own
 MAX_CATEGORIES = 63  # with "other" 64, as many as XGBoost splits at once by default
 MAX_ROUNDS = 400
+MICROSECONDS_PER_DAY = 86_400_000_000
 PATIENCE = 25  # rounds without a better loss before a fold stops
 FIXED: dict[str, object] = {
     "objective": "binary:logistic",
-    "eval_metric": "logloss",
     "tree_method": "hist",
     "nthread": 1,
     "seed": 0,
 }
 
 
+EVAL: dict[Metric, tuple[str, bool]] = {  # its name in XGBoost, and whether more is better
+    "log_loss": ("logloss", False),
+    "auc": ("auc", True),
+    "average_precision": ("aucpr", True),
+}
+
+
 class ColumnMissing(FunnelcastError):
     """The training table lacks a feature of the target's view, or has it in a type of no use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aims:
+    """What the fitting is held to."""
+
+    metric: Metric = "log_loss"
+    monotone: tuple[int, ...] = ()  # per feature 1 rising, -1 falling, 0 free; none: all are free
+
+    @classmethod
+    def of(cls, target: Target) -> Aims:
+        """Return what a target declares."""
+        signs = {"rising": 1, "falling": -1}
+        ways = [target.monotone.get(feature.name) for feature in target.features.features]
+        signed = tuple(signs[way] if way else 0 for way in ways)
+        return cls(metric=target.metric, monotone=signed if any(signed) else ())
+
+    @property
+    def params(self) -> dict[str, object]:
+        """Return them as XGBoost takes them."""
+        made: dict[str, object] = {"eval_metric": EVAL[self.metric][0]}
+        return made | ({"monotone_constraints": self.monotone} if self.monotone else {})
+
+    def loss(self, score: float) -> float:
+        """Return what is to be minimised."""
+        return 1 - score if EVAL[self.metric][1] else score
+
+    def said(self, loss: float) -> str:
+        """Return the metric in words."""
+        return f"{self.metric.replace('_', ' ')} {self.loss(loss):.4f}"  # 1 - (1 - score)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +88,7 @@ class Data:
     label: np.ndarray  # (n,) float32, 0 or 1
     types: tuple[str, ...]  # of the features, in XGBoost's spelling
     folds: tuple[Split, ...]
+    aims: Aims = Aims()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +143,7 @@ class Evaluator:
         """Train one fold, stopping early, and return its loss."""
         train, held = self._of(work.fold)
         booster = xgb.train(
-            {**FIXED, **whole(work.params)},
+            {**FIXED, **self._data.aims.params, **whole(work.params)},
             train,
             MAX_ROUNDS,
             evals=[(held, "held")],
@@ -114,7 +153,7 @@ class Evaluator:
         return Done(
             trial=work.trial,
             fold=work.fold,
-            loss=float(booster.best_score),
+            loss=self._data.aims.loss(float(booster.best_score)),
             rounds=int(booster.best_iteration) + 1,
         )
 
@@ -130,12 +169,11 @@ class Evaluator:
 
 
 def prepare(
-    table: pa.Table, labels: Mapping[str, str], horizon: int, *, test_share: float, purge: bool
+    table: pa.Table, target: Target, *, test_share: float, purge: bool
 ) -> Prepared | Refusal:
-    """Sort, split and encode a training table, or refuse one that has too few rows.
-
-    `labels` gives the features, name -> label; `horizon` is in microseconds.
-    """
+    """Sort, split and encode the training table of a target, or refuse one of too few rows."""
+    labels = {feature.name: feature.label for feature in target.features.features}
+    horizon = round(target.horizon_days * MICROSECONDS_PER_DAY)
     rows = split.ordered(table)
     label = np.asarray(pc.cast(rows["label"], pa.float32()))
     refusal = split.enough(label)
@@ -161,6 +199,7 @@ def prepare(
             label=label[parts.train],
             types=tuple(model.feature_types(learnt)),
             folds=tuning.folds,
+            aims=Aims.of(target),
         ),
     )
 
@@ -168,7 +207,8 @@ def prepare(
 def refit(data: Data, params: Params, rounds: int, rows: np.ndarray | None = None) -> xgb.Booster:
     """Train `rounds` trees on the rows at positions `rows` (default: all)."""
     positions = np.arange(len(data.label)) if rows is None else rows
-    return xgb.train({**FIXED, **whole(params)}, _binned(data, positions), rounds)
+    fixed = {**FIXED, **data.aims.params}
+    return xgb.train({**fixed, **whole(params)}, _binned(data, positions), rounds)
 
 
 def out_of_fold(data: Data, params: Params, rounds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -42,7 +42,7 @@ class Done:
 
     trial: int
     fold: int
-    loss: float  # log loss on the held rows, at its best round
+    loss: float  # of the target's metric on the held rows, at its best round
     rounds: int  # that round
 
 

@@ -15,7 +15,7 @@ from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
 from jobs.console import Job, Progress, Report, option, required
-from jobs.train import calibrate, evaluate, fit, pool, search
+from jobs.train import calibrate, costs, evaluate, fit, pool, search
 from serving import bundle, model, registry, rules
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from features.targets import Target
     from jobs.train.evaluate import Json
-    from jobs.train.fit import Data, Prepared
+    from jobs.train.fit import Aims, Data, Prepared
     from jobs.train.search import Best
-
-MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 class TrainingRefused(FunnelcastError):
@@ -107,9 +105,10 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
         f"runner: {choice}, nodes: {nodes}",
         prepared.said,
         prepared.tuning.said,
-        _search_said(best),
+        _search_said(best, prepared.data.aims),
         calibrated,
         *evaluate.said(evaluation),
+        costs.said(evaluation["costs"]),
     ]
     id = _published(workspace, pinned, packed, reason=evaluation["signal"]["sentence"])
     return Report(
@@ -137,8 +136,7 @@ def _prepared(workspace: Workspace, settings: TrainSettings, pinned: Pinned) -> 
     target = pinned.target
     prepared = fit.prepare(
         workspace.tables.read(target.training_table, pinned.snapshot),
-        {feature.name: feature.label for feature in target.features.features},
-        round(target.horizon_days * MICROSECONDS_PER_DAY),
+        target,
         test_share=settings.test_share,
         purge=settings.purge,
     )
@@ -221,7 +219,8 @@ def _evaluated(target: Target, prepared: Prepared, trained: model.Model, seed: i
         evaluate.Judged(name="base_rate", rank=constant, probability=constant, label=label),
     ]
     keys = pc.coalesce(test["account"], test["entity"]).combine_chunks().dictionary_encode()
-    return evaluate.evaluate(judged, keys.indices.to_numpy(), seed)
+    found = evaluate.evaluate(judged, keys.indices.to_numpy(), seed)
+    return {**found, "costs": costs.judged(judged, target.costs)}
 
 
 def _published(workspace: Workspace, pinned: Pinned, packed: bundle.Bundle, *, reason: str) -> str:
@@ -268,11 +267,11 @@ def _found(best: Best) -> dict[str, object]:
     return {"search": asdict(best)}
 
 
-def _search_said(best: Best) -> str:
+def _search_said(best: Best, aims: Aims) -> str:
     params = ", ".join(f"{name} {value:.3g}" for name, value in sorted(best.params.items()))
     return (
         f"trial {best.trial} is the best of {best.complete} complete and {best.pruned} pruned: "
-        f"log loss {best.loss:.4f}, {best.rounds} rounds, {params}"
+        f"{aims.said(best.loss)}, {best.rounds} rounds, {params}"
     )
 
 

@@ -82,7 +82,7 @@ class Best:
     """The best trial of a search."""
 
     trial: int
-    loss: float  # mean log loss over the folds
+    loss: float  # mean over the folds, of the target's metric
     params: Params
     rounds: int  # mean of the folds' best rounds
     complete: int

@@ -93,6 +93,11 @@ def test_several_views_are_one(tmp_path: Path, views: dict[str, View]) -> None:
         ({"eligible": [{}]}, "give one of has, has_not and attribute, got none"),
         ({"eligible": [{"attribute": "segment"}]}, "attribute and one_of must come together"),
         ({"eligible": [{"has": {"kind": "touch"}, "one_of": ["a"]}]}, "must come together"),
+        ({"monotone": {"pricing_visit_30d": "rising"}}, "did you mean 'pricing_visits_30d'"),
+        ({"monotone": {"seniority": "rising"}}, "must be a number, got the text 'seniority'"),
+        ({"monotone": {"pricing_visits_30d": "up"}}, "monotone.pricing_visits_30d"),
+        ({"metric": "accuracy"}, "'metric'"),
+        ({"costs": {"miss": 0}}, "'costs.miss': Input should be greater than 0"),
         ({"eligible": [{"had": {"kind": "touch"}}]}, "unknown key 'eligible.0.had'"),
     ],
 )

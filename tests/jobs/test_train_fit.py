@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,11 @@ import pytest
 
 from jobs.train import fit, pool, search, split
 from serving import bundle, model
+
+if TYPE_CHECKING:
+    import xgboost as xgb
+
+    from features.targets import Metric
 
 
 def _data(rows: int = 400) -> fit.Data:
@@ -96,3 +103,36 @@ def test_out_of_fold_margins_come_from_models_that_never_saw_the_row() -> None:
     other = fit.Data(matrix=data.matrix, label=turned, types=data.types, folds=data.folds)
     assert (fit.out_of_fold(other, search.FIRST, 10)[0] == margins).all()
     assert len(margins) == len(label) == sum(len(fold.held) for fold in data.folds)
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "auc", "average_precision"])
+def test_what_is_minimised_is_better_the_smaller_it_is(metric: Metric) -> None:
+    """Of rows that say something the loss is less than of the same rows with labels shuffled."""
+    data = replace(_data(), aims=fit.Aims(metric=metric))
+    shuffled = replace(data, label=np.random.default_rng(0).permutation(data.label))
+    work = pool.Work(trial=0, fold=0, params=search.FIRST)
+    good, weak = (fit.Evaluator(each).evaluate(work).loss for each in (data, shuffled))
+    assert 0 < good < weak < 1
+    assert data.aims.said(good).startswith(metric.replace("_", " "))
+
+
+@pytest.mark.parametrize("monotone", [(0, 0, 0, 0), (-1, 0, 0, 0), (0, 1, 0, 0)])
+def test_a_monotone_feature_moves_scores_one_way_only(monotone: tuple[int, ...]) -> None:
+    """Against what the rows say, too: feature 0 raises the label. Mutant: no feature is held."""
+    data = replace(_data(), aims=fit.Aims(monotone=monotone))
+    booster = fit.refit(data, search.FIRST, 40)
+    turned = [_is_turned(booster, data.matrix, place, sign) for place, sign in enumerate(monotone)]
+    assert not any(turned)
+    free = fit.refit(replace(data, aims=fit.Aims()), search.FIRST, 40)
+    assert any(_is_turned(free, data.matrix, *held) for held in enumerate(monotone)) == any(
+        monotone
+    )
+
+
+def _is_turned(booster: xgb.Booster, matrix: np.ndarray, place: int, sign: int) -> bool:
+    """Does a score move against the sign as one feature rises?"""
+    grid = np.linspace(-2, 2, 9, dtype=np.float32)
+    rows = np.repeat(matrix[:50], len(grid), axis=0)
+    rows[:, place] = np.tile(grid, 50)
+    margins = model.margins(booster, rows).reshape(50, len(grid))
+    return bool((sign * np.diff(margins, axis=1) < 0).any())

@@ -103,6 +103,8 @@ class Target(Frozen):
     metric: Metric = "log_loss"  # what parameters are searched by
     monotone: dict[str, Literal["rising", "falling"]] = {}  # numbers, by feature
     costs: Costs = Costs()
+    segments: tuple[str, ...] = ()  # features, texts or numbers, by which a model is judged too
+    fairness: tuple[str, ...] = ()  # of those, whose groups must be treated alike
     rules: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -169,6 +171,7 @@ def load_target(name: str) -> Target:
     target = load(Target, named("targets", name))
     _require_apart(target, [view(name) for name in target.views])
     _require_numbers(target)
+    _require_columns(target)
     return target
 
 
@@ -224,3 +227,14 @@ def _require_numbers(target: Target) -> None:
             raise WrongUse(
                 f"{what}: a feature must be a number, got the text '{name}': leave it out"
             )
+
+
+def _require_columns(target: Target) -> None:
+    """WrongUse for a segment or an attribute of fairness that the views lack."""
+    for place in ("segments", "fairness"):
+        for name in getattr(target, place):
+            if name not in target.features.columns:
+                raise WrongUse(
+                    f"target '{target.name}', {place}: a feature must be of the views, got"
+                    f" '{name}': {nearest(name, target.features.columns)}"
+                )

@@ -21,6 +21,7 @@ from serving import bundle, model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from features.targets import Metric, Target
     from jobs.train.pool import Params, Work
@@ -112,6 +113,12 @@ class Prepared:
     def test(self) -> pa.Table:
         """The held-out rows, later than all others."""
         return self.rows.take(pa.array(self.parts.held))
+
+    @property
+    def learnt_until(self) -> datetime:
+        """T of the last row to learn from."""
+        last: datetime = pc.max(self.train["time"]).as_py()
+        return last
 
     @property
     def counts(self) -> dict[str, int]:

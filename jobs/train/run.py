@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import optuna
-import pyarrow.compute as pc
 
 from cluster import canonical, runner, runs, session
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
 from jobs.console import Job, Progress, Report, option, required
-from jobs.train import calibrate, costs, evaluate, fit, pool, search
-from serving import bundle, model, registry, rules
+from jobs.train import calibrate, evaluate, fit, judge, pool, search
+from serving import bundle, model, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +97,9 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
         workspace, settings, pinned, data=prepared.data, told=progress, on=choice
     )
     trained, calibrated = _trained(prepared, best)
-    evaluation = _evaluated(pinned.target, prepared, trained, settings.seed)
+    evaluation = judge.judged(pinned.target, prepared, trained, settings.seed)
+    live = _live(workspace, pinned.target)
+    against = judge.against(live, prepared, trained, settings.seed) if live else None
     made_from = _provenance(workspace, pinned, prepared, {"evaluation": evaluation, **_found(best)})
     packed = bundle.pack(trained, prepared.train, made_from)
     decided = [
@@ -107,8 +108,8 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
         prepared.tuning.said,
         _search_said(best, prepared.data.aims),
         calibrated,
-        *evaluate.said(evaluation),
-        costs.said(evaluation["costs"]),
+        *judge.said(evaluation),
+        *([judge.said_against(against)] if live else []),
     ]
     id = _published(workspace, pinned, packed, reason=evaluation["signal"]["sentence"])
     return Report(
@@ -119,7 +120,7 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
         },
         wrote={"model": id, "alias": registry.alias(pinned.target.name)},
         decided=decided,
-        figures={"evaluation": evaluation, "nodes": nodes, **_found(best)},
+        figures={"evaluation": evaluation, "live": against, "nodes": nodes, **_found(best)},
         table=evaluate.table(evaluation),
         inputs=[Dataset.table(pinned.target.training_table, pinned.snapshot)],
         outputs=[Dataset.blob(registry.alias(pinned.target.name), id)],
@@ -204,23 +205,17 @@ def _trained(prepared: Prepared, best: Best) -> tuple[model.Model, str]:
     return trained, said
 
 
-def _evaluated(target: Target, prepared: Prepared, trained: model.Model, seed: int) -> Json:
-    """Judge model, rules and base rate on the held-out rows."""
-    test, label = prepared.test, prepared.label[prepared.parts.held]
-    declared, learnt = rules.parse(target.rules), prepared.data.label
-    slope, intercept = calibrate.platt(rules.score(declared, prepared.train).astype(float), learnt)
-    points = rules.score(declared, test).astype(float)
-    scored = trained.score(trained.encode(test)).probability
-    constant = model.sigmoid(np.full(len(label), calibrate.log_odds(learnt)))
-    by_rules = model.sigmoid(points * slope + intercept)
-    judged = [
-        evaluate.Judged(name="model", rank=scored, probability=scored, label=label),
-        evaluate.Judged(name="rules", rank=points, probability=by_rules, label=label),
-        evaluate.Judged(name="base_rate", rank=constant, probability=constant, label=label),
-    ]
-    keys = pc.coalesce(test["account"], test["entity"]).combine_chunks().dictionary_encode()
-    found = evaluate.evaluate(judged, keys.indices.to_numpy(), seed)
-    return {**found, "costs": costs.judged(judged, target.costs)}
+def _live(workspace: Workspace, target: Target) -> judge.Live | None:
+    """Return the model that answers now, unless there is none or it cannot be loaded."""
+    models = registry.Registry(workspace.blobs, workspace.refs, workspace.journal)
+    try:
+        found = models.stable(target.name)
+        if isinstance(found, Refusal):
+            return None
+        until = models.manifest(found[0])[1].provenance.metrics.get("learnt_until")
+    except FunnelcastError:
+        return None
+    return judge.Live(model=found[1], learnt_until=datetime.fromisoformat(until)) if until else None
 
 
 def _published(workspace: Workspace, pinned: Pinned, packed: bundle.Bundle, *, reason: str) -> str:
@@ -244,7 +239,11 @@ def _provenance(
         views=target.view_versions,
         code_version=runs.code_version("jobs/train"),
         created_at=workspace.clock(),
-        metrics=metrics | prepared.counts,
+        metrics={
+            **metrics,
+            **prepared.counts,
+            "learnt_until": prepared.learnt_until.isoformat(),
+        },
         card=_card(target, prepared, metrics["evaluation"]),
     )
 

@@ -118,9 +118,9 @@ def target(tmp_path: Path) -> str:
     return _declared(tmp_path)
 
 
-def _declared(folder: Path) -> str:
+def _declared(folder: Path, **changes: Any) -> str:
     path = folder / "planted.yaml"
-    path.write_text(yaml.safe_dump(TARGET))
+    path.write_text(yaml.safe_dump(TARGET | changes))
     return str(path)
 
 
@@ -214,12 +214,39 @@ def test_the_newest_rows_are_trained_on_unless_a_snapshot_is_named(
     workspace: Workspace, target: str
 ) -> None:
     """Another snapshot is another run, and another model."""
-    first, second = (_keep(workspace, _training(rows)[0]) for rows in (800, 900))
+    first, second = (_keep(workspace, _training(rows)[0]) for rows in (800, 1400))
     newest = _train(workspace, target)
     older = _train(workspace, target, snapshot=first)
-    assert newest.report["read"] | {"snapshot": second, "rows": 850} == newest.report["read"]
+    assert newest.report["read"] | {"snapshot": second, "rows": 1350} == newest.report["read"]
     assert older.report["read"] | {"snapshot": first, "rows": 750} == older.report["read"]
     assert newest.report["wrote"]["model"] != older.report["wrote"]["model"]
+    assert newest.report["figures"]["live"] is None
+    assert any(line.startswith("not compared with the live") for line in older.report["decided"])
+
+
+def test_a_model_is_compared_with_the_live_one_on_rows_that_neither_has_seen(
+    workspace: Workspace, target: str
+) -> None:
+    """Published first, judged against afterwards; it is not part of the bundle, which stays."""
+    _keep(workspace, _training(900)[0])
+    first = _train(workspace, target)
+    assert not any("live model" in line for line in first.report["decided"])
+    second = _train(workspace, target, trials=3)
+    assert set(second.report["figures"]["live"]["scorers"]) == {"model", "live"}
+    assert any("live model on later rows (log loss" in line for line in second.report["decided"])
+
+
+def test_groups_of_the_later_rows_are_judged_by_themselves(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """By segment, by period, and by what must be treated alike."""
+    target = _declared(tmp_path, segments=["origin"], fairness=["origin"])
+    _keep(workspace, _training(1500)[0])
+    evaluation = _train(workspace, target).report["figures"]["evaluation"]
+    assert set(evaluation["segments"]["origin"]) == {"ad", "event", "mail"}
+    assert len(evaluation["periods"]["period"]) == 4
+    assert evaluation["fairness"]["groups"] == evaluation["segments"]
+    assert evaluation["costs"]["threshold"] == 0.5
 
 
 def test_purging_can_be_switched_off_and_time_can_be_over(

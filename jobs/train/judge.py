@@ -1,0 +1,110 @@
+"""The judgement: the model on rows later than all it learnt from, against rules, base rate and the
+live model; in all, by segment, by period and by attributes that must be treated alike. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.errors import FunnelcastError
+from jobs.train import calibrate, costs, evaluate, groups
+from serving import model, rules
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from features.targets import Target
+    from jobs.train.evaluate import Json
+    from jobs.train.fit import Prepared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """The model that answers now."""
+
+    model: model.Model
+    learnt_until: datetime  # T of the last row that it learnt from
+
+
+def judged(target: Target, prepared: Prepared, trained: model.Model, seed: int) -> Json:
+    """Judge a model on the held-out rows."""
+    test, ours, clusters = prepared.test, _scored("model", trained, prepared), _clusters(prepared)
+    scorers = [ours, *_baselines(target, prepared, ours.label)]
+    rows = groups.Rows(scorer=ours, clusters=clusters, threshold=target.costs.threshold)
+    alike = groups.by(rows, _columns(test, target.fairness))
+    times = np.asarray(pc.cast(test["time"], pa.int64()))
+    return {
+        **evaluate.evaluate(scorers, clusters, seed),
+        "costs": costs.judged(scorers, target.costs),
+        "segments": groups.by(rows, _columns(test, target.segments)),
+        "periods": groups.by(rows, {"period": groups.periods(times)}),
+        "fairness": {"groups": alike, "unequal": groups.unequal(alike)},
+    }
+
+
+def against(live: Live, prepared: Prepared, trained: model.Model, seed: int) -> Json | None:
+    """Judge a model and the live one on the same rows; None if the live one has seen some of them,
+    or does not know their columns.
+    """
+    if live.learnt_until >= pc.min(prepared.test["time"]).as_py():
+        return None
+    try:
+        theirs = _scored("live", live.model, prepared)
+    except FunnelcastError:
+        return None
+    ours = _scored("model", trained, prepared)
+    return evaluate.evaluate([ours, theirs], _clusters(prepared), seed)
+
+
+def said_against(found: Json | None) -> str:
+    """Return in words whether a model is better than the live one."""
+    if found is None:
+        return "not compared with the live model: it has seen later rows, or has other columns"
+    gap = found["differences"]["live"]["log_loss"]
+    shown = f"log loss {gap['value']:+.4f}, {gap['low']:+.4f} to {gap['high']:+.4f}"
+    if gap["low"] <= 0 <= gap["high"]:
+        return f"not to be told from the live model on later rows ({shown})"
+    return f"{'better' if gap['high'] < 0 else 'worse'} than the live model on later rows ({shown})"
+
+
+def said(evaluation: Json) -> list[str]:
+    """Return the verdicts in words."""
+    found = evaluation["fairness"]["groups"]
+    unequal = evaluation["fairness"]["unequal"]
+    fair = [f"groups of {', '.join(found)} are treated alike"] if found and not unequal else unequal
+    return [*evaluate.said(evaluation), costs.said(evaluation["costs"]), *fair]
+
+
+def _baselines(target: Target, prepared: Prepared, label: np.ndarray) -> list[evaluate.Judged]:
+    """Return the rules, calibrated on the training rows, and the base rate."""
+    declared, learnt = rules.parse(target.rules), prepared.data.label
+    slope, intercept = calibrate.platt(rules.score(declared, prepared.train).astype(float), learnt)
+    points = rules.score(declared, prepared.test).astype(float)
+    by_rules = model.sigmoid(points * slope + intercept)
+    constant = model.sigmoid(np.full(len(label), calibrate.log_odds(learnt)))
+    return [
+        evaluate.Judged(name="rules", rank=points, probability=by_rules, label=label),
+        evaluate.Judged(name="base_rate", rank=constant, probability=constant, label=label),
+    ]
+
+
+def _scored(name: str, by: model.Model, prepared: Prepared) -> evaluate.Judged:
+    found = by.score(by.encode(prepared.test)).probability
+    label = prepared.label[prepared.parts.held]
+    return evaluate.Judged(name=name, rank=found, probability=found, label=label)
+
+
+def _clusters(prepared: Prepared) -> np.ndarray:
+    """Return the number of each held-out row's account, else of its entity: (n,) int64."""
+    test = prepared.test
+    keys = pc.coalesce(test["account"], test["entity"]).combine_chunks().dictionary_encode()
+    return np.asarray(keys.indices.to_numpy())
+
+
+def _columns(rows: pa.Table, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return {name: np.array(rows[name].to_pylist(), object) for name in names}

@@ -207,8 +207,8 @@ class _Facts:
 
 
 def _repeated(target: Target, anchors: _Versions) -> _Rows:
-    """Return the rows of each anchor: at T, and again every so many days."""
-    offsets = _days(target.delay_days) + np.arange(target.times) * _days(target.every_days)
+    """Return the rows of each anchor: at T, and again every so many days; T sees the anchor."""
+    offsets = max(_days(target.delay_days), 1) + np.arange(target.times) * _days(target.every_days)
     entity = np.repeat(anchors.entity, target.times)
     time = (anchors.moment[:, None] + offsets).ravel()
     return _Rows(entity=entity, time=time, anchor=_none(entity))

@@ -1,7 +1,8 @@
 """Targets: what a model is to predict, declared, not programmed.
 
 A row of a target is one entity at one moment T = anchor event + delay (+ k times `every_days`), of
-an entity that is eligible at T. Its label is positive when the label event happens in
+an entity that is eligible at T and whose anchor is known then; without a delay T is the microsecond
+after the anchor. Its label is positive when the label event happens in
 T <= event_time < T + horizon. It is mature when that horizon and `settle_days` have passed: an
 immature row is neither positive nor negative. With `among_closed` a row that neither label nor
 closing reached within the horizon stays immature too: open records of an export may lack what is

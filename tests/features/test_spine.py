@@ -96,6 +96,17 @@ def test_a_closing_that_nobody_knew_of_does_not_close(make_events: Events) -> No
     assert ("l", 12.0) in _rows(events, 100)
 
 
+def test_without_a_delay_a_row_sees_its_anchor(make_events: Events) -> None:
+    """T is the microsecond after it, and what happens at once is still ahead."""
+    target = TARGET.model_copy(update={"delay_days": 0, "times": 1})
+    events = make_events(*_lead("l", created=1), *_lead("m", created=1, qualified=1.5))
+    rows = spine.training(target, events, DAY_0 + timedelta(days=100)).to_pylist()
+    moment = DAY_0 + timedelta(days=1, microseconds=1)
+    assert [(r["entity"], r["time"], r["label"]) for r in rows] == [
+        ("l", moment, False), ("m", moment, True),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("is_mutant", [False, True])
 def test_an_entity_that_nobody_knew_of_is_no_training_row(
     make_events: Events, monkeypatch: pytest.MonkeyPatch, is_mutant: bool

@@ -3,6 +3,9 @@
 The manifest is canonical JSON and names the SHA-256 of the booster (UBJSON); the id of the bundle
 is the SHA-256 of the manifest, so it covers every byte. Nothing in it is code or a pickle.
 Golden rows say, as exact hexadecimal floats, what the model must answer wherever it is loaded.
+
+Whoever unpacks a bundle takes it for hostile: what `serving.admission` refuses never reaches
+XGBoost in this process.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -18,20 +21,20 @@ import xgboost as xgb
 from pydantic import ValidationError
 
 from cluster import canonical
-from cluster.errors import FunnelcastError
 from cluster.settings import Frozen
 from serving import model
+from serving.admission import booster as trees
+from serving.admission import broken, plain, throwaway, ubjson, words
+from serving.admission.broken import BundleBroken as BundleBroken
+from serving.admission.broken import refuse
+from serving.admission.words import GOLDEN_ROWS
+from serving.admission.words import RARE as RARE
 from serving.model import Model, Signature
 
 if TYPE_CHECKING:
     from serving.model import Feature, Rows
 
-GOLDEN_ROWS = 10
-RARE = "(other)"  # stands in a golden row for any category that has no code of its own
-
-
-class BundleBroken(FunnelcastError):
-    """The bytes are not the bundle that was published, or do not score as it did."""
+_FETCH = "fetch it again"
 
 
 class Golden(Frozen):
@@ -109,21 +112,35 @@ def pack(packed: Model, rows: Rows, provenance: Provenance) -> Bundle:
 
 
 def read(manifest: bytes) -> Manifest:
-    """Return the manifest in these bytes; BundleBroken if they are none."""
+    """Return the manifest in these bytes; BundleBroken if they are none, or mislead."""
+    plain.read(manifest)
     try:
-        return Manifest.model_validate_json(manifest)
+        said = Manifest.model_validate_json(manifest)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "manifest"
-        raise BundleBroken(
-            f"a manifest must be of format 1, got '{place}': {first['msg']}: publish it again"
-        ) from error
+        refuse(f"a manifest must be of format 1 in '{place}'", first["msg"])
+    words.check(said)
+    _must_calibrate(said.calibrator)
+    return said
+
+
+def admit(manifest: bytes, booster: bytes) -> Manifest:
+    """Return the manifest of a bundle that may be loaded here; BundleBroken if it may not.
+
+    Each stage trusts only what those before it have shown; the last one loads the trees and scores
+    the golden rows in a process of its own, about 0.1 s.
+    """
+    said = read(manifest)
+    _must_be_whole(said, booster)
+    _must_be_trees(said, booster)
+    _must_score_apart(said, booster)
+    return said
 
 
 def unpack(manifest: bytes, booster: bytes) -> Model:
-    """Return the model in a bundle; BundleBroken unless it is whole and scores as when packed."""
-    said = read(manifest)
-    _must_be_whole(said, booster)
+    """Return the model in a bundle; BundleBroken unless it is admitted and scores as it did."""
+    said = admit(manifest, booster)
     unpacked = Model(
         booster=_parsed(booster),
         signature=Signature(features=said.features),
@@ -144,13 +161,43 @@ def libraries() -> dict[str, str]:
     }
 
 
+def _must_calibrate(calibrator: model.Calibrator) -> None:
+    """Refuse a calibrator by which a higher margin could mean a lower probability, or none."""
+    margins = np.linspace(-60, 60, 241)
+    with np.errstate(all="ignore"):
+        chance = calibrator.probability(margins, np.zeros(len(margins)))
+        low, high = calibrator.intervals(chance)
+    held = (low >= 0) & (low <= chance) & (chance <= high) & (high <= 1)
+    if (
+        not held.all()
+        or not (np.diff(chance) >= 0).all()
+        or not (0 < chance.min() <= chance.max() < 1)
+    ):
+        refuse("a calibrator must rise, within its interval, between 0 and 1", "another")
+
+
 def _must_be_whole(said: Manifest, booster: bytes) -> None:
-    # first of all: a crafted or damaged file can crash XGBoost's parser, and the process with it
+    broken.must_be_within(len(booster), ubjson.MAX_BYTES, ubjson.WHAT)
+    if len(booster) != said.booster.size:
+        refuse(f"the booster must have {said.booster.size:,} bytes", f"{len(booster):,}", _FETCH)
     found = canonical.sha256_hex(booster)
     if found != said.booster.sha256:
-        raise BundleBroken(
-            f"the booster must have the hash {said.booster.sha256}, got {found}: fetch it again"
-        )
+        refuse(f"the booster must have the hash {said.booster.sha256}", found, _FETCH)
+
+
+def _must_be_trees(said: Manifest, booster: bytes) -> None:
+    # a number has no codes; category 0 stands for all that have none of their own
+    codes = [len(f.vocabulary) + 1 if f.kind == "category" else 0 for f in said.features]
+    trees.check(booster, rounds=said.booster.rounds, codes=codes)
+
+
+def _must_score_apart(said: Manifest, booster: bytes) -> None:
+    signature = Signature(features=said.features)
+    matrix = signature.encode(_rows(said))
+    found = throwaway.margins(booster, matrix, model.feature_types(signature))
+    for position, (margin, then) in enumerate(zip(found, said.golden, strict=True), start=1):
+        if margin != then.margin:
+            _otherwise(position, margin, then)
 
 
 def _parsed(booster: bytes) -> xgb.Booster:
@@ -158,9 +205,7 @@ def _parsed(booster: bytes) -> xgb.Booster:
     try:
         parsed.load_model(bytearray(booster))
     except xgb.core.XGBoostError as error:
-        raise BundleBroken(
-            f"a booster must be XGBoost UBJSON, got {str(error).splitlines()[0]}: publish it again"
-        ) from error
+        refuse("a booster must be XGBoost UBJSON", str(error).splitlines()[0])
     parsed.set_param({"nthread": 1})
     return parsed
 
@@ -168,20 +213,22 @@ def _parsed(booster: bytes) -> xgb.Booster:
 def _must_fit(unpacked: Model) -> None:
     kinds = model.feature_types(unpacked.signature)
     if unpacked.booster.feature_types != kinds:
-        raise BundleBroken(
-            f"the booster must take the {len(kinds)} features of its manifest, got "
-            f"{unpacked.booster.num_features()} of other kinds: publish it again"
-        )
+        found = f"{unpacked.booster.num_features()} of other kinds"
+        refuse(f"the booster must take the {len(kinds)} features of its manifest", found)
 
 
 def _must_score_as_said(unpacked: Model, said: Manifest) -> None:
-    found = _golden(unpacked, unpacked.encode([_row(golden, said) for golden in said.golden]))
+    found = _golden(unpacked, unpacked.encode(_rows(said)))
     for position, (now, then) in enumerate(zip(found, said.golden, strict=True), start=1):
         if now != then:
-            raise BundleBroken(
-                f"golden row {position} must score {then.margin}, got {now.margin} with "
-                f"{libraries()}: load it with the libraries of the manifest, or train it again"
-            )
+            _otherwise(position, f"{now.margin}, {now.probability}", then)
+
+
+def _otherwise(position: int, found: str, then: Golden) -> NoReturn:
+    raise BundleBroken(
+        f"golden row {position} must score {then.margin}, {then.probability}, got {found} with "
+        f"{libraries()}: load it with the libraries of the manifest, or train it again"
+    )
 
 
 def _mixed(matrix: np.ndarray) -> np.ndarray:
@@ -216,11 +263,10 @@ def _spelt(feature: Feature, value: float) -> str | None:
     return feature.vocabulary[int(value) - 1] if value else RARE
 
 
-def _row(golden: Golden, said: Manifest) -> dict[str, object]:
-    return {
-        f.name: _value(f, golden.row[f.name]) if f.name in golden.row else None
-        for f in said.features
-    }
+def _rows(said: Manifest) -> list[dict[str, object]]:
+    return [
+        {f.name: _value(f, golden.row[f.name]) for f in said.features} for golden in said.golden
+    ]
 
 
 def _value(feature: Feature, spelt: str | None) -> object:

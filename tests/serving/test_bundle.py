@@ -36,8 +36,7 @@ def _model(table: pa.Table, seed: int) -> model.Model:
         types=tuple(model.feature_types(signature)),
         folds=(),
     )
-    bins = (model.Bin(upper=0.4, rows=100, positives=31, low=0.23, high=0.41),)
-    calibrator = model.Calibrator(slope=1 / 3, intercept=-0.1, bins=bins)
+    calibrator = model.Calibrator(slope=1 / 3, intercept=-0.1)
     return model.Model(
         booster=fit.refit(data, search.FIRST, 12), signature=signature, calibrator=calibrator
     )
@@ -114,15 +113,15 @@ def test_golden_rows_are_nobodys(packed: bundle.Bundle) -> None:
     assert all(g.row["rare"] in (None, bundle.RARE) for g in golden)
 
 
-def _never(*_: object) -> None:
-    raise AssertionError("the parser saw bytes that were not checked")
+def _never(*_: object, **__: object) -> None:
+    raise AssertionError("a reader saw bytes that were not checked")
 
 
-def test_a_flipped_bit_is_refused_before_the_parser_sees_it(
+def test_a_flipped_bit_is_refused_before_any_reader_sees_it(
     packed: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every damaged booster fails on its hash; XGBoost is never asked."""
-    monkeypatch.setattr(bundle, "_parsed", _never)
+    """Every damaged booster fails on its hash; nothing reads it."""
+    monkeypatch.setattr(bundle, "_must_be_trees", _never)
     for at in range(0, len(packed.booster), len(packed.booster) // 20):
         damaged = bytearray(packed.booster)
         damaged[at] ^= 1
@@ -130,21 +129,38 @@ def test_a_flipped_bit_is_refused_before_the_parser_sees_it(
             bundle.unpack(packed.manifest, bytes(damaged))
 
 
-def test_without_the_hash_check_the_parser_would_see_them(
+def test_without_the_hash_check_the_readers_would_see_them(
     packed: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check above is what keeps the parser safe."""
-    monkeypatch.setattr(bundle, "_parsed", _never)
+    """The check above is what keeps the readers safe."""
+    monkeypatch.setattr(bundle, "_must_be_trees", _never)
     monkeypatch.setattr(bundle, "_must_be_whole", lambda *_: None)
-    with pytest.raises(AssertionError, match="the parser saw"):
+    with pytest.raises(AssertionError, match="a reader saw"):
         bundle.unpack(packed.manifest, packed.booster[:-1])
+
+
+def test_xgboost_sees_only_what_was_admitted(
+    packed: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, bytes are parsed last: after the walk of the trees and the process apart."""
+    monkeypatch.setattr(bundle, "_parsed", _never)
+    with monkeypatch.context() as broken, pytest.raises(bundle.BundleBroken, match="apart"):
+        broken.setattr(bundle, "_must_score_apart", _refuses)
+        bundle.unpack(packed.manifest, packed.booster)
+    with pytest.raises(AssertionError, match="a reader saw"):
+        bundle.unpack(packed.manifest, packed.booster)
+
+
+def _refuses(*_: object) -> None:
+    raise bundle.BundleBroken("refused apart")
 
 
 def _swapped(packed: bundle.Bundle) -> tuple[bytes, bytes]:
     """Another model's trees under this manifest, with the hash made to fit."""
     trees = bytes(_model(_table(1), 9).booster.save_raw("ubj"))
     digest = canonical.sha256_hex(trees)
-    return _changed(packed, lambda d: d["booster"].update(sha256=digest)), trees
+    said = {"sha256": digest, "size": len(trees)}
+    return _changed(packed, lambda d: d["booster"].update(said)), trees
 
 
 def test_trees_that_score_otherwise_are_refused(packed: bundle.Bundle) -> None:
@@ -156,7 +172,8 @@ def test_trees_that_score_otherwise_are_refused(packed: bundle.Bundle) -> None:
 def test_without_golden_rows_swapped_trees_would_load(
     packed: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing but the golden rows stands against them."""
+    """Nothing but the golden rows, scored apart and here, stands against them."""
+    monkeypatch.setattr(bundle, "_must_score_apart", lambda *_: None)
     monkeypatch.setattr(bundle, "_must_score_as_said", lambda *_: None)
     assert bundle.unpack(*_swapped(packed)).signature.features
 
@@ -185,10 +202,14 @@ def test_golden_rows_see_the_last_bit(
 
 def _widen(document: dict[str, Any]) -> None:
     document["features"].append({**document["features"][0], "name": "more"})
+    for golden in document["golden"]:
+        golden["row"]["more"] = None
 
 
 def _retype(document: dict[str, Any]) -> None:
     document["features"][0]["kind"] = "category"
+    for golden in document["golden"]:
+        golden["row"]["visits"] = None
 
 
 @pytest.mark.parametrize("change", [_widen, _retype])
@@ -203,10 +224,11 @@ def test_a_signature_that_is_not_the_boosters_is_refused(
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (b"", "got 'manifest'"),
-        (b"\x80\x04K\x01.", "got 'manifest'"),
-        (b"{}", "got 'format': Field required"),
-        (b'{"format": 2}', "got 'format'"),
+        (b"", "the manifest must begin with a brace"),
+        (b"\x80\x04K\x01.", "got a pickle"),
+        (b"{}", "in 'format', got Field required"),
+        (b'{"format": 2}', "must be canonical JSON"),
+        (b'{"format":2}', "of format 1 in"),
     ],
 )
 def test_bytes_that_are_no_manifest_are_refused(manifest: bytes, words: str) -> None:
@@ -219,6 +241,7 @@ def test_bytes_that_are_no_trees_are_refused(packed: bundle.Bundle) -> None:
     """Even when the manifest names their hash."""
     trees = b"not trees"
     digest = canonical.sha256_hex(trees)
-    manifest = _changed(packed, lambda d: d["booster"].update(sha256=digest))
-    with pytest.raises(bundle.BundleBroken, match="must be XGBoost UBJSON"):
+    said = {"sha256": digest, "size": len(trees)}
+    manifest = _changed(packed, lambda d: d["booster"].update(said))
+    with pytest.raises(bundle.BundleBroken, match="the booster must begin with a brace"):
         bundle.unpack(manifest, trees)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from cluster import blobs
-from cluster.errors import Refusal
+from cluster import blobs, canonical
+from cluster.errors import Refusal, WrongUse
 from jobs.train import fit, search
 from serving import bundle, model, registry
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def _bundle(card: str) -> bundle.Bundle:
+def _bundle(card: str, target: str = "win") -> bundle.Bundle:
     rng = np.random.default_rng(4)
     table = pa.table({"visits": rng.poisson(3, 200)})
     signature = fit.signature(table, {"visits": "Visits"})
@@ -35,7 +35,7 @@ def _bundle(card: str) -> bundle.Bundle:
     said: dict[str, Any] = dict.fromkeys(
         ("target_version", "training_table", "training_snapshot", "code_version"), "x"
     )
-    empty: dict[str, Any] = {"target": {}, "views": {}, "metrics": {}}
+    empty: dict[str, Any] = {"target": {"name": target}, "views": {}, "metrics": {}}
     return bundle.pack(
         trained, table, bundle.Provenance(**said, **empty, created_at=NOW, card=card)
     )
@@ -162,3 +162,126 @@ def test_a_target_without_a_model_is_refused_with_what_to_do(models: registry.Re
         models.get(registry.alias("win"))
     with pytest.raises(blobs.BlobMissing):
         models.get("0" * 64)
+
+
+def test_nothing_is_published_that_could_not_be_loaded(
+    models: registry.Registry,
+    bundles: tuple[bundle.Bundle, bundle.Bundle],
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bundle that is refused moves nothing and leaves no bytes; unchecked, it would be live."""
+    wrong = replace(bundles[0], booster=bundles[0].booster[:-1])
+    with pytest.raises(bundle.BundleBroken):
+        _publish(models, wrong)
+    assert workspace.refs.get(registry.alias("win")) is None
+    assert not workspace.blobs.has(wrong.id)
+    monkeypatch.setattr(bundle, "admit", lambda manifest, _: bundle.read(manifest))
+    assert _publish(models, wrong) == wrong.id
+
+
+def test_a_model_of_another_target_is_not_published(models: registry.Registry) -> None:
+    """Nor can an alias be pointed at it."""
+    other = _bundle("other", "churn")
+    with pytest.raises(WrongUse, match="a model of 'win' must be trained for it, got one of churn"):
+        _publish(models, other)
+    models.publish(other, "churn", actor="ada", reason="because", now=NOW)
+    with pytest.raises(WrongUse, match="a model of 'win' must be trained for it"):
+        models.point("models/win/next", other.id, actor="ada", reason="because", now=NOW)
+
+
+def test_damaged_bytes_behind_a_ref_are_refused(
+    models: registry.Registry, bundles: tuple[bundle.Bundle, bundle.Bundle], workspace: Workspace
+) -> None:
+    """One flipped bit anywhere in manifest or booster: never a model."""
+    id = _publish(models, bundles[0])
+    assert isinstance(id, str)
+    said = bundle.read(bundles[0].manifest)
+    for name in (id, said.booster.sha256):
+        path = workspace.blobs.path_of(name)
+        kept = path.read_bytes()
+        for at in range(0, len(kept), len(kept) // 10):
+            path.write_bytes(kept[:at] + bytes([kept[at] ^ 1]) + kept[at + 1 :])
+            with pytest.raises(blobs.BlobDamaged):
+                models.get(id)
+        path.write_bytes(kept)
+    assert models.get(id)[0] == id
+
+
+def test_a_huge_file_is_measured_and_not_read(
+    models: registry.Registry, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sparse file of 1 TB under the name of a manifest."""
+    name = workspace.blobs.put(b"small")
+    with workspace.blobs.path_of(name).open("r+b") as file:
+        file.truncate(2**40)
+    monkeypatch.setattr(type(workspace.blobs), "get", _no_power)
+    with pytest.raises(bundle.BundleBroken, match="the manifest must have 8,388,608 bytes at most"):
+        models.get(name)
+
+
+def test_bytes_that_are_no_bundle_are_refused_by_name(
+    models: registry.Registry, workspace: Workspace
+) -> None:
+    """A blob is whole, and still no manifest; a manifest without its booster is missing."""
+    with pytest.raises(bundle.BundleBroken, match="must begin with a brace"):
+        models.get(workspace.blobs.put(b"\x80\x04K\x01."))
+    lost = workspace.blobs.put(_bundle("lost").manifest)
+    with pytest.raises(blobs.BlobMissing):
+        models.get(lost)
+
+
+def test_an_alias_has_a_history_of_what_was_live_when(
+    models: registry.Registry, bundles: tuple[bundle.Bundle, bundle.Bundle]
+) -> None:
+    """First, second, back to the first: each from when until when, by whom and why."""
+    for days, (packed, actor) in enumerate(((bundles[0], "ada"), (bundles[1], "ben"))):
+        now = NOW + timedelta(days=days)
+        models.publish(packed, "win", actor=actor, reason=f"of day {days}", now=now)
+    name, back = registry.alias("win"), NOW + timedelta(days=9)
+    assert models.point(name, bundles[0].id, actor="eva", reason="worse", now=back) == bundles[0].id
+    told = [(r.model, r.since, r.until, r.actor, r.reason) for r in models.history(name)]
+    first, second = (packed.id for packed in bundles)
+    assert told == [
+        (first, NOW, NOW + timedelta(days=1), "ada", "of day 0"),
+        (second, NOW + timedelta(days=1), back, "ben", "of day 1"),
+        (first, back, None, "eva", "worse"),
+    ]
+    assert models.models() == [first, second]
+    with pytest.raises(registry.ModelMissing):
+        models.history("models/win/never")
+
+
+def test_further_aliases_name_models_of_their_target(
+    models: registry.Registry,
+    bundles: tuple[bundle.Bundle, bundle.Bundle],
+    workspace: Workspace,
+) -> None:
+    """Pointing is journalled, listed, and repeated without effect."""
+    _publish(models, bundles[0])
+    for _ in range(2):
+        models.point("models/win/shadow", registry.alias("win"), actor="ada", reason="try", now=NOW)
+    found = {ref.name: ref.target for ref in models.aliases()}
+    assert found == dict.fromkeys(("models/win/stable", "models/win/shadow"), bundles[0].id)
+    assert len(list(workspace.journal.entries(registry.KIND))) == 2
+    assert models.get("models/win/shadow")[0] == bundles[0].id
+
+
+@pytest.mark.parametrize(
+    "name", ["../win", "/etc", "a/b", "win\0", "", "Win", "w" * 65, "models/win/stable"]
+)
+def test_names_of_aliases_lead_nowhere(models: registry.Registry, name: str) -> None:
+    """No target and no alias is called so."""
+    with pytest.raises(WrongUse, match="an alias must be made of small letters"):
+        registry.alias(name)
+    with pytest.raises(WrongUse, match="an alias must be"):
+        models.point(f"models/win/{name}", "0" * 64, actor="ada", reason="try", now=NOW)
+    with pytest.raises(WrongUse, match="an alias must be"):
+        registry.target_of(f"models/{name}/{name}")
+
+
+def test_the_id_covers_every_byte(bundles: tuple[bundle.Bundle, bundle.Bundle]) -> None:
+    """It is the hash of the manifest, which names that of the booster."""
+    said = bundle.read(bundles[0].manifest)
+    assert bundles[0].id == canonical.sha256_hex(bundles[0].manifest)
+    assert said.booster.sha256 == canonical.sha256_hex(bundles[0].booster)

@@ -1,0 +1,1 @@
+"""The model card: one page for people about one bundle, made of its bytes alone."""

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
 
-from serving import model
+from jobs.train.calibration import choose
+from jobs.train.calibration.band import Z95, band, redrawn
+from jobs.train.calibration.blend import Evidence, Scale, blend
+from jobs.train.calibration.logistic import Normal, Rows, posterior
+from serving.calibrator import Calibrator
 
-MIN_CLASS = 20  # positives, and negatives, before Platt's two numbers are fitted
-MIN_BIN_ROWS = 50  # of one neighbourhood
-Z95 = 1.959963984540054  # normal quantile of 97.5 %
-_STEPS = 50
-_TINY = 1e-12
-_PRECISION = 1e-7
+if TYPE_CHECKING:
+    from jobs.train.calibration.blend import Blend
+    from jobs.train.calibration.choose import Choice
+
+__all__ = [
+    "Z95",
+    "Evidence",
+    "calibrated",
+    "calibrator",
+    "log_odds",
+    "logistic",
+    "platt",
+    "redrawn",
+    "wilson",
+]
+
+SHOWN = 1.645  # standard deviations above 0 from which on a model has shown that it says something
 
 
-def calibrator(margin: np.ndarray, label: np.ndarray) -> tuple[model.Calibrator, str]:
-    """Fit a calibrator to out-of-fold `margin` and `label` (n,), and say in words what it is."""
-    positives = int(label.sum())
-    rarer = min(positives, len(label) - positives)
-    if rarer < MIN_CLASS:
-        slope, intercept = 1.0, 0.0
-        said = f"not calibrated: {rarer} of the rarer outcome out of fold, {MIN_CLASS} are needed"
-    else:
-        slope, intercept = platt(margin.astype(np.float64), label)
-        said = f"calibrated on {len(label):,} out-of-fold rows: slope {slope:.3f}"
-        if slope == 0:
-            said += ", out of fold the model says nothing: every score is the base rate"
-    bare = model.Calibrator(slope=slope, intercept=intercept)
-    bins = neighbourhoods(bare.probability(margin), label)
-    return model.Calibrator(slope=slope, intercept=intercept, bins=bins), said
+def calibrated(evidence: Evidence, crowd: np.ndarray, moved: float = 0.0) -> tuple[Calibrator, str]:
+    """Return the calibrator that the evidence calls for, and in words what it is and why.
+
+    `crowd` (m,) holds the points of all rows, labelled or not; `moved` is what `redrawn` found.
+    """
+    scale, judged = Scale.of(crowd), evidence.judged()
+    fitted = blend(evidence.filled(), scale)
+    choice = choose.chosen(judged, scale)
+    bare = Calibrator(
+        slope=fitted.slope,
+        intercept=fitted.intercept,
+        per_point=fitted.per_point,
+        curve=choose.curve(choice.name, judged, fitted),
+    )
+    met = judged if len(judged.label) else _unlabelled(crowd, fitted)
+    knots = band(fitted, met, bare.logit(met.margin, met.points), moved)
+    return replace(bare, band=knots), _said(fitted, choice, met)
+
+
+def calibrator(margin: np.ndarray, label: np.ndarray) -> tuple[Calibrator, str]:
+    """Return `calibrated` of independent rows (n,) where there are no rules."""
+    evidence = Evidence(
+        margin=margin.astype(np.float64),
+        points=np.zeros(len(label)),
+        label=label.astype(np.float64),
+        cluster=np.arange(len(label)),
+    )
+    return calibrated(evidence, evidence.points)
 
 
 def platt(margin: np.ndarray, label: np.ndarray) -> tuple[float, float]:
@@ -62,35 +92,11 @@ def logistic(
 ) -> tuple[float, float]:
     """Return (slope, intercept) of the weighted logistic regression of `wanted` in [0, 1] on x.
 
-    Newton's method from `start`; each step is halved until the likelihood does not fall.
+    Newton's method from `start`.
     """
-    design = np.stack([x, np.ones(len(x))], axis=1)
-    beta = np.array(start)
-    loss = _loss(design @ beta, wanted, weight)
-    for _ in range(_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        gradient = design.T @ (weight * (wanted - p))
-        curvature = (design * (weight * p * (1 - p))[:, None]).T @ design
-        step = np.linalg.solve(curvature + _TINY * np.eye(2), gradient)
-        while (found := _loss(design @ (beta + step), wanted, weight)) > loss + _TINY * abs(loss):
-            step /= 2
-        beta, loss = beta + step, found
-        if np.abs(step).max() < _PRECISION:
-            break
-    return float(beta[0]), float(beta[1])
-
-
-def neighbourhoods(probability: np.ndarray, label: np.ndarray) -> tuple[model.Bin, ...]:
-    """Return bins of ascending probability: steps of an isotonic fit, of MIN_BIN_ROWS or more."""
-    if not len(label):
-        return ()
-    order = np.argsort(probability, kind="stable")
-    score, outcome = probability[order], label[order].astype(np.float64)
-    fitted = IsotonicRegression().fit_transform(score, outcome)
-    ends = np.flatnonzero(np.append(np.diff(fitted) > 0, True)) + 1
-    kept = _joined(ends.tolist())
-    starts = [0, *kept[:-1]]
-    return tuple(_bin(score[a:b], outcome[a:b]) for a, b in zip(starts, kept, strict=True))
+    rows = Rows(design=np.stack([x, np.ones(len(x))], axis=1), wanted=wanted, weight=weight)
+    found = posterior(rows, Normal.flat(2), np.array(start)).mean
+    return float(found[0]), float(found[1])
 
 
 def wilson(positives: float, rows: float) -> tuple[float, float]:
@@ -103,24 +109,32 @@ def wilson(positives: float, rows: float) -> tuple[float, float]:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def _joined(ends: list[int]) -> list[int]:
-    kept: list[int] = []
-    for end in ends:
-        if end - (kept[-1] if kept else 0) >= MIN_BIN_ROWS:
-            kept.append(end)
-    return [*kept[:-1], ends[-1]]  # what is left over belongs to the last
-
-
-def _bin(score: np.ndarray, outcome: np.ndarray) -> model.Bin:
-    low, high = wilson(float(outcome.sum()), len(outcome))
-    return model.Bin(
-        upper=float(score[-1]),
-        rows=len(outcome),
-        positives=int(outcome.sum()),
-        low=low,
-        high=high,
+def _unlabelled(crowd: np.ndarray, fitted: Blend) -> Evidence:
+    """Return the rows that will be scored when none has a margin yet."""
+    points = crowd.astype(np.float64) if len(crowd) else np.zeros(1)
+    count = len(points)
+    return Evidence(
+        margin=np.full(count, fitted.centre),
+        points=points,
+        label=np.zeros(count),
+        cluster=np.arange(count),
     )
 
 
-def _loss(logit: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> float:
-    return float(weight @ (np.logaddexp(0, logit) - wanted * logit))
+def _said(fitted: Blend, choice: Choice, met: Evidence) -> str:
+    others = "the rules" if fitted.per_point else "the base rate"
+    sure = fitted.slope / float(np.sqrt(fitted.known.covariance[0, 0]))
+    shown = (
+        f"blended on evidence worth {fitted.rows:,.0f} rows: margin x {fitted.slope:.3f}, "
+        f"rules x {fitted.per_point:.4f} a point; the model has {_say(fitted, met):.0%} of the say"
+    )
+    if sure < SHOWN:
+        shown = f"no signal beyond {others} yet, out of fold; {shown}"
+    return f"{shown}; curve: {choice.said}"
+
+
+def _say(fitted: Blend, met: Evidence) -> float:
+    """Return the model's part in how far log-odds lie apart."""
+    model = fitted.slope * float(met.margin.std())
+    rules = fitted.per_point * float(met.points.std())
+    return model / (model + rules) if model else 0.0

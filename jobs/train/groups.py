@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.train.calibrate import Z95
+from jobs.train.calibration.band import Z95
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def _auc(scorer: Judged, mine: np.ndarray) -> float | None:
 
 
 def _log_loss(probability: np.ndarray, label: np.ndarray) -> np.ndarray:
-    return -(label * np.log(probability) + (1 - label) * np.log1p(-probability))
+    return np.asarray(-(label * np.log(probability) + (1 - label) * np.log1p(-probability)))
 
 
 def _unequal(found: Json, groups: Json) -> list[str]:

@@ -1,0 +1,1 @@
+"""The parts of calibration: regression, blend with the rules, curves, band of intervals. Pure."""

@@ -8,27 +8,31 @@ made of correctly rounded operations only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
-import xgboost as xgb
 
 from cluster.errors import FunnelcastError, nearest
+from serving.calibrator import Calibrator as Calibrator  # noqa: TC001 a name of this module too
+from serving.calibrator import sigmoid as sigmoid
+from serving.explain import Groups
+from serving.explain import Reason as Reason  # a name of this module too
+from serving.shapley import Explainer
+from serving.wording import PLAIN, Wording
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 type Row = Mapping[str, object]
 type Rows = pa.Table | pd.DataFrame | Sequence[Row]
 
 OTHER = 0  # code of a category that training saw too rarely, or never
-LOGIT_LIMIT = 30.0  # keeps probabilities inside (0, 1): 1e-13 from either end
-_LOG2_E = 1.4426950408889634
-_LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
-_TAYLOR = [1.0 / f for f in np.cumprod([1.0, *range(1, 14)]).tolist()]  # 1/0! ... 1/13!
 
 
 class SignatureMismatch(FunnelcastError):
@@ -43,6 +47,7 @@ class Feature:
     kind: Literal["number", "category"]
     label: str  # what a seller reads
     vocabulary: tuple[str, ...] = ()  # category of code 1, 2, ...; all else is OTHER
+    wording: Wording = PLAIN  # how it is explained
 
     @cached_property
     def codes(self) -> dict[str, int]:
@@ -88,6 +93,11 @@ class Signature:
     """The inputs of a model, in its order."""
 
     features: tuple[Feature, ...]
+
+    def worded(self, wordings: Mapping[str, Wording]) -> Self:
+        """Return these inputs as they are to be explained, by name; others stay as they are."""
+        said = [replace(f, wording=wordings.get(f.name, f.wording)) for f in self.features]
+        return replace(self, features=tuple(said))
 
     def encode(self, rows: Rows) -> np.ndarray:
         """Return rows as XGBoost sees them: (n, f) float32, contiguous, null as NaN."""
@@ -137,62 +147,11 @@ class Signature:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bin:
-    """Scores of one neighbourhood, and how often they came true out of fold."""
-
-    upper: float  # highest probability that belongs here
-    rows: int
-    positives: int
-    low: float  # Wilson interval of positives / rows
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibrator:
-    """Platt scaling (Platt 1999): probability = 1 / (1 + exp(-(slope * margin + intercept)))."""
-
-    slope: float = 1.0  # never negative: a higher margin never means a lower probability
-    intercept: float = 0.0
-    bins: tuple[Bin, ...] = ()  # by `upper`; none: nothing is known, the interval is (0, 1)
-
-    def probability(self, margin: np.ndarray) -> np.ndarray:
-        """Return the calibrated probability of each margin: (n,) float64."""
-        return sigmoid(margin.astype(np.float64) * self.slope + self.intercept)
-
-    def intervals(self, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (low, high) per probability: the 95 % interval of the rate among scores like it.
-
-        Widened where needed to contain the probability itself.
-        """
-        if not self.bins:
-            return np.zeros(len(probability)), np.ones(len(probability))
-        place = np.searchsorted([b.upper for b in self.bins[:-1]], probability, side="left")
-        low = np.array([b.low for b in self.bins])[place]
-        high = np.array([b.high for b in self.bins])[place]
-        return np.minimum(low, probability), np.maximum(high, probability)
-
-    def interval(self, probability: float) -> tuple[float, float]:
-        """Return (low, high) of one probability."""
-        low, high = self.intervals(np.array([probability]))
-        return float(low[0]), float(high[0])
-
-
-@dataclass(frozen=True, kw_only=True)
 class Scores:
     """What a model says of n rows."""
 
     margin: np.ndarray  # (n,) float32, log-odds before calibration
     probability: np.ndarray  # (n,) float64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reason:
-    """How much one feature moved one score."""
-
-    feature: str
-    label: str
-    value: object  # as given in the row, None for null
-    contribution: float  # log-odds before calibration; over all features and the base the margin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,37 +172,35 @@ class Model:
         return Scores(margin=margin, probability=self.calibrator.probability(margin))
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """Return exact TreeSHAP values (n, f + 1) float32; the last column is the base.
+        """Return exact TreeSHAP values (n, f + 1) float64; the last column is the base.
 
-        A row sums to its margin, up to float32 rounding (Lundberg 2018).
+        A row sums to its margin, up to the float32 rounding of the margin (Lundberg 2018).
         """
-        matrix = self._checked(matrix)
-        if not len(matrix):
-            return np.empty((0, matrix.shape[1] + 1), np.float32)
-        kinds = feature_types(self.signature)
-        data = xgb.DMatrix(matrix, feature_types=kinds, enable_categorical=True, nthread=1)
-        return np.asarray(self.booster.predict(data, pred_contribs=True, validate_features=False))
+        return self.explainer.contributions(self._checked(matrix))
 
-    def reasons(self, rows: Rows, *, top: int = 5) -> list[tuple[Reason, ...]]:
-        """Return per row the `top` features that moved its margin most, strongest first."""
+    def reasons(
+        self, rows: Rows, *, top: int = 5, points: np.ndarray | None = None
+    ) -> list[tuple[Reason, ...]]:
+        """Return per row the `top` groups of features that moved its margin most, strongest first.
+
+        Features of one group say the same thing: see wording.py. `points` (n,) are those of the
+        rules, for a calibrator that weighs them.
+        """
         table = self.signature.arrow(rows) if isinstance(rows, pd.DataFrame) else rows
         records = table.to_pylist() if isinstance(table, pa.Table) else table
-        shares = self.contributions(self.encode(table))[:, :-1]
-        strongest = np.argsort(-np.abs(shares), axis=1, kind="stable")[:, :top]
-        return [
-            tuple(self._reason(j, row, share[j]) for j in order.tolist() if share[j] != 0)
-            for row, share, order in zip(records, shares, strongest, strict=True)
-        ]
+        shares = self.contributions(self.encode(table))
+        calibrated = partial(self.calibrator.probability, points=points)
+        return self.groups.reasons(records, shares, calibrated, top=top)
 
-    def _reason(self, j: int, row: Row, share: np.float32) -> Reason:
-        feature = self.signature.features[j]
-        value = row[feature.name]
-        return Reason(
-            feature=feature.name,
-            label=feature.label,
-            value=None if value is None or value != value else value,
-            contribution=float(share),
-        )
+    @cached_property
+    def explainer(self) -> Explainer:
+        """The tables that contributions are made from; TreesBroken if there can be none."""
+        return Explainer.of(self.booster)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The features by what they say."""
+        return Groups.among(self.signature.features)
 
     def _checked(self, matrix: np.ndarray) -> np.ndarray:
         wide = len(self.signature.features)
@@ -266,21 +223,6 @@ def margins(booster: xgb.Booster, matrix: np.ndarray, rounds: int = 0) -> np.nda
 def feature_types(signature: Signature) -> list[str]:
     """Return the kinds of the features in XGBoost's spelling."""
     return ["c" if feature.kind == "category" else "q" for feature in signature.features]
-
-
-def sigmoid(logit: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-logit)), float64, the same bits on every machine.
-
-    exp by reduction to |r| <= ln 2 / 2 and its Taylor series: only + - * / and powers of two, which
-    IEEE 754 rounds correctly, where exp of a maths library differs between processors.
-    """
-    x = np.clip(-logit, -LOGIT_LIMIT, LOGIT_LIMIT)
-    k = np.rint(x * _LOG2_E)
-    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    series = np.full_like(r, _TAYLOR[-1])
-    for coefficient in _TAYLOR[-2::-1]:
-        series = series * r + coefficient
-    return np.asarray(1.0 / (1.0 + np.ldexp(series, k.astype(np.int32))))
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -66,12 +66,18 @@ class DecisionRequest(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """One feature that moved the score."""
+    """Features that say one thing, and how they moved the score."""
 
-    feature: str
+    feature: str = Field(description="The one of them that moved it most.")
     label: str
     value: Any
-    contribution: float = Field(description="Change of the log-odds.")
+    contribution: float = Field(description="Change of the log-odds by all of them.")
+    group: str = Field(default="", description="Stable id of what they look at.")
+    features: list[str] = Field(default=[], description="All of them.")
+    probability_change: float | None = Field(
+        default=None, description="The calibrated probability less what it would be without them."
+    )
+    text: str = Field(default="", description="Value, direction and size in a sentence.")
 
 
 class BasisOut(BaseModel):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.train import fit, search
@@ -179,30 +179,3 @@ def test_a_matrix_of_another_width_is_refused(trained: model.Model) -> None:
     """XGBoost would read past the row."""
     with pytest.raises(model.SignatureMismatch, match=r"shape \(n, 3\), got \(2, 2\)"):
         trained.score(np.zeros((2, 2), np.float32))
-
-
-@given(st.floats(-1e4, 1e4))
-@settings(max_examples=200)
-def test_the_sigmoid_is_right_and_inside_zero_and_one(logit: float) -> None:
-    """Within three roundings of the exact value wherever it is not cut off."""
-    found = model.sigmoid(np.array([logit]))[0]
-    clipped = min(max(logit, -30.0), 30.0)
-    assert found == pytest.approx(1 / (1 + math.exp(-clipped)), rel=1e-15)
-    assert 0 < found < 1
-
-
-def test_the_sigmoid_never_falls() -> None:
-    """A higher margin never has a lower probability."""
-    logits = np.sort(np.random.default_rng(5).normal(size=200_000).astype(np.float32) * 8)
-    assert (np.diff(model.sigmoid(logits.astype(float))) >= 0).all()
-
-
-def test_an_interval_is_that_of_its_neighbourhood_and_holds_the_score() -> None:
-    """Scores at an edge belong below it; the interval is widened to the score where needed."""
-    low = model.Bin(upper=0.2, rows=90, positives=9, low=0.05, high=0.18)
-    high = model.Bin(upper=0.6, rows=50, positives=20, low=0.28, high=0.54)
-    calibrator = model.Calibrator(bins=(low, high))
-    assert calibrator.interval(0.1) == (0.05, 0.18)
-    assert calibrator.interval(0.2) == (0.05, 0.2)
-    assert calibrator.interval(0.9) == (0.28, 0.9)
-    assert model.Calibrator().interval(0.3) == (0.0, 1.0)

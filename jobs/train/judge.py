@@ -61,15 +61,18 @@ def against(live: Live, prepared: Prepared, trained: model.Model, seed: int) -> 
     return evaluate.evaluate([ours, theirs], _clusters(prepared), seed)
 
 
-def said_against(found: Json | None) -> str:
-    """Return in words whether a model is better than the live one."""
+def said_against(live: Live | None, found: Json | None) -> list[str]:
+    """Return in words whether a model is better than the live one, if there is one."""
+    if live is None:
+        return []
     if found is None:
-        return "not compared with the live model: it has seen later rows, or has other columns"
+        return ["not compared with the live model: it has seen later rows, or has other columns"]
     gap = found["differences"]["live"]["log_loss"]
     shown = f"log loss {gap['value']:+.4f}, {gap['low']:+.4f} to {gap['high']:+.4f}"
     if gap["low"] <= 0 <= gap["high"]:
-        return f"not to be told from the live model on later rows ({shown})"
-    return f"{'better' if gap['high'] < 0 else 'worse'} than the live model on later rows ({shown})"
+        return [f"not to be told from the live model on later rows ({shown})"]
+    way = "better" if gap["high"] < 0 else "worse"
+    return [f"{way} than the live model on later rows ({shown})"]
 
 
 def said(evaluation: Json) -> list[str]:

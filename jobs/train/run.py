@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from cluster import canonical, runner, runs, session
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
-from jobs.console import Job, Progress, Report, option, required
-from jobs.train import calibrate, evaluate, fit, judge, pool, search
+from jobs.console import Job, Progress, Report
+from jobs.train import calibrate, evaluate, fit, judge, leaks, pool, search
+from jobs.train.settings import TrainSettings
 from serving import bundle, model, registry
+from serving.wording import wordings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,26 +36,6 @@ class TrainingRefused(FunnelcastError):
 
 class PublicationLost(FunnelcastError):
     """Another publisher was first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """What to train, how long to search, and how to split."""
-
-    target: str = required("Name in configs/targets, or a file.")
-    trials: int = option(24, "How many sets of parameters to try.")
-    minutes: float | None = option(None, "Stop trying after so many minutes.")
-    seed: int = option(7, "Of the search and of the bootstrap.")
-    runner: str = option("auto", "auto (by size), ray or inline.")
-    snapshot: int | None = option(None, "Of the training table; default: the newest.")
-    purge: bool = option(True, "Leave out rows whose label reaches into the judged period.")
-    test_share: float = option(0.2, "Share of the rows, last by time, to judge on.")
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise WrongUse(f"--trials must be 1 or more, got {self.trials}")
-        if not 0.05 <= self.test_share <= 0.5:
-            raise WrongUse(f"--test-share must be from 0.05 to 0.5, got {self.test_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +73,9 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
     """Train, judge and publish a model of the target."""
     pinned = Pinned.of(workspace, settings)
     prepared = _prepared(workspace, settings, pinned)
+    found = leaks.found_in(prepared, settings.seed)
+    if settings.leaks == "exclude":
+        prepared = leaks.left_out(prepared, leaks.leaking(found))
     work = len(prepared.data.label) * settings.trials
     choice = runner.choose(settings.runner, work, workspace.settings)
     best, nodes = _searched(
@@ -102,16 +87,16 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
     against = judge.against(live, prepared, trained, settings.seed) if live else None
     made_from = _provenance(workspace, pinned, prepared, {"evaluation": evaluation, **_found(best)})
     packed = bundle.pack(trained, prepared.train, made_from)
-    decided = [
+    said = [
         f"runner: {choice}, nodes: {nodes}",
         prepared.said,
+        *leaks.said(found, excluded=settings.leaks == "exclude"),
         prepared.tuning.said,
         _search_said(best, prepared.data.aims),
         calibrated,
-        *judge.said(evaluation),
-        *([judge.said_against(against)] if live else []),
     ]
     id = _published(workspace, pinned, packed, reason=evaluation["signal"]["sentence"])
+    figures = {"evaluation": evaluation, "live": against, "leaks": [asdict(f) for f in found]}
     return Report(
         read={
             "table": pinned.target.training_table,
@@ -119,8 +104,8 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
             **prepared.counts,
         },
         wrote={"model": id, "alias": registry.alias(pinned.target.name)},
-        decided=decided,
-        figures={"evaluation": evaluation, "live": against, "nodes": nodes, **_found(best)},
+        decided=[*said, *judge.said(evaluation), *judge.said_against(live, against)],
+        figures={**figures, "nodes": nodes, **_found(best)},
         table=evaluate.table(evaluation),
         inputs=[Dataset.table(pinned.target.training_table, pinned.snapshot)],
         outputs=[Dataset.blob(registry.alias(pinned.target.name), id)],
@@ -143,7 +128,8 @@ def _prepared(workspace: Workspace, settings: TrainSettings, pinned: Pinned) -> 
     )
     if isinstance(prepared, Refusal):
         raise TrainingRefused(str(prepared))
-    return prepared
+    worded = prepared.signature.worded(wordings(target.features))
+    return replace(prepared, signature=worded)
 
 
 def _searched(
@@ -184,6 +170,7 @@ def _study(settings: TrainSettings, pinned: Pinned) -> str:
             "seed": settings.seed,
             "purge": settings.purge,
             "test_share": settings.test_share,
+            "leaks": settings.leaks,
             "code": runs.code_version("jobs/train"),
             "libraries": {**bundle.libraries(), "optuna": optuna.__version__},
         }

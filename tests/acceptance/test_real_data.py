@@ -13,7 +13,7 @@ from jobs.materialize.run import MaterializeSettings
 from jobs.report.run import JOB as REPORT
 from jobs.report.run import ReportSettings
 from jobs.train.run import JOB as TRAIN
-from jobs.train.run import TrainSettings
+from jobs.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from cluster.settings import Settings

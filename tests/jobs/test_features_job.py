@@ -187,10 +187,10 @@ def test_a_description_has_meaning_health_and_users(filled: Workspace) -> None:
     visits = by_name["web_visits_30d"]
     assert visits["means"] == "count of touch events named web_visit of the lead, last 30 days"
     assert (visits["type"], visits["window_days"], visits["privacy"]) == ("int64", 30, "personal")
-    assert visits["rules"] == ["lead_qualification: visits often"]
+    assert "lead_qualification: visits often" in visits["rules"]
     assert len(visits["models"]) == 2 > len(by_name["web_visits_7d"]["models"])
     assert [m["live"] for m in found["models"]] == [True, False]  # type: ignore[attr-defined]
-    assert found["targets"] == ["lead_qualification", "olist_qualification"]
+    assert set(found["targets"]) >= {"lead_qualification", "olist_qualification"}  # type: ignore[call-overload]
     column = filled.tables.read(TRAINING, columns=["web_visits_30d"])["web_visits_30d"]
     assert visits["health"]["mean"] == pytest.approx(column.to_pandas().mean())
     assert by_name["landing_page"]["health"]["finding"] == health.EMPTY

@@ -21,6 +21,7 @@ from features import views
 from jobs import console
 from jobs.train import run as training
 from jobs.train import search
+from jobs.train.settings import TrainSettings
 from serving.registry import Registry
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _keep(workspace: Workspace, table: pa.Table) -> int:
 
 def _train(workspace: Workspace, target: str, **changes: Any) -> console.Done:
     options = {"target": target, "trials": 2, "runner": "inline", **changes}
-    settings = training.TrainSettings(**options)
+    settings = TrainSettings(**options)
     return console.perform(training.JOB, settings, workspace, lambda *_: None)
 
 
@@ -169,7 +170,7 @@ def test_the_published_model_scores_alike_alone_and_in_a_batch(trained: Trained)
 def test_the_manifest_pins_what_the_model_was_made_from(trained: Trained) -> None:
     """Snapshot, target and view versions, metrics and counts."""
     said = trained.models.manifest(trained.done.report["wrote"]["alias"])[1].provenance
-    settings = training.TrainSettings(target=trained.target)
+    settings = TrainSettings(target=trained.target)
     declared = training.Pinned.of(trained.workspace, settings).target
     assert said.training_table == "training_planted"
     assert said.training_snapshot == str(trained.snapshot)
@@ -326,7 +327,7 @@ def test_wrong_settings_are_refused(
 
 def test_settings_have_the_defaults_of_the_manual() -> None:
     """They become the options of the command."""
-    assert asdict(training.TrainSettings(target="t")) == {
+    assert asdict(TrainSettings(target="t")) == {
         "target": "t",
         "trials": 24,
         "minutes": None,
@@ -335,4 +336,5 @@ def test_settings_have_the_defaults_of_the_manual() -> None:
         "snapshot": None,
         "purge": True,
         "test_share": 0.2,
+        "leaks": "report",
     }

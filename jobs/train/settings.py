@@ -1,0 +1,35 @@
+"""What one may ask of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.errors import WrongUse
+from jobs.console import option, required
+
+LEAKS = ("report", "exclude")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What to train, how long to search, and how to split."""
+
+    target: str = required("Name in configs/targets, or a file.")
+    trials: int = option(24, "How many sets of parameters to try.")
+    minutes: float | None = option(None, "Stop trying after so many minutes.")
+    seed: int = option(7, "Of the search and of the bootstrap.")
+    runner: str = option("auto", "auto (by size), ray or inline.")
+    snapshot: int | None = option(None, "Of the training table; default: the newest.")
+    purge: bool = option(True, "Leave out rows whose label reaches into the judged period.")
+    test_share: float = option(0.2, "Share of the rows, last by time, to judge on.")
+    leaks: str = option(
+        "report", "report (what the leak search finds) or exclude (leave leaks out)."
+    )
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise WrongUse(f"--trials must be 1 or more, got {self.trials}")
+        if self.leaks not in LEAKS:
+            raise WrongUse(f"--leaks must be one of {', '.join(LEAKS)}, got '{self.leaks}'")
+        if not 0.05 <= self.test_share <= 0.5:
+            raise WrongUse(f"--test-share must be from 0.05 to 0.5, got {self.test_share}")

@@ -60,7 +60,7 @@ def test_a_submitted_training_publishes_a_model(
     before = trained.refs.get("models/lead_qualification/stable")
     train = ["python", "-m", "jobs.train", "--target", "lead_qualification", "--trials", "4"]
     submit = ["job", "submit", "--address", address, "--working-dir", "."]
-    for _ in range(20):  # the head takes jobs some seconds after it has started
+    for _ in range(90):  # the head takes jobs some time after it has started
         done = _ray(environ, *submit, "--", *train, "--runner", "ray", "--seed", "99")
         if "No available agent" not in done.stderr:
             break

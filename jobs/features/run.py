@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cluster.errors import WrongUse, nearest
 from features import log
 from features.views import VIEWS, register
 from features.views.changes import changes
 from jobs import show
+from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.features import export, page, text
 from jobs.features.catalogue import Catalogue
@@ -57,18 +57,7 @@ class FeaturesSettings:
 
     def __post_init__(self) -> None:
         """WrongUse for an action that is none, and for what it cannot use or must have."""
-        if self.action not in ACTIONS:
-            hint = nearest(self.action, ACTIONS)
-            raise WrongUse(f"the action must be known, got '{self.action}': {hint}")
-        needed, allowed = ACTIONS[self.action]
-        for name in (*PLACES, "table", "html", "feast", "as_of"):
-            given = getattr(self, name) is not None
-            if given == (name in needed) or (given and name in allowed):
-                continue
-            shown = name.upper() if name in PLACES else f"--{name.replace('_', '-')}"
-            there, remedy = ("it", "leave it out") if given else ("none", "give one")
-            rule = "have no" if given else "have"
-            raise WrongUse(f"{self.action} must {rule} {shown}, got {there}: {remedy}")
+        require(self, ACTIONS, PLACES, ("table", "html", "feast", "as_of"))
 
 
 def inputs(workspace: Workspace, settings: FeaturesSettings) -> dict[str, str]:

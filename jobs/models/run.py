@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cluster.errors import FunnelcastError, Refusal, WrongUse, nearest
+from cluster.errors import FunnelcastError, Refusal, WrongUse
+from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from serving import registry
 from serving.card import page
@@ -59,18 +60,7 @@ class ModelsSettings:
 
     def __post_init__(self) -> None:
         """WrongUse for an action that is none, and for what it cannot use or must have."""
-        if self.action not in ACTIONS:
-            hint = nearest(self.action, ACTIONS)
-            raise WrongUse(f"the action must be known, got '{self.action}': {hint}")
-        needed, allowed = ACTIONS[self.action]
-        for name in (*PLACES, "html", "actor", "reason"):
-            given = getattr(self, name) is not None
-            if given == (name in needed) or (given and name in allowed):
-                continue
-            shown = name.upper() if name in PLACES else f"--{name}"
-            there, remedy = ("it", "leave it out") if given else ("none", "give one")
-            rule = "have no" if given else "have"
-            raise WrongUse(f"{self.action} must {rule} {shown}, got {there}: {remedy}")
+        require(self, ACTIONS, PLACES, ("html", "actor", "reason"))
 
 
 def inputs(workspace: Workspace, settings: ModelsSettings) -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import xgboost as xgb
+
+from tests.bench import apart
 
 VERSION = "0.54.1"
 LIMIT_S = 300
@@ -19,21 +20,8 @@ def environment(home: Path) -> Path | None:
     """Return the Python of an environment with shap below `home`, made once; None when it cannot
     be made, which is said in one line.
     """
-    folder = home / "cache" / f"shap-{VERSION}"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    if ready.exists():
-        return python
     wanted = [f"shap=={VERSION}", f"xgboost-cpu=={xgb.__version__}"]
-    made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, text=True)
-    if not made.returncode:
-        install = [python, "-m", "pip", "install", "-q", "--retries", "1", "--timeout", "20"]
-        made = subprocess.run([*install, *wanted], capture_output=True, text=True)
-    if made.returncode:
-        told = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
-        print(f"shap {VERSION} must be installable, left out: {told[-1]}", flush=True)
-        return None
-    ready.touch()
-    return python
+    return apart.environment(home, "shap", VERSION, wanted)
 
 
 def run(python: Path, folder: Path, counts: tuple[int, int]) -> dict[str, float] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.bench import apart
 
 VERSION = "0.67.0"
 STORES = ("duckdb", "dask")  # the two that Feast documents for local files; dask is its default
@@ -27,21 +28,7 @@ def environment(home: Path) -> Path | None:
     """Return the Python of an environment with Feast below `home`, made once; None when it cannot
     be made, which is said in one line.
     """
-    folder = home / "cache" / f"feast-{VERSION}"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    if ready.exists():
-        return python
-    wanted = ["--retries", "1", "--timeout", "20", f"feast[duckdb]=={VERSION}"]
-    made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, text=True)
-    if not made.returncode:
-        install = [python, "-m", "pip", "install", "-q", *wanted]
-        made = subprocess.run(install, capture_output=True, text=True)
-    if made.returncode:
-        told = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
-        print(f"feast {VERSION} must be installable, left out: {told[-1]}", flush=True)
-        return None
-    ready.touch()
-    return python
+    return apart.environment(home, "feast", VERSION, [f"feast[duckdb]=={VERSION}"])
 
 
 def run(python: Path, folder: Path, small: Path, store: str) -> Answer | None:

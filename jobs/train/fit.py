@@ -16,7 +16,6 @@ import xgboost as xgb
 
 from cluster.errors import FunnelcastError, Refusal
 from jobs.train import split
-from jobs.train.pool import Done
 from serving import bundle, model
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from features.targets import Metric, Target
-    from jobs.train.pool import Params, Work
+    from jobs.train.pool import Params
     from jobs.train.split import Split, Tuning
 
 MIN_CATEGORY_ROWS = 10  # a rarer category has no code of its own
 MAX_CATEGORIES = 63  # with "other" 64, as many as XGBoost splits at once by default
-MAX_ROUNDS = 400
 MICROSECONDS_PER_DAY = 86_400_000_000
-PATIENCE = 25  # rounds without a better loss before a fold stops
 FIXED: dict[str, object] = {
     "objective": "binary:logistic",
     "tree_method": "hist",
@@ -139,42 +136,6 @@ class Prepared:
         )
 
 
-class Evaluator:
-    """Evaluates folds; keeps the matrices of each, so a worker bins its rows once. One thread."""
-
-    def __init__(self, data: Data) -> None:
-        self._data = data
-        self._matrices: dict[int, tuple[xgb.DMatrix, xgb.DMatrix]] = {}
-
-    def evaluate(self, work: Work) -> Done:
-        """Train one fold, stopping early, and return its loss."""
-        train, held = self._of(work.fold)
-        booster = xgb.train(
-            {**FIXED, **self._data.aims.params, **whole(work.params)},
-            train,
-            MAX_ROUNDS,
-            evals=[(held, "held")],
-            early_stopping_rounds=PATIENCE,
-            verbose_eval=False,
-        )
-        return Done(
-            trial=work.trial,
-            fold=work.fold,
-            loss=self._data.aims.loss(float(booster.best_score)),
-            rounds=int(booster.best_iteration) + 1,
-        )
-
-    def _of(self, number: int) -> tuple[xgb.DMatrix, xgb.DMatrix]:
-        if number not in self._matrices:
-            fold = self._data.folds[number]
-            # the held rows stay unbinned: a category the fold never saw is judged as it is served
-            self._matrices[number] = (
-                _binned(self._data, fold.train),
-                _matrix(xgb.DMatrix, self._data, fold.held),
-            )
-        return self._matrices[number]
-
-
 def prepare(
     table: pa.Table, target: Target, *, test_share: float, purge: bool
 ) -> Prepared | Refusal:
@@ -215,7 +176,7 @@ def refit(data: Data, params: Params, rounds: int, rows: np.ndarray | None = Non
     """Train `rounds` trees on the rows at positions `rows` (default: all)."""
     positions = np.arange(len(data.label)) if rows is None else rows
     fixed = {**FIXED, **data.aims.params}
-    return xgb.train({**fixed, **whole(params)}, _binned(data, positions), rounds)
+    return xgb.train({**fixed, **whole(params)}, binned(data, positions), rounds)
 
 
 def out_of_fold(data: Data, params: Params, rounds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -265,11 +226,13 @@ def _feature(name: str, label: str, column: pa.ChunkedArray) -> model.Feature:
     return model.Feature(name=name, kind="category", label=label, vocabulary=vocabulary)
 
 
-def _binned(data: Data, rows: np.ndarray) -> xgb.DMatrix:
-    return _matrix(xgb.QuantileDMatrix, data, rows)
+def binned(data: Data, rows: np.ndarray) -> xgb.DMatrix:
+    """Return the rows at these positions, in bins to learn from."""
+    return matrix(xgb.QuantileDMatrix, data, rows)
 
 
-def _matrix(kind: type[xgb.DMatrix], data: Data, rows: np.ndarray) -> xgb.DMatrix:
+def matrix(kind: type[xgb.DMatrix], data: Data, rows: np.ndarray) -> xgb.DMatrix:
+    """Return the rows at these positions as XGBoost takes them. One thread."""
     return kind(
         data.matrix[rows],
         data.label[rows],

@@ -15,6 +15,7 @@ from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
 from jobs.console import Job, Progress, Report
 from jobs.train import calibrate, evaluate, fit, judge, leaks, pool, search
+from jobs.train.evaluator import Evaluator
 from jobs.train.settings import TrainSettings
 from serving import bundle, model, registry
 from serving.wording import wordings
@@ -153,7 +154,10 @@ def _searched(
     )
     name = _study(settings, pinned)
     path = workspace.settings.home / "studies" / f"{name}.log"
-    with search.opened(path, name) as study, pooled(fit.Evaluator, data, workers) as evaluators:
+    with (
+        search.opened(path, name) as study,
+        pooled(Evaluator, data, workers) as evaluators,
+    ):
         best = search.search(
             study, evaluators, budget, lambda done: told(done, budget.trials, "trials")
         )

@@ -24,6 +24,7 @@ import xgboost as xgb
 from cluster import session
 from cluster.settings import Settings
 from jobs.train import fit, pool, search, split
+from jobs.train.evaluator import MAX_ROUNDS, PATIENCE, Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,10 @@ def _timed(name: str, searched: Callable[[], float]) -> Figures:
 
 
 def _ours(data: fit.Data, path: Path, pooled: Any, workers: int) -> float:
-    with search.opened(path, "study") as study, pooled(fit.Evaluator, data, workers) as evaluators:
+    with (
+        search.opened(path, "study") as study,
+        pooled(Evaluator, data, workers) as evaluators,
+    ):
         return search.search(study, evaluators, BUDGET).loss
 
 
@@ -103,9 +107,9 @@ def _objective(trial: optuna.Trial, data: fit.Data, threads: int) -> float:
         booster = xgb.train(
             {**fit.FIXED, **params, "nthread": threads},
             train,
-            fit.MAX_ROUNDS,
+            MAX_ROUNDS,
             evals=[(held, "held")],
-            early_stopping_rounds=fit.PATIENCE,
+            early_stopping_rounds=PATIENCE,
             verbose_eval=False,
         )
         losses.append(booster.best_score)

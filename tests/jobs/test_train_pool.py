@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jobs.train import fit, pool, search, split
+from jobs.train.evaluator import Evaluator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def one_thread(data: fit.Data, tmp_path_factory: pytest.TempPathFactory) -> sear
 def _inline(data: fit.Data, folder: Path, workers: int) -> search.Best:
     with (
         search.opened(folder / "study.log", "study") as study,
-        pool.inline_pool(fit.Evaluator, data, workers) as evaluators,
+        pool.inline_pool(Evaluator, data, workers) as evaluators,
     ):
         return search.search(study, evaluators, BUDGET)
 
@@ -144,7 +145,7 @@ def test_the_search_finds_on_ray_what_it_finds_on_threads(
     """Bit for bit, though workers are processes on two nodes."""
     with (
         search.opened(tmp_path / "study.log", "study") as study,
-        pool.ray_pool(fit.Evaluator, data, 2) as evaluators,
+        pool.ray_pool(Evaluator, data, 2) as evaluators,
     ):
         for actor in evaluators.actors:
             _pid(actor)  # both are up before the first fold is given out

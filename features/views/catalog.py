@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.errors import WrongUse, nearest
-from features.views import account, cadence, friction, lead, opportunity, rollups
+from features.views import (
+    account,
+    application,
+    cadence,
+    enquiry,
+    friction,
+    lead,
+    opportunity,
+    rollups,
+)
 
 if TYPE_CHECKING:
     from features.views.language import View
@@ -16,6 +25,8 @@ VIEWS: tuple[View, ...] = (
     account.VIEW,
     opportunity.VIEW,
     friction.VIEW,
+    enquiry.VIEW,
+    application.VIEW,
     *(rollups.CAMPAIGN, rollups.REP, rollups.SEGMENT),
 )
 

@@ -1,8 +1,9 @@
-"""The story of a look at the registry: list, show, history, a card, or an alias that moves."""
+"""The story of a look at the registry: list, show, history, a card, a moved alias, or a mirror."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
+from jobs.models import mirror, tracking
 from serving import registry
 from serving.card import page
 from serving.registry import Registry
@@ -29,6 +31,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "history": (("name",), ()),
     "card": (("name", "html"), ()),
     "alias": (("name", "to", "actor", "reason"), ()),
+    "mirror": ((), ("name", "uri")),
 }
 PLACES = ("name", "to")
 SHORT = 12  # digits of an id in a table
@@ -49,18 +52,20 @@ def place(help: str) -> Any:
 class ModelsSettings:
     """What to do, with which model, and why."""
 
-    action: str = argument("list, show, history, card or alias.")
+    action: str = argument("list, show, history, card, alias or mirror.")
     name: str | None = place(
-        "A target (its live model), models/<target>/<alias>, an id or its beginning."
+        "A target (its live model), models/<target>/<alias>, an id or its beginning; mirror: a"
+        " target, by default all."
     )
     to: str | None = place("alias: the model that it is to name, named in the same ways.")
     html: str | None = option(None, "card: file for the page.")
     actor: str | None = option(None, "alias: who moves it.")
     reason: str | None = option(None, "alias: why, in a sentence.")
+    uri: str | None = option(None, "mirror: address of MLflow; default: MLFLOW_TRACKING_URI.")
 
     def __post_init__(self) -> None:
         """WrongUse for an action that is none, and for what it cannot use or must have."""
-        require(self, ACTIONS, PLACES, ("html", "actor", "reason"))
+        require(self, ACTIONS, PLACES, ("html", "actor", "reason", "uri"))
 
 
 def inputs(workspace: Workspace, settings: ModelsSettings) -> dict[str, str]:
@@ -69,7 +74,9 @@ def inputs(workspace: Workspace, settings: ModelsSettings) -> dict[str, str]:
 
 
 def run(workspace: Workspace, settings: ModelsSettings, progress: Progress) -> Report:
-    """Do what is asked; writes the page asked for, or moves the alias."""
+    """Do what is asked; writes the page asked for, moves the alias, or tells MLflow."""
+    if settings.action == "mirror":
+        return _mirror(workspace, settings, progress)
     actions: dict[str, Callable[[Workspace, ModelsSettings], Report]] = {
         "list": _list,
         "show": _show,
@@ -164,6 +171,45 @@ def _alias(workspace: Workspace, settings: ModelsSettings) -> Report:
     )
 
 
+def _mirror(workspace: Workspace, settings: ModelsSettings, progress: Progress) -> Report:
+    models, uri = _registry(workspace), tracking.address(settings.uri, os.environ)
+    wanted = _of_target(models, settings.name)
+    there, told = tracking.Mirror.opened(uri), tracking.Told()
+    for done, id in enumerate(wanted):
+        progress(done, len(wanted), f"model {id[:SHORT]}")
+        told += there.tell(mirror.training(*models.bundle(id), models.manifest(id)[1]))
+    for ref in models.aliases():
+        if ref.target in wanted:
+            target, name = ref.name.split("/")[1:]
+            told += there.point(target, name, ref.target)
+    place = tracking.shown(uri, os.environ)
+    return Report(
+        read={"models": len(wanted)},
+        wrote={"mlflow": place, **asdict(told)},
+        decided=[
+            f"{told.runs} runs, {told.versions} versions and {told.aliases} aliases were new there"
+        ],
+        figures={"models": wanted, "new": asdict(told)},
+    )
+
+
+def _of_target(models: Registry, target: str | None) -> list[str]:
+    """Return the models of a target, or all; WrongUse when there is none."""
+    if target is not None:
+        registry.alias(target)
+    found = [
+        id
+        for id in models.models()
+        if target in (None, models.manifest(id)[1].provenance.target.get("name"))
+    ]
+    if not found:
+        raise WrongUse(
+            f"a mirror must have models, got none of {target or 'any target'}: train one:"
+            f" python -m jobs.train --target {target or '<name>'}"
+        )
+    return found
+
+
 def _named(workspace: Workspace, name: str) -> str:
     """Return the alias or id that a name stands for."""
     found = [id for id in _registry(workspace).models() if id.startswith(name)]
@@ -204,7 +250,7 @@ def _time(moment: datetime) -> str:
 
 JOB = Job(
     verb="models",
-    summary="List and show models, what was live when, and their cards; move an alias.",
+    summary="List and show models, what was live when, their cards; move an alias; tell MLflow.",
     settings=ModelsSettings,
     inputs=inputs,
     run=run,

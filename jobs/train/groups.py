@@ -80,13 +80,15 @@ def unequal(judged: Json) -> list[str]:
 
 
 def mean(values: np.ndarray, clusters: np.ndarray) -> Json:
-    """Return the mean of values (n,) with its interval."""
+    """Return the mean of values (n,) with its interval; of one cluster there is none."""
     if not len(values):
         return {"value": None, "low": None, "high": None}
     centre = float(values.mean())
     _, place = np.unique(clusters, return_inverse=True)
     sums = np.bincount(place, values - centre)
-    several = max(len(sums) / (len(sums) - 1), 1.0) if len(sums) > 1 else np.inf
+    if len(sums) < 2:
+        return {"value": centre, "low": None, "high": None}
+    several = len(sums) / (len(sums) - 1)
     half = Z95 * float(np.sqrt(several * (sums**2).sum())) / len(values)
     return {"value": centre, "low": centre - half, "high": centre + half}
 
@@ -122,7 +124,7 @@ def _log_loss(probability: np.ndarray, label: np.ndarray) -> np.ndarray:
 def _unequal(found: Json, groups: Json) -> list[str]:
     said = []
     gap = found["gap"]
-    if gap["low"] > 0 or gap["high"] < 0:
+    if gap["low"] is not None and (gap["low"] > 0 or gap["high"] < 0):
         way = "high" if gap["value"] > 0 else "low"
         said.append(
             f"scored too {way} by {abs(gap['value']):.1%}"
@@ -130,6 +132,6 @@ def _unequal(found: Json, groups: Json) -> list[str]:
         )
     rest = [each["caught"]["low"] for each in groups.values() if each is not found]
     caught, others = found["caught"], [low for low in rest if low is not None]
-    if caught["value"] is not None and others and caught["high"] < min(others):
+    if caught["high"] is not None and others and caught["high"] < min(others):
         said.append(f"only {caught['value']:.1%} of its positives are taken, more of all others")
     return said

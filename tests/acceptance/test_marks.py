@@ -16,18 +16,6 @@ import pytest
 
 from features import compute, log
 from features.targets import load_target
-from features.views.aggregates import (
-    Count,
-    Distinct,
-    FirstNumber,
-    Gap,
-    HoursSince,
-    HoursSinceFirst,
-    LastName,
-    LastNumber,
-    LastText,
-)
-from features.views.language import Events, View, Where
 from jobs import console
 from jobs.ingest.run import JOB as INGEST
 from jobs.ingest.run import IngestSettings
@@ -38,12 +26,14 @@ from jobs.train.leaks import table as raw
 from jobs.train.run import JOB as TRAIN
 from jobs.train.settings import TrainSettings
 from serving import model
+from serving.calibrator import sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from cluster.workspace import Workspace
+    from features.views import View
     from jobs.train.evaluate import Json
 
 TEST_SHARE = 0.2
@@ -62,26 +52,13 @@ CANDIDATES = (  # parameters and rounds: the usual first guess, a cautious one, 
         150,
     ),
 )
-FIELDS = (
-    *("origin", "source", "country", "city", "specialization", "heard_from", "occupation"),
-    *("matters_most", "wants_interview_guide"),
-)
-COUNTS = ("total_visits", "website_time", "pages_per_visit_hundredths")
-STAGES = (
-    *("a_partlysubmitted", "a_preaccepted", "a_accepted", "a_finalized", "o_selected"),
-    *("o_created", "o_sent", "o_sent_back", "o_accepted", "o_cancelled", "o_declined"),
-)
-WORK = (
-    *("handle_lead", "assess_fraud", "complete_application", "call_incomplete_file"),
-    *("call_after_offer", "validate_application", "change_contract"),
-)
 MARKS = {  # AUC after so many events: approved, declined, cancelled
     3: (0.715, 0.793, 0.696),
     5: (0.660, 0.696, 0.599),
     10: (0.706, 0.672, 0.638),
     20: (0.745, 0.579, 0.778),
 }
-OUTCOMES = ("approved", "declined", "cancelled")
+TARGETS = ("bpi_approval", "bpi_decline", "bpi_cancellation")  # in the order of the marks
 WON_ONLY = {  # of Olist: filled for won deals alone
     *("seller_id", "sdr_id", "sr_id", "won_date", "business_segment", "lead_type"),
     *("lead_behaviour_profile", "has_company", "has_gtin", "average_stock", "business_type"),
@@ -91,62 +68,6 @@ WON_ONLY = {  # of Olist: filled for won deals alone
 
 def _quiet(done: int, total: int, what: str) -> None:
     pass
-
-
-def _form() -> View:
-    """What is known of a lead of X Education when it comes in."""
-
-    def of(name: str) -> Events:
-        return Events(kind="attribute", names=(name,))
-
-    mail = Where(column="text", one_of=("email_marketing",))
-    refused = Events(kind="consent", names=("withdrawn",), where=(mail,))
-    return View(
-        name="form",
-        entity="lead",
-        owner="test",
-        description="",
-        privacy="internal",
-        features=(
-            *(LastText(name=name, label=name, events=of(name)) for name in FIELDS),
-            *(LastNumber(name=name, label=name, events=of(name)) for name in COUNTS),
-            Count(name="refused_mail", label="Refused mail", events=refused),
-        ),
-    )
-
-
-def _application() -> View:
-    """The course of a loan application so far."""
-    stage, work = Events(kind="stage"), Events(kind="activity")
-    created = Events(kind="opportunity", names=("created",))
-    several = {
-        **{name: Events(kind="stage", names=(name,)) for name in STAGES},
-        **{name: Events(kind="activity", names=(name,)) for name in WORK},
-    }
-    return View(
-        name="application",
-        entity="opportunity",
-        owner="test",
-        description="",
-        privacy="internal",
-        features=(
-            FirstNumber(name="amount", label="Amount", events=created),
-            HoursSinceFirst(name="age", label="Age", events=created),
-            LastName(name="stage", label="Stage", events=stage),
-            HoursSince(name="hours_in_stage", label="Hours in stage", events=stage),
-            LastName(name="work", label="Work", events=work),
-            LastText(name="step", label="Step of the work", events=work),
-            HoursSince(name="hours_since_work", label="Hours since work", events=work),
-            Distinct(name="reps", label="Reps", events=work, column="rep"),
-            Gap(name="mean_gap", label="Mean gap", events=work),
-            Gap(name="longest_gap", label="Longest gap", events=work, statistic="max"),
-            *(Count(name=f"n_{name}", label=name, events=of) for name, of in several.items()),
-            *(
-                HoursSinceFirst(name=f"hours_{name}", label=name, events=of)
-                for name, of in several.items()
-            ),
-        ),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +95,7 @@ class Case:
         )
         params, rounds = min(CANDIDATES, key=lambda each: _loss(*fit.out_of_fold(data, *each)))
         margin = model.margins(fit.refit(data, params, rounds), signature.encode(held))
-        probability = model.sigmoid(margin.astype(np.float64))
+        probability = sigmoid(margin.astype(np.float64))
         one = evaluate.Judged(
             name="model", rank=margin, probability=probability, label=label[start:]
         )
@@ -245,12 +166,14 @@ def test_x_education_reaches_the_mark(
     shared_data: Path, workspace: Workspace, tell: Callable[[str], None]
 ) -> None:
     """By order, with what is known when a lead comes in; none of its columns is a leak."""
-    events = _events(workspace, "x_education", shared_data / "x_education")
-    created = events.filter(log.named(events, "lead", ("created",)))
-    converted = events.filter(log.named(events, "outcome", ("converted",)))["lead"]
-    label = pc.is_in(created["lead"], converted.combine_chunks()).to_numpy()
-    times = log.microseconds(created["event_time"]) + 1_000_000
-    case = _case(events, _form(), _spine(created["lead"], times, label), times)
+    _events(workspace, "x_education", shared_data / "x_education")
+    declared = load_target("x_education_conversion")
+    asked = MaterializeSettings(target=declared.name, runner="inline")
+    console.perform(MATERIALIZE, asked, workspace, _quiet)
+    rows = workspace.tables.read(declared.training_table)
+    rows = rows.sort_by([("time", "ascending"), ("entity", "ascending")])
+    # outcomes have no dates: none is purged
+    case = Case(rows=rows, view=declared.features, ends=log.microseconds(rows["time"]))
     figures = case.judged(purge=False)
     tell(_said("X Education, AUC by order", figures["auc"], 0.895))
     tell(_said("X Education, Brier by order", figures["brier"], 0.124))
@@ -299,23 +222,22 @@ def test_applications_reach_the_marks(
     shared_data: Path, workspace: Workspace, tell: Callable[[str], None], purge: bool
 ) -> None:
     """Those still open after so many events, by their state right then; no column is a leak."""
-    events, view = _events(workspace, "bpi_2012", shared_data / "bpi_2012"), _application()
+    events = _events(workspace, "bpi_2012", shared_data / "bpi_2012")
     below = []
     for after, marks in MARKS.items():
         given, ends = _applications(events, after)
-        for how, mark in zip(OUTCOMES, marks, strict=True):
-            label = pc.equal(given["how"], how).to_numpy()
-            case = _case(
-                events, view, _spine(given["entity"], given["time"].to_numpy(), label), ends
-            )
+        for declared, mark in zip(map(load_target, TARGETS), marks, strict=True):
+            label = pc.is_in(given["how"], pa.array(declared.label.names)).to_numpy()
+            spine = _spine(given["entity"], given["time"].to_numpy(), label)
+            case = _case(events, declared.features, spine, ends)
             auc = case.judged(purge=purge)["auc"]
-            words = f"BPI 2012, {how} after {after}, {'purged' if purge else 'unpurged'}"
+            words = f"{declared.name} after {after}, {'purged' if purge else 'unpurged'}"
             tell(_said(words, auc, mark))
             if auc["value"] < mark - 2 * _error(auc):
                 below.append(words)
             outcome = np.asarray(pc.cast(case.rows["label"], pa.float64()))
             rng = np.random.default_rng(SEED)
-            assert not leaks.leaking(leaks.search(case.rows, outcome, view.columns, rng=rng))
+            assert not leaks.leaking(leaks.search(case.rows, outcome, case.view.columns, rng=rng))
     assert not below
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from cluster.errors import WrongUse
 from cluster.settings import CONFIGS
-from features import targets
+from features import log, spine, targets
 from features.contracts import load_contracts
+from features.sources.world import WorldConfig, generate
 from features.targets import Target, load_target, require_promised
 from features.views import View, view
 
@@ -28,6 +31,7 @@ DECLARED: dict[str, Any] = {
     "views": ["lead_engagement"],
 }
 LEAD = view("lead_engagement")
+END = datetime(2026, 6, 29, tzinfo=UTC)  # of the world
 
 
 @pytest.fixture
@@ -125,3 +129,19 @@ def test_an_event_that_no_source_can_bring_is_refused(
     """It would give an empty spine, or labels that are all negative."""
     with pytest.raises(WrongUse, match=words):
         require_promised(_loaded(tmp_path, **changes), CONTRACTS)
+
+
+def test_readiness_is_what_sales_says_of_a_lead_that_marketing_qualified() -> None:
+    """Row by row as in the truth: accepted, or qualified at once, within the horizon after T."""
+    world, target = generate(WorldConfig(scale=0.2, faults=0.0)), load_target("mql_to_sql")
+    events = log.identified(world.events.select(log.CANDIDATE.names).cast(log.CANDIDATE))
+    rows = spine.training(target, events, END).to_pandas()
+    truth = world.truth["leads"].set_index("lead").loc[rows["entity"]].reset_index()
+    accepted = truth[["sales_accepted", "qualified"]].min(axis=1)
+    ended = truth[["sales_accepted", "sales_rejected", "qualified", "disqualified"]].min(axis=1)
+    within = accepted < rows["time"] + pd.Timedelta(days=target.horizon_days)
+    assert (rows["label"] == within).all()
+    assert (rows["time"] > truth["marketing_qualified"]).all()
+    # what is known an hour or two later is not known yet
+    assert not (ended < rows["time"] - pd.Timedelta(days=1)).any()
+    assert len(rows) > 400 and 0.3 < rows.loc[rows["mature"], "label"].mean() < 0.7

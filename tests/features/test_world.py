@@ -110,7 +110,7 @@ def test_the_scale_multiplies_everything(world: World, scale: float) -> None:
 
 def test_the_size_is_that_of_a_real_company(world: World) -> None:
     leads, deals = world.truth["leads"], world.truth["opportunities"]
-    assert 180_000 <= world.events.num_rows <= 200_000
+    assert 180_000 <= world.events.num_rows <= 210_000
     assert 750 <= len(deals) <= 1_050
     assert (leads["qualified"].isna() & leads["disqualified"].isna()).sum() > 300
     assert deals["closed"].isna().sum() >= 80

@@ -141,7 +141,10 @@ def test_objects_are_as_they_are_known_in_the_end(exported: tuple[Path, World]) 
     assert (stages[ended] == true["state"][ended]).all()
     leads = pd.read_csv(folder / "exports/crm/leads.csv").set_index("Id")
     planted = world.truth["leads"].set_index("lead").loc[leads.index]
+    assert leads.index.is_unique
     assert ((leads["Status"] == "qualified") == planted["qualified"].notna()).all()
+    accepted = pd.to_datetime(leads["SalesAcceptedDate"])
+    assert (accepted.dropna() == planted["sales_accepted"].dropna()).all()
     assert set(leads["DealId"].dropna()) == set(deals.index)
 
 

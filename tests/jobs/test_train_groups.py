@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cluster import canonical
 from jobs.train import evaluate, groups
 
 
@@ -76,3 +77,13 @@ def test_periods_are_of_equally_many_rows() -> None:
     assert len(names) == 4
     assert counts.min() > 230
     assert set(groups.periods(np.full(9, 3 * day))) == {"from 1970-01-04"}
+
+
+def test_a_group_of_one_account_has_no_interval() -> None:
+    """Nothing is said of it, and nothing but plain numbers is kept."""
+    probability, label, _ = _honest(1)
+    found = groups.by(_rows(probability, label, np.zeros(3_000, int)), {"n": np.full(3_000, "a")})
+    assert found["n"]["a"]["gap"]["value"] is not None
+    assert found["n"]["a"]["gap"]["low"] is None
+    assert groups.unequal(found) == []
+    assert canonical.dumps(found)

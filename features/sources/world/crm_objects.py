@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 STAGES = {"won": "Closed Won", "lost": "Closed Lost"}
 CENTS = 100
+HANDED = {  # what marketing and sales said of a lead, each with its own date
+    "marketing_qualified": "MarketingQualifiedDate",
+    "sales_accepted": "SalesAcceptedDate",
+    "sales_rejected": "SalesRejectedDate",
+}
 
 
 def objects(events: pa.Table, people: pa.Table) -> dict[str, pa.Table]:
@@ -74,13 +79,16 @@ def _leads(rows: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
     words = _values(said, "lead", "text", ["origin", "seniority", "industry", "region"])
     words.columns = pd.Index(["LeadSource", "Seniority", "Industry", "Region"])
     size = _values(said, "lead", "number", ["employees"]).astype("Int64")
-    ends = rows[(rows["kind"] == "lead") & (rows["name"] != "created")].set_index("lead")
-    ended = _named(
-        ends,
+    moves = rows[(rows["kind"] == "lead") & (rows["name"] != "created")]
+    last = moves.sort_values("event_time", kind="stable").drop_duplicates("lead", keep="last")
+    stands = _named(
+        last.set_index("lead"),
         {"Status": "name", "StatusDate": "event_time", "Reason": "text", "DealId": "opportunity"},
     )
     size.columns = pd.Index(["NumberOfEmployees"])
-    return made.join([words, size, ended])
+    handed = [_named(moves[moves["name"] == name].set_index("lead"), {column: "event_time"})
+              for name, column in HANDED.items()]  # fmt: skip
+    return made.join([words, size, stands, *handed])
 
 
 def _opportunities(rows: pd.DataFrame) -> pd.DataFrame:

@@ -105,6 +105,8 @@ def _recorded(happened: _Happened) -> tuple[Part, truth.Planted]:
         *crm.records(share, told, who, firms),
         *aftersale.records(share, told, who),
         *signals.records(share, told, who),
+        # last, so that they shift neither the keys nor the lags of other rows
+        *marketing.handed_over(share, told, who),
     ]
     recorded, late = arrival.late(share, rows.table(blocks, config.start_us, share.part))
     good, right, misread = corrections.misread(share, recorded)

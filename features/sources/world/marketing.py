@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from features.sources.world.story import Story
 
 # mean hours until an event is known, by the tool that writes it down
-FORM, WEBSITE, MAILS, LOT = 0.1, 0.3, 3.0, 0.02
+FORM, WEBSITE, MAILS, LOT, REVIEW = 0.1, 0.3, 3.0, 0.02, 1.0
 # what is said by those who are given up for a reason
 OBJECTIONS = {
     "no_need": "need",
@@ -105,6 +105,23 @@ def _given_up(division: Division, told: Story, who: Entities) -> list[Block]:
             keys=who.of_lead(lead[heard], "rep"),
         ),
     ]
+
+
+def handed_over(division: Division, told: Story, who: Entities) -> list[Block]:
+    """Return what marketing and sales say of a lead in each other's tools."""
+    rng, said = division.stream("handover records"), told.handover
+    facts = (
+        ("marketing_qualified", said.qualified, LOT),
+        ("sales_accepted", said.accepted, REVIEW),
+        ("sales_rejected", said.rejected, REVIEW),
+    )
+    blocks = []
+    for name, time, mean_hours in facts:
+        lead = np.flatnonzero(time != NEVER)
+        lag = delays(rng, len(lead), mean_hours)
+        keys = who.of_lead(lead)
+        blocks.append(Block(kind="lead", name=name, time=time[lead], lag=lag, keys=keys))
+    return blocks
 
 
 def _lots(division: Division, told: Story, who: Entities) -> Block:

@@ -16,6 +16,7 @@ from features.sources.world import (
     customers,
     deals,
     effort,
+    handover,
     intent,
     outreach,
     people,
@@ -45,6 +46,7 @@ class Beginning:
     became: qualify.Outcomes
     consent: consent.Consent  # of all contacts
     lead_touches: touching.Touches
+    handover: handover.Handover
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,8 @@ def _beginning(division: Division) -> Beginning:
     lots = outreach.outreach(division, leads, touched, untreated.ended)
     hazard_then = outreach.affected(division, hazard, lots.is_treated)
     became = qualify.outcomes(leads, hazard_then, luck, lots.latest_cause(leads.created))
+    until = np.minimum(became.ended, end)
+    touched = _within(touched, leads.created, until, given)
     return Beginning(
         accounts=accounts,
         campaigns=campaigns,
@@ -123,7 +127,8 @@ def _beginning(division: Division) -> Beginning:
         hazards=hazard,
         became=became,
         consent=given,
-        lead_touches=_within(touched, leads.created, np.minimum(became.ended, end), given),
+        lead_touches=touched,
+        handover=handover.handover(division, leads, touched, until),
     )
 
 

@@ -130,6 +130,10 @@ def _leads(division: Division, told: Story, who: Entities) -> pd.DataFrame:
             "created": identities.times(division.config, leads.created),
             "qualified": identities.times(division.config, told.became.qualified),
             "disqualified": identities.times(division.config, told.became.disqualified),
+            "marketing_qualified": identities.times(division.config, told.handover.qualified),
+            "acceptance_probability": told.handover.chance,
+            "sales_accepted": identities.times(division.config, told.handover.accepted),
+            "sales_rejected": identities.times(division.config, told.handover.rejected),
         }
     )
 

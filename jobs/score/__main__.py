@@ -1,8 +1,13 @@
-"""`python -m jobs.score`."""
+"""`python -m jobs.score`, and `show` or `why` after it."""
 
 from __future__ import annotations
 
-from jobs import console
-from jobs.score.run import JOB
+import sys
 
-console.main(JOB)
+from jobs import console
+from jobs.score import look, run
+
+if sys.argv[1:] and not sys.argv[1].startswith("-"):
+    console.main(look.JOB)
+else:
+    console.main(run.JOB)

@@ -1,29 +1,29 @@
-"""The story of a scoring: load the stable model, decide in chunks, commit the table."""
+"""The story of a scoring: load the stable model, score file by file, commit all of it at once."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from cluster import runner, session
+from cluster import runner
 from cluster.dataset import Dataset
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, Refusal, WrongUse
+from cluster.tables import SnapshotMissing
+from features import log
 from features.targets import load_target
 from jobs import console
 from jobs.console import Job, Progress, Report, option, required
+from jobs.score import parts
+from jobs.score.work import Place, Work
 from serving import batch, registry
+from serving.policy import load_policy
 from serving.service import Answer, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import pandas as pd
 
     from cluster.workspace import Workspace
-    from serving.decide import Basis
-
-CHUNK = 2_000  # rows
+    from features.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,98 +33,142 @@ class ScoreSettings:
     target: str = required("Name in configs/targets, or a file.")
     policy: str = required("Name in configs/policies, or a file.")
     runner: str = option("auto", "auto (by size), ray or inline.")
+    steady: float = option(
+        batch.STEADY, "Change in log-odds from which a score rises or falls; less is steady."
+    )
+
+    def __post_init__(self) -> None:
+        """WrongUse for a change that is none."""
+        if not self.steady > 0:
+            raise WrongUse(f"--steady must be above 0, got {self.steady}: leave it out")
 
 
 def inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
-    """Return the identity of the rows, the model and the policy."""
+    """Return the identity of the rows, the model, the target and the policy."""
     target = load_target(settings.target)
     ref = workspace.refs.get(registry.alias(target.name))
     return {
         "rows": str(workspace.tables.head(target.scoring_table)),
         "model": ref.target if ref else "none",
         "target": target.version,
+        "policy": load_policy(settings.policy).id,
+        "log": str(workspace.tables.head(log.TABLE)),  # the report says what is newer than the rows
     }
 
 
 def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Report:
     """Score the newest scoring rows of a target and commit the result as its scores."""
-    target = load_target(settings.target)
-    slot = Slot.load(workspace, Answer(target=settings.target, policy=settings.policy))
-    if isinstance(slot, Refusal):
-        raise FunnelcastError(str(slot))
-    snapshot = workspace.tables.head(target.scoring_table)
-    rows = workspace.tables.read(target.scoring_table, snapshot).sort_by("entity")
-    choice = runner.choose(settings.runner, rows.num_rows, workspace.settings)
-    where = _on_ray if choice.runner == "ray" else _inline
-    scored = _joined(where(workspace, settings, slot, rows), rows.num_rows, progress)
-    workspace.tables.create(target.scores_table, batch.SCHEMA)
-    made_from = properties(slot.basis, target.scoring_table, snapshot)
-    written = workspace.tables.replace(target.scores_table, scored, made_from)
-    routes = scored["route"].value_counts().to_pylist()
+    slot = _slot(workspace, settings)
+    work = _work(workspace, settings, slot)
+    workspace.tables.reshape(work.table, batch.SCHEMA)
+    place = Place.open(workspace, work, slot.model)
+    snapshot, ran = parts.committed(workspace, work), "none, these scores were committed before"
+    if snapshot is None:
+        snapshot, ran = _scored(place, settings.runner, progress)
+    scores = workspace.tables.read(work.table, snapshot, ["route", "trend"]).to_pandas()
     return Report(
-        read={"table": target.scoring_table, "snapshot": snapshot, "rows": rows.num_rows},
-        wrote={"table": target.scores_table, "rows": scored.num_rows, "snapshot": written},
+        read={"table": work.target.scoring_table, "snapshot": work.snapshot, "rows": place.rows},
+        wrote={"table": work.table, "rows": len(scores), "snapshot": snapshot},
         decided=[
-            f"runner: {choice}",
-            f"model {slot.basis.model[:12]}, policy {slot.basis.policy}",
-            *(
-                f"{r['counts']:,} to {r['values']}"
-                for r in sorted(routes, key=lambda r: -r["counts"])
-            ),
+            f"runner: {ran}",
+            f"model {work.basis.model[:12]}, policy {work.basis.policy}",
+            *_stale(workspace, work),
+            *_routed(scores),
+            *_trends(scores),
         ],
-        figures={r["values"]: r["counts"] for r in routes},
+        figures={str(k): int(n) for k, n in scores["route"].value_counts().items()},
         inputs=[
-            Dataset.table(target.scoring_table, snapshot, rows.num_rows),
-            Dataset.blob(registry.alias(target.name), slot.basis.model),
+            Dataset.table(work.target.scoring_table, work.snapshot, place.rows),
+            Dataset.blob(registry.alias(work.target.name), work.basis.model),
         ],
-        outputs=[Dataset.table(target.scores_table, written)],
+        outputs=[Dataset.table(work.table, snapshot, len(scores))],
     )
 
 
-def properties(basis: Basis, table: str, snapshot: int | None) -> dict[str, str]:
-    """Return what a snapshot of scores says about its making."""
-    return {
-        "funnelcast.rows": f"{table}@{snapshot}",
-        "funnelcast.model": basis.model,
-        "funnelcast.policy": basis.policy,
-        "funnelcast.target": basis.target,
-        "funnelcast.view": basis.view,
-    }
+def _slot(workspace: Workspace, settings: ScoreSettings) -> Slot:
+    slot = Slot.load(workspace, Answer(target=settings.target, policy=settings.policy))
+    if isinstance(slot, Refusal):
+        raise FunnelcastError(str(slot))
+    return slot
 
 
-def _on_ray(
-    workspace: Workspace, settings: ScoreSettings, slot: Slot, rows: pa.Table
-) -> Iterator[pa.Table]:
-    session.connect(workspace.settings)
-    from jobs.score import pipeline
-
-    answer = Answer(target=settings.target, policy=settings.policy)
-    return pipeline.scored(workspace.settings, answer, _chunks(rows), workspace.clock())
-
-
-def _inline(
-    workspace: Workspace, settings: ScoreSettings, slot: Slot, rows: pa.Table
-) -> Iterator[pa.Table]:
-    now = workspace.clock()
-    with ThreadPoolExecutor(session.cores(workspace.settings)) as pool:
-        yield from pool.map(lambda chunk: batch.score(slot, chunk, now), _chunks(rows))
+def _work(workspace: Workspace, settings: ScoreSettings, slot: Slot) -> Work:
+    return Work(
+        target=slot.target,
+        policy=slot.policy,
+        basis=slot.basis,
+        snapshot=_rows(workspace, slot.target),
+        last=workspace.tables.head(slot.target.scores_table),
+        steady=settings.steady,
+        now=workspace.clock(),
+    )
 
 
-def _chunks(rows: pa.Table) -> list[pa.Table]:
-    return [rows.slice(start, CHUNK) for start in range(0, rows.num_rows, CHUNK)]
+def _rows(workspace: Workspace, target: Target) -> int:
+    head = workspace.tables.head(target.scoring_table)
+    if head is None:
+        raise WrongUse(
+            f"'{target.scoring_table}' must hold rows, got none: run python -m jobs.materialize"
+            f" --target {target.name} --purpose scoring"
+        )
+    return head
 
 
-def _joined(parts: Iterator[pa.Table], rows: int, progress: Progress) -> pa.Table:
-    done = [batch.SCHEMA.empty_table()]
-    for part in parts:
-        done.append(part)
-        progress(sum(table.num_rows for table in done), rows, "rows")
-    return pa.concat_tables(done).sort_by("entity")
+def _scored(place: Place, asked: str, progress: Progress) -> tuple[int, str]:
+    """Do the parts that are not on record, and commit them all; returns the snapshot and the
+    runner.
+    """
+    todo, every = parts.todo(place), place.rows
+    left = sum(place.files[number].record_count for number in todo)
+    choice = runner.choose(asked, left, place.workspace.settings)
+    progress(every - left, every, "rows")
+    place = place.beside(parts.usual(place, choice))
+    for count in parts.done(place, todo, choice):
+        left -= count
+        progress(every - left, every, "rows")
+    return parts.commit(place), str(choice)
+
+
+def _stale(workspace: Workspace, work: Work) -> list[str]:
+    """Return in one line what is newer than the rows."""
+    said = workspace.tables.properties(work.target.scoring_table, work.snapshot)
+    remedy = f"python -m jobs.materialize --target {work.target.name} --purpose scoring"
+    if said.get("funnelcast.view", work.basis.view) != work.basis.view:
+        return [f"the features are of other views than the target has now: {remedy}"]
+    if log.MADE_FROM in said and (more := _more(workspace, int(said[log.MADE_FROM]))):
+        return [f"the features are older than the log, which has {more}: {remedy}"]
+    return []
+
+
+def _more(workspace: Workspace, snapshot: int) -> str:
+    """Return in words what the log has more than a snapshot of it."""
+    head = log.pinned(workspace.tables)
+    if head == snapshot:
+        return ""
+    try:
+        before = workspace.tables.properties(log.TABLE, snapshot)
+    except SnapshotMissing:
+        return "newer snapshots"
+    now = workspace.tables.properties(log.TABLE, head)
+    more = int(now["total-records"]) - int(before["total-records"])
+    return f"{more:,} more events" if more else ""  # files that were put together hold the same
+
+
+def _routed(scores: pd.DataFrame) -> list[str]:
+    return [f"{count:,} to {route}" for route, count in scores["route"].value_counts().items()]
+
+
+def _trends(scores: pd.DataFrame) -> list[str]:
+    """Return in one line how many went where since the last scores."""
+    counts = scores["trend"].value_counts()
+    told = [f"{counts[name]:,} {name}" for name in sorted(counts.index)]
+    return [f"since the last scores: {', '.join(told)}"] if told else []
 
 
 JOB = Job(
     verb="score",
-    summary="Score and route every open entity of a target with its stable model.",
+    summary="Score and route every open entity of a target with its stable model. To read scores"
+    " back: jobs.score show --help, and why --help.",
     settings=ScoreSettings,
     inputs=inputs,
     run=run,

@@ -190,13 +190,18 @@ def read_coded(table: Table, files: Sequence[DataFile], columns: Sequence[str] |
     return pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
 
 
+def texts(table: Table, names: Sequence[str]) -> list[str]:
+    """Return those of the columns that hold texts; a file may lack others that the table has."""
+    fields = [table.schema().find_field(name) for name in names]
+    return [field.name for field in fields if isinstance(field.field_type, StringType)]
+
+
 def _coded(table: Table, file: DataFile, names: list[str]) -> pa.Table:
-    texts = [f.name for f in table.schema().fields if isinstance(f.field_type, StringType)]
     with table.io.new_input(file.file_path).open() as stream:
         metadata = pq.read_metadata(stream)
         if not has_columns(table, metadata.schema.to_arrow_schema(), names):
             return _encoded(read(table, [file], names))  # written when the table had others
-        parquet = pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts)
+        parquet = pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts(table, names))
         return parquet.read(names, use_threads=False)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.types import StringType
 
 from cluster import datafiles
 
@@ -65,7 +64,7 @@ def _of_file(
     table: Table, file: DataFile, columns: list[str], span: Span | None
 ) -> Iterator[pa.Table]:
     needed = list(dict.fromkeys([*columns, *([span.column] if span else [])]))
-    texts = [f.name for f in table.schema().fields if isinstance(f.field_type, StringType)]
+    texts = datafiles.texts(table, needed)
     with table.io.new_input(file.file_path).open() as stream:
         metadata = pq.read_metadata(stream)
         if not datafiles.has_columns(table, metadata.schema.to_arrow_schema(), needed):

@@ -125,3 +125,5 @@ def test_a_file_of_before_a_column_came_is_read_too(tables: Tables) -> None:
     parts = list(tables.read_groups(bucket, ["at", "more"], span))
     assert sum(part.num_rows for part in parts) == 4
     assert all(part["more"].null_count == part.num_rows for part in parts)
+    others = list(tables.read_groups(bucket, ["at", "text"], span))
+    assert sum(part.num_rows for part in others) == 4

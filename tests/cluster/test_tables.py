@@ -169,3 +169,5 @@ def test_texts_may_be_read_as_dictionaries(tables: Tables) -> None:
         for row in tables.read_bucket(bucket, coded=True).to_pylist()
     ]
     assert sorted(row["text"] or "" for row in found) == [""] * 100 + ["x"]
+    old = [tables.read_bucket(each, ["n", "shard"], coded=True) for each in tables.buckets("coded")]
+    assert sum(part.num_rows for part in old) == 101

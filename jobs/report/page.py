@@ -74,14 +74,19 @@ def plain(value: object, feature: str = "") -> str:
 
 
 def _section(part: ModelPart, top: int) -> Section:
-    drawn = [
-        pictures.calibration(part.metrics["calibration_curve"]),
-        pictures.lift(part.metrics["lift_curve"]),
-    ]
+    drawn = _judged(part.metrics) if part.metrics else []
+    measures = _metric_rows(part.metrics) if part.metrics else []
     if part.scores is not None and len(part.scores):
         drawn.append(pictures.routes(part.scores["route"].value_counts().to_dict()))
     best = [] if part.scores is None else part.scores.head(top).to_dict("records")
-    return Section(part=part, pictures=drawn, metrics=_metric_rows(part.metrics), top=best)
+    return Section(part=part, pictures=drawn, metrics=measures, top=best)
+
+
+def _judged(metrics: Mapping[str, Any]) -> list[Picture]:
+    return [
+        pictures.calibration(metrics["calibration_curve"]),
+        pictures.lift(metrics["lift_curve"]),
+    ]
 
 
 def _fans(part: ForecastPart) -> list[Picture]:

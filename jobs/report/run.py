@@ -54,9 +54,7 @@ def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> R
     html = page.render(models, forecast, top=settings.top, as_of=page.plain(as_of)).encode()
     path = _path(workspace, settings)
     _write(path, html)
-    signals = [
-        part.metrics["signal"]["sentence"] for part in models if not isinstance(part, Refusal)
-    ]
+    signals = [part.sentence for part in models if not isinstance(part, Refusal)]
     return Report(
         read={"targets": ", ".join(names), "scenario": settings.scenario},
         wrote={"report": str(path), "blob": workspace.blobs.put(html), "bytes": len(html)},

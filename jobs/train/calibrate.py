@@ -14,6 +14,8 @@ from jobs.train.calibration.logistic import Normal, Rows, posterior
 from serving.calibrator import Calibrator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobs.train.calibration.blend import Blend
     from jobs.train.calibration.choose import Choice
 
@@ -21,7 +23,6 @@ __all__ = [
     "Z95",
     "Evidence",
     "calibrated",
-    "calibrator",
     "log_odds",
     "logistic",
     "platt",
@@ -29,13 +30,22 @@ __all__ = [
     "wilson",
 ]
 
+type Moved = Callable[[Calibrator], float]
+
 SHOWN = 1.645  # standard deviations above 0 from which on a model has shown that it says something
 
 
-def calibrated(evidence: Evidence, crowd: np.ndarray, moved: float = 0.0) -> tuple[Calibrator, str]:
+def _still(bare: Calibrator) -> float:
+    return 0.0
+
+
+def calibrated(
+    evidence: Evidence, crowd: np.ndarray, moved: Moved = _still
+) -> tuple[Calibrator, str]:
     """Return the calibrator that the evidence calls for, and in words what it is and why.
 
-    `crowd` (m,) holds the points of all rows, labelled or not; `moved` is what `redrawn` found.
+    `crowd` (m,) holds the points of all rows, labelled or not; `moved` is asked by how far the
+    margins would move if what the calibrator says, yet without a band, had been the truth.
     """
     scale, judged = Scale.of(crowd), evidence.judged()
     fitted = blend(evidence.filled(), scale)
@@ -47,19 +57,8 @@ def calibrated(evidence: Evidence, crowd: np.ndarray, moved: float = 0.0) -> tup
         curve=choose.curve(choice.name, judged, fitted),
     )
     met = judged if len(judged.label) else _unlabelled(crowd, fitted)
-    knots = band(fitted, met, bare.logit(met.margin, met.points), moved)
+    knots = band(fitted, met, bare.logit(met.margin, met.points), moved(bare))
     return replace(bare, band=knots), _said(fitted, choice, met)
-
-
-def calibrator(margin: np.ndarray, label: np.ndarray) -> tuple[Calibrator, str]:
-    """Return `calibrated` of independent rows (n,) where there are no rules."""
-    evidence = Evidence(
-        margin=margin.astype(np.float64),
-        points=np.zeros(len(label)),
-        label=label.astype(np.float64),
-        cluster=np.arange(len(label)),
-    )
-    return calibrated(evidence, evidence.points)
 
 
 def platt(margin: np.ndarray, label: np.ndarray) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 import xgboost as xgb
 
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError
 from jobs.train import split
 from serving import bundle, model
 
@@ -88,14 +88,19 @@ class Data:
     folds: tuple[Split, ...]
     aims: Aims = Aims()
 
+    @property
+    def held(self) -> np.ndarray:
+        """Positions of the rows that the folds hold, fold by fold."""
+        return np.concatenate([np.empty(0, np.int64), *(fold.held for fold in self.folds)])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """The mature rows of a training table, sorted and split."""
+    """A training table, its mature rows sorted and split."""
 
-    rows: pa.Table  # by time
+    table: pa.Table  # all rows, with a label or not
+    rows: pa.Table  # the mature ones, by time
     label: np.ndarray  # (n,) float32, 0 or 1
-    immature: int  # rows left out
     parts: Split  # `held` is the test
     tuning: Tuning
     signature: model.Signature
@@ -112,9 +117,9 @@ class Prepared:
         return self.rows.take(pa.array(self.parts.held))
 
     @property
-    def learnt_until(self) -> datetime:
-        """T of the last row to learn from."""
-        last: datetime = pc.max(self.train["time"]).as_py()
+    def learnt_until(self) -> datetime | None:
+        """T of the last row to learn from, None when there is none."""
+        last: datetime | None = pc.max(self.train["time"]).as_py()
         return last
 
     @property
@@ -123,42 +128,45 @@ class Prepared:
         return {
             "rows": len(self.label),
             "positives": int(self.label.sum()),
-            "immature": self.immature,
+            "immature": len(self.table) - len(self.rows),
             "purged": self.parts.purged,
         }
 
     @property
+    def is_judged(self) -> bool:
+        """Are there later rows to judge on?"""
+        return len(self.parts.held) > 0
+
+    @property
     def said(self) -> str:
         """The split in words."""
+        if not self.is_judged:
+            return (
+                f"not judged: {len(self.label):,} labelled rows, {int(self.label.sum())} positive;"
+                f" a judgement takes {split.TO_JUDGE.held} of either outcome among the last ones,"
+                f" and before them {split.MIN_ROWS} and half of all, or {split.MANY_ROWS}"
+            )
         return (
             f"split by time: {len(self.parts.train):,} rows to learn from, "
             f"{len(self.parts.held):,} later ones to judge, {self.parts.purged:,} purged"
         )
 
 
-def prepare(
-    table: pa.Table, target: Target, *, test_share: float, purge: bool
-) -> Prepared | Refusal:
-    """Sort, split and encode the training table of a target, or refuse one of too few rows."""
+def prepare(table: pa.Table, target: Target, *, test_share: float, purge: bool) -> Prepared:
+    """Sort, split and encode the training table of a target, which must have a row."""
     labels = {feature.name: feature.label for feature in target.features.features}
     horizon = round(target.horizon_days * MICROSECONDS_PER_DAY)
     rows = split.ordered(table)
     label = np.asarray(pc.cast(rows["label"], pa.float32()))
-    refusal = split.enough(label)
-    if refusal is not None:
-        return refusal
     times, purged_over = np.asarray(pc.cast(rows["time"], pa.int64())), horizon if purge else 0
-    parts = split.by_time(times, purged_over, test_share)
+    parts = split.judged(times, label, purged_over, test_share)
     tuning = split.tuning(times[parts.train], label[parts.train], purged_over)
-    refusal = split.judgeable(parts, tuning.folds, label)
-    if refusal is not None:
-        return refusal
     train = rows.take(pa.array(parts.train))
-    learnt = signature(train, labels)
+    learnt = signature(train if len(train) else table, labels)
     return Prepared(
+        table=table,
         rows=rows,
         label=label,
-        immature=len(table) - len(rows),
         parts=parts,
         tuning=tuning,
         signature=learnt,
@@ -179,14 +187,32 @@ def refit(data: Data, params: Params, rounds: int, rows: np.ndarray | None = Non
     return xgb.train({**fixed, **whole(params)}, binned(data, positions), rounds)
 
 
+def silent(types: tuple[str, ...]) -> xgb.Booster:
+    """Return a booster for features of these types whose every margin is 0."""
+    empty = Data(
+        matrix=np.full((1, len(types)), np.nan, np.float32),
+        label=np.full(1, 0.5, np.float32),
+        types=types,
+        folds=(),
+    )
+    return xgb.train({**FIXED, "base_score": 0.5}, binned(empty, np.arange(1)), 1)
+
+
 def out_of_fold(data: Data, params: Params, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (margin, label) of every held row, from a model that never saw it nor later rows."""
+    """Return (margin, label) of every row that a fold holds, in the order of `Data.held`, from
+    a model that never saw it nor later rows.
+    """
     margins = [
         model.margins(refit(data, params, rounds, fold.train), data.matrix[fold.held])
         for fold in data.folds
     ]
-    held = np.concatenate([fold.held for fold in data.folds])
-    return np.concatenate(margins), data.label[held]
+    return np.concatenate([np.empty(0, np.float32), *margins]), data.label[data.held]
+
+
+def clusters(rows: pa.Table) -> np.ndarray:
+    """Return the number of each row's account, else of its entity: (n,) int64 from 0."""
+    keys = pc.coalesce(rows["account"], rows["entity"]).combine_chunks().dictionary_encode()
+    return np.asarray(keys.indices.to_numpy(), np.int64)
 
 
 def signature(rows: pa.Table, labels: Mapping[str, str]) -> model.Signature:

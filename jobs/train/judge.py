@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.errors import FunnelcastError
-from jobs.train import calibrate, costs, evaluate, groups
+from jobs.train import calibrate, costs, evaluate, fit, groups
 from serving import model, rules
+from serving.calibrator import sigmoid
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from features.targets import Target
     from jobs.train.evaluate import Json
     from jobs.train.fit import Prepared
+    from serving.rules import Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,22 +30,28 @@ class Live:
     """The model that answers now."""
 
     model: model.Model
-    learnt_until: datetime  # T of the last row that it learnt from
+    learnt_until: datetime | None  # T of the last row that it learnt from, None of none
 
 
-def judged(target: Target, prepared: Prepared, trained: model.Model, seed: int) -> Json:
-    """Judge a model on the held-out rows."""
-    test, ours, clusters = prepared.test, _scored("model", trained, prepared), _clusters(prepared)
-    scorers = [ours, *_baselines(target, prepared, ours.label)]
+def judged(target: Target, prepared: Prepared, trained: model.Model, seed: int) -> Json | None:
+    """Judge a model on the held-out rows; None when there are none."""
+    if not prepared.is_judged:
+        return None
+    test, ours, clusters = (
+        prepared.test,
+        _scored("model", trained, prepared),
+        fit.clusters(prepared.test),
+    )
+    scorers = [ours, *_baselines(trained.rules, prepared, ours.label)]
     rows = groups.Rows(scorer=ours, clusters=clusters, threshold=target.costs.threshold)
-    alike = groups.by(rows, _columns(test, target.fairness))
+    found = groups.by(rows, _columns(test, (*target.segments, *target.fairness)))
     times = np.asarray(pc.cast(test["time"], pa.int64()))
+    alike = {name: found[name] for name in target.fairness}
     return {
         **evaluate.evaluate(scorers, clusters, seed),
         "costs": costs.judged(scorers, target.costs),
-        "segments": groups.by(rows, _columns(test, target.segments)),
-        "periods": groups.by(rows, {"period": groups.periods(times)}),
-        "fairness": {"groups": alike, "unequal": groups.unequal(alike)},
+        "groups": {**found, **groups.by(rows, {"period": groups.periods(times)})},
+        "fairness": {"attributes": list(alike), "unequal": groups.unequal(alike)},
     }
 
 
@@ -51,14 +59,14 @@ def against(live: Live, prepared: Prepared, trained: model.Model, seed: int) -> 
     """Judge a model and the live one on the same rows; None if the live one has seen some of them,
     or does not know their columns.
     """
-    if live.learnt_until >= pc.min(prepared.test["time"]).as_py():
+    if live.learnt_until and live.learnt_until >= pc.min(prepared.test["time"]).as_py():
         return None
     try:
         theirs = _scored("live", live.model, prepared)
     except FunnelcastError:
         return None
     ours = _scored("model", trained, prepared)
-    return evaluate.evaluate([ours, theirs], _clusters(prepared), seed)
+    return evaluate.evaluate([ours, theirs], fit.clusters(prepared.test), seed)
 
 
 def said_against(live: Live | None, found: Json | None) -> list[str]:
@@ -77,19 +85,20 @@ def said_against(live: Live | None, found: Json | None) -> list[str]:
 
 def said(evaluation: Json) -> list[str]:
     """Return the verdicts in words."""
-    found = evaluation["fairness"]["groups"]
-    unequal = evaluation["fairness"]["unequal"]
+    found, unequal = (evaluation["fairness"][part] for part in ("attributes", "unequal"))
     fair = [f"groups of {', '.join(found)} are treated alike"] if found and not unequal else unequal
     return [*evaluate.said(evaluation), costs.said(evaluation["costs"]), *fair]
 
 
-def _baselines(target: Target, prepared: Prepared, label: np.ndarray) -> list[evaluate.Judged]:
+def _baselines(
+    declared: tuple[Rule, ...], prepared: Prepared, label: np.ndarray
+) -> list[evaluate.Judged]:
     """Return the rules, calibrated on the training rows, and the base rate."""
-    declared, learnt = rules.parse(target.rules), prepared.data.label
+    learnt = prepared.data.label
     slope, intercept = calibrate.platt(rules.score(declared, prepared.train).astype(float), learnt)
     points = rules.score(declared, prepared.test).astype(float)
-    by_rules = model.sigmoid(points * slope + intercept)
-    constant = model.sigmoid(np.full(len(label), calibrate.log_odds(learnt)))
+    by_rules = sigmoid(points * slope + intercept)
+    constant = sigmoid(np.full(len(label), calibrate.log_odds(learnt)))
     return [
         evaluate.Judged(name="rules", rank=points, probability=by_rules, label=label),
         evaluate.Judged(name="base_rate", rank=constant, probability=constant, label=label),
@@ -97,16 +106,9 @@ def _baselines(target: Target, prepared: Prepared, label: np.ndarray) -> list[ev
 
 
 def _scored(name: str, by: model.Model, prepared: Prepared) -> evaluate.Judged:
-    found = by.score(by.encode(prepared.test)).probability
+    found = by.score(by.encode(prepared.test), by.points(prepared.test)).probability
     label = prepared.label[prepared.parts.held]
     return evaluate.Judged(name=name, rank=found, probability=found, label=label)
-
-
-def _clusters(prepared: Prepared) -> np.ndarray:
-    """Return the number of each held-out row's account, else of its entity: (n,) int64."""
-    test = prepared.test
-    keys = pc.coalesce(test["account"], test["entity"]).combine_chunks().dictionary_encode()
-    return np.asarray(keys.indices.to_numpy())
 
 
 def _columns(rows: pa.Table, names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ class FoldLost(FunnelcastError):
 class Work:
     """One fold of one trial."""
 
+    data: int = 0  # which of those that the workers hold
     trial: int
     fold: int
     params: Params = field(hash=False)
@@ -40,6 +41,7 @@ class Work:
 class Done:
     """What one fold of one trial gave."""
 
+    data: int = 0
     trial: int
     fold: int
     loss: float  # of the target's metric on the held rows, at its best round
@@ -61,6 +63,10 @@ class Pool(Protocol):
 
     def next(self) -> Done:
         """Wait for any submitted fold and return its outcome."""
+
+    @property
+    def nodes(self) -> int:
+        """How many machines have had a worker that was ready."""
 
 
 @contextmanager

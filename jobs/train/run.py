@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import time
+import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import optuna
+import numpy as np
 
-from cluster import canonical, runner, runs, session
+from cluster import canonical, runner, runs
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from features.targets import load_target
 from jobs.console import Job, Progress, Report
-from jobs.train import calibrate, evaluate, fit, judge, leaks, pool, search
-from jobs.train.evaluator import Evaluator
+from jobs.train import evaluate, fit, judge, leaks, learn, searching
+from jobs.train.learn import Recipe
 from jobs.train.settings import TrainSettings
-from serving import bundle, model, registry
+from serving import bundle, registry, rules
+from serving.card import facts
 from serving.wording import wordings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cluster.runner import Choice
     from cluster.workspace import Workspace
     from features.targets import Target
     from jobs.train.evaluate import Json
-    from jobs.train.fit import Aims, Data, Prepared
+    from jobs.train.fit import Aims, Prepared
     from jobs.train.search import Best
-
-
-class TrainingRefused(FunnelcastError):
-    """The rows are too few to learn from, or to judge what was learnt."""
+    from serving.model import Model
 
 
 class PublicationLost(FunnelcastError):
@@ -52,10 +47,7 @@ class Pinned:
         target = load_target(settings.target)
         snapshot = settings.snapshot or workspace.tables.head(target.training_table)
         if snapshot is None:
-            raise WrongUse(
-                f"'{target.training_table}' must have rows, got none: "
-                f"python -m jobs.materialize --target {settings.target}"
-            )
+            raise _no_rows(target, settings)
         return cls(target=target, snapshot=snapshot)
 
 
@@ -77,26 +69,25 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
     found = leaks.found_in(prepared, settings.seed)
     if settings.leaks == "exclude":
         prepared = leaks.left_out(prepared, leaks.leaking(found))
-    work = len(prepared.data.label) * settings.trials
-    choice = runner.choose(settings.runner, work, workspace.settings)
-    best, nodes = _searched(
-        workspace, settings, pinned, data=prepared.data, told=progress, on=choice
-    )
-    trained, calibrated = _trained(prepared, best)
+    grown = _grown(workspace, settings, pinned, prepared, progress)
+    declared, rng = rules.parse(pinned.target.rules), np.random.default_rng(settings.seed)
+    trained, calibrated = learn.learnt(prepared, declared, grown.recipe, rng)
     evaluation = judge.judged(pinned.target, prepared, trained, settings.seed)
-    live = _live(workspace, pinned.target)
+    live = _live(workspace, pinned.target) if evaluation else None
     against = judge.against(live, prepared, trained, settings.seed) if live else None
-    made_from = _provenance(workspace, pinned, prepared, {"evaluation": evaluation, **_found(best)})
-    packed = bundle.pack(trained, prepared.train, made_from)
+    metrics = {**({"evaluation": evaluation} if evaluation else {}), **grown.figures}
+    made_from = _provenance(workspace, pinned, prepared, trained, metrics)
+    packed = bundle.pack(trained, prepared.table, made_from)
+    id = _published(workspace, pinned, packed, reason=_verdict(prepared, evaluation))
     said = [
-        f"runner: {choice}, nodes: {nodes}",
+        *grown.said,
         prepared.said,
         *leaks.said(found, excluded=settings.leaks == "exclude"),
         prepared.tuning.said,
-        _search_said(best, prepared.data.aims),
+        *([_search_said(grown.best, prepared.data.aims)] if grown.best else []),
         calibrated,
+        *(judge.said(evaluation) if evaluation else []),
     ]
-    id = _published(workspace, pinned, packed, reason=evaluation["signal"]["sentence"])
     figures = {"evaluation": evaluation, "live": against, "leaks": [asdict(f) for f in found]}
     return Report(
         read={
@@ -105,9 +96,9 @@ def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Re
             **prepared.counts,
         },
         wrote={"model": id, "alias": registry.alias(pinned.target.name)},
-        decided=[*said, *judge.said(evaluation), *judge.said_against(live, against)],
-        figures={**figures, "nodes": nodes, **_found(best)},
-        table=evaluate.table(evaluation),
+        decided=[*said, *judge.said_against(live, against)],
+        figures={**figures, "nodes": grown.nodes, **grown.figures},
+        table=evaluate.table(evaluation) if evaluation else None,
         inputs=[Dataset.table(pinned.target.training_table, pinned.snapshot)],
         outputs=[Dataset.blob(registry.alias(pinned.target.name), id)],
     )
@@ -121,79 +112,46 @@ def current(workspace: Workspace, report: dict[str, Any]) -> bool:
 
 def _prepared(workspace: Workspace, settings: TrainSettings, pinned: Pinned) -> Prepared:
     target = pinned.target
-    prepared = fit.prepare(
-        workspace.tables.read(target.training_table, pinned.snapshot),
-        target,
-        test_share=settings.test_share,
-        purge=settings.purge,
-    )
-    if isinstance(prepared, Refusal):
-        raise TrainingRefused(str(prepared))
+    table = workspace.tables.read(target.training_table, pinned.snapshot)
+    if not len(table):
+        raise _no_rows(target, settings)
+    prepared = fit.prepare(table, target, test_share=settings.test_share, purge=settings.purge)
     worded = prepared.signature.worded(wordings(target.features))
     return replace(prepared, signature=worded)
 
 
-def _searched(
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """How the trees are to be grown, and how that was found."""
+
+    recipe: Recipe
+    best: Best | None = None  # of a search, if there was one
+    nodes: int = 1
+    said: tuple[str, ...] = ()
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """The search as plain values."""
+        if self.best is None:
+            return {}
+        return {"search": json.loads(canonical.dumps(asdict(self.best)))}
+
+
+def _grown(
     workspace: Workspace,
     settings: TrainSettings,
     pinned: Pinned,
-    *,
-    data: Data,
+    prepared: Prepared,
     told: Progress,
-    on: Choice,
-) -> tuple[Best, int]:
-    if on.runner == "ray":
-        session.connect(workspace.settings)
-    pooled = pool.ray_pool if on.runner == "ray" else pool.inline_pool
-    workers = min(session.cores(workspace.settings), search.WINDOW, settings.trials)
-    budget = search.Budget(
-        trials=settings.trials,
-        folds=len(data.folds),
-        seed=settings.seed,
-        is_over=_timer(settings.minutes),
-    )
-    name = _study(settings, pinned)
-    path = workspace.settings.home / "studies" / f"{name}.log"
-    with (
-        search.opened(path, name) as study,
-        pooled(Evaluator, data, workers) as evaluators,
-    ):
-        best = search.search(
-            study, evaluators, budget, lambda done: told(done, budget.trials, "trials")
-        )
-        return best, evaluators.nodes
-
-
-def _study(settings: TrainSettings, pinned: Pinned) -> str:
-    """Return the identity of a search: all that its trials depend on, not how many there are."""
-    return canonical.digest(
-        {
-            "target": pinned.target.version,
-            "view": pinned.target.features.version,
-            "snapshot": pinned.snapshot,
-            "seed": settings.seed,
-            "purge": settings.purge,
-            "test_share": settings.test_share,
-            "leaks": settings.leaks,
-            "code": runs.code_version("jobs/train"),
-            "libraries": {**bundle.libraries(), "optuna": optuna.__version__},
-        }
-    )
-
-
-def _timer(minutes: float | None) -> Callable[[], bool]:
-    if minutes is None:
-        return lambda: False
-    end = time.monotonic() + minutes * 60
-    return lambda: time.monotonic() >= end
-
-
-def _trained(prepared: Prepared, best: Best) -> tuple[model.Model, str]:
-    margin, outcome = fit.out_of_fold(prepared.data, best.params, best.rounds)
-    calibrator, said = calibrate.calibrator(margin, outcome)
-    booster = fit.refit(prepared.data, best.params, best.rounds)
-    trained = model.Model(booster=booster, signature=prepared.signature, calibrator=calibrator)
-    return trained, said
+) -> Grown:
+    data = prepared.data
+    choice = runner.choose(settings.runner, len(data.label) * settings.trials, workspace.settings)
+    if not prepared.tuning.is_searched:
+        return Grown(recipe=Recipe.of_few(len(data.label)))
+    wanted = [searching.Wanted(pinned=pinned, data=data)]
+    (best,), nodes = searching.searched(workspace, settings, wanted, told=told, on=choice)
+    recipe = Recipe(params=best.params, rounds=best.rounds)
+    return Grown(recipe=recipe, best=best, nodes=nodes, said=(f"runner: {choice}, nodes: {nodes}",))
 
 
 def _live(workspace: Workspace, target: Target) -> judge.Live | None:
@@ -203,10 +161,14 @@ def _live(workspace: Workspace, target: Target) -> judge.Live | None:
         found = models.stable(target.name)
         if isinstance(found, Refusal):
             return None
-        until = models.manifest(found[0])[1].provenance.metrics.get("learnt_until")
+        metrics = models.manifest(found[0])[1].provenance.metrics
     except FunnelcastError:
         return None
-    return judge.Live(model=found[1], learnt_until=datetime.fromisoformat(until)) if until else None
+    if "learnt_until" not in metrics:
+        return None
+    until = metrics["learnt_until"]
+    learnt_until = datetime.fromisoformat(until) if until else None
+    return judge.Live(model=found[1], learnt_until=learnt_until)
 
 
 def _published(workspace: Workspace, pinned: Pinned, packed: bundle.Bundle, *, reason: str) -> str:
@@ -219,9 +181,10 @@ def _published(workspace: Workspace, pinned: Pinned, packed: bundle.Bundle, *, r
 
 
 def _provenance(
-    workspace: Workspace, pinned: Pinned, prepared: Prepared, metrics: Json
+    workspace: Workspace, pinned: Pinned, prepared: Prepared, trained: Model, metrics: Json
 ) -> bundle.Provenance:
-    target = pinned.target
+    target, until = pinned.target, prepared.learnt_until
+    rows = prepared.test if prepared.is_judged else prepared.table
     return bundle.Provenance(
         target=target.model_dump(mode="json"),
         target_version=target.version,
@@ -233,28 +196,37 @@ def _provenance(
         metrics={
             **metrics,
             **prepared.counts,
-            "learnt_until": prepared.learnt_until.isoformat(),
+            "importance": facts.contributions(trained, trained.encode(rows)),
+            "learnt_until": until and until.isoformat(),
         },
-        card=_card(target, prepared, metrics["evaluation"]),
+        card=_card(target, prepared, metrics.get("evaluation")),
     )
 
 
-def _card(target: Target, prepared: Prepared, evaluation: Json) -> str:
+def _card(target: Target, prepared: Prepared, evaluation: Json | None) -> str:
     lines = [
         f"# {target.name}",
         target.description,
         f"Answers for one {target.entity}: the probability of the label within "
         f"{target.horizon_days:g} days. Not meant for other entities or moments.",
-        f"Learnt from {len(prepared.data.label):,} rows, judged on {evaluation['rows']:,} later "
-        f"ones of {evaluation['clusters']:,} accounts.",
-        *evaluate.said(evaluation),
-        evaluate.table(evaluation).to_string(index=False),
+        f"Learnt from {len(prepared.data.label):,} rows.",
     ]
-    return "\n\n".join(lines)
+    if evaluation is None:
+        return "\n\n".join([*lines, _verdict(prepared, None), prepared.tuning.said])
+    judged = f"Judged on {evaluation['rows']:,} later ones of {evaluation['clusters']:,} accounts."
+    table = evaluate.table(evaluation).to_string(index=False)
+    return "\n\n".join([*lines, judged, *evaluate.said(evaluation), table])
 
 
-def _found(best: Best) -> dict[str, object]:
-    return {"search": asdict(best)}
+def _verdict(prepared: Prepared, evaluation: Json | None) -> str:
+    return evaluation["signal"]["sentence"] if evaluation else prepared.said
+
+
+def _no_rows(target: Target, settings: TrainSettings) -> WrongUse:
+    return WrongUse(
+        f"'{target.training_table}' must have rows, got none: "
+        f"python -m jobs.materialize --target {settings.target}"
+    )
 
 
 def _search_said(best: Best, aims: Aims) -> str:

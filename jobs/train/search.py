@@ -1,69 +1,41 @@
-"""The search: Optuna proposes, a pool evaluates, this process alone writes the study.
+"""The search: Optuna proposes, a pool evaluates, this process alone writes the studies.
 
-The result is a function of data, seed, number of trials and `window`; never of the workers or of
+The result is a function of data, seed, number of trials and window; never of the workers or of
 who is faster. Trial i is asked for when exactly the trials up to i - window have been told, with a
 sampler seeded by (seed, i), and is pruned by comparison with those only. Trials are told in order.
 
-The study is a journal file. Each evaluated fold is in it before the next one starts, so a run that
-was killed goes on where it was: nothing finished is evaluated again, and the outcome is the same.
+Several searches run side by side on one pool: while one waits for its slowest trial, the workers
+evaluate folds of the others.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import statistics
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from cluster.canonical import digest, dumps
-from cluster.errors import FunnelcastError
+from cluster.canonical import digest
+from jobs.train import front
+from jobs.train.front import Best as Best
+from jobs.train.front import fold as _fold
 from jobs.train.pool import Work
+from jobs.train.race import Race
+from jobs.train.space import FIRST as FIRST
+from jobs.train.space import PORTFOLIO, SPACE
+from jobs.train.study import WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import Trial
 
-    from jobs.train.pool import Params, Pool
+    from jobs.train.pool import Done, Params, Pool
 
-WINDOW = 4
-RANDOM_TRIALS = 8  # before the sampler starts to learn
-PRUNE_FROM = 5  # complete trials to compare with
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-SPACE: dict[str, BaseDistribution] = {
-    "learning_rate": FloatDistribution(0.02, 0.3, log=True),
-    "max_depth": IntDistribution(2, 8),
-    "min_child_weight": FloatDistribution(1.0, 64.0, log=True),
-    "subsample": FloatDistribution(0.5, 1.0),
-    "colsample_bytree": FloatDistribution(0.4, 1.0),
-    "reg_lambda": FloatDistribution(0.1, 30.0, log=True),
-    "gamma": FloatDistribution(0.001, 3.0, log=True),
-}
-FIRST: Params = {
-    "learning_rate": 0.06,
-    "max_depth": 4,
-    "min_child_weight": 8.0,
-    "subsample": 0.8,
-    "colsample_bytree": 0.8,
-    "reg_lambda": 1.0,
-    "gamma": 0.001,
-}
-
-
-class StudyBusy(FunnelcastError):
-    """Another process is running this study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,73 +45,36 @@ class Budget:
     trials: int
     folds: int
     seed: int
-    window: int = WINDOW  # trials under way at once: part of the result, workers are not
+    tolerance: float = 0.0  # loss to give up for a model that costs less to serve
     is_over: Callable[[], bool] = lambda: False  # asked before each new trial
-
-
-@dataclass(frozen=True, kw_only=True)
-class Best:
-    """The best trial of a search."""
-
-    trial: int
-    loss: float  # mean over the folds, of the target's metric
-    params: Params
-    rounds: int  # mean of the folds' best rounds
-    complete: int
-    pruned: int
-
-
-class EarlierMedian(optuna.pruners.BasePruner):
-    """The median stopping rule (Golovin 2017) over the trials told before this was asked for."""
-
-    def __init__(self, window: int) -> None:
-        self._window = window
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Is the loss so far worse than the median of earlier complete trials at this fold?"""
-        step = trial.last_step
-        if step is None:
-            return False
-        before = trial.user_attrs["index"] - self._window
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        seen = [t.intermediate_values[step] for t in complete if t.user_attrs["index"] <= before]
-        return len(seen) >= PRUNE_FROM and trial.intermediate_values[step] > statistics.median(seen)
-
-
-@contextmanager
-def opened(path: Path, name: str) -> Iterator[Study]:
-    """Open the study in a journal file for this process alone, and take up what a killed run left.
-
-    Raises StudyBusy while another process has it open.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".guard").open("w") as guard:
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StudyBusy(
-                f"a study runs once at a time, got a second run of '{name}': wait for the first"
-            ) from error
-        _mend(path)
-        storage = JournalStorage(_OneWriter(path))
-        study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
-        _take_up(study)
-        yield study
+    is_pruned: bool = True  # may trials be given up before their last fold?
+    start: tuple[Params, ...] = PORTFOLIO  # tried before anything is sampled
 
 
 def search(
     study: Study, pool: Pool, budget: Budget, told: Callable[[int], None] = lambda _: None
 ) -> Best:
-    """Run the study up to its budget and return the best trial; `told` hears how many are told."""
-    study.pruner = EarlierMedian(budget.window)
-    run = _Search(study, pool, budget)
-    first = len(study.get_trials(deepcopy=False, states=FINISHED))
-    while first < budget.trials and run.reaches(first):
-        run.tell(first)
-        first += 1
-        told(first)
-    return _best(study, budget)
+    """Run one study up to its budget and return what it chose; `told` hears how many are told."""
+    return side_by_side([(study, budget)], pool, told)[0]
+
+
+def side_by_side(
+    asked: Sequence[tuple[Study, Budget]],
+    pool: Pool,
+    told: Callable[[int], None] = lambda _: None,
+) -> list[Best]:
+    """Run studies up to their budgets on one pool and return the trials they chose.
+
+    Work of the n-th study is of data n; `told` hears how many trials of all are told.
+    """
+    runs = [_Search(number, pool, *each) for number, each in enumerate(asked)]
+    for run in runs:
+        run.go_on()
+    while not all(run.is_done for run in runs):
+        done = pool.next()
+        runs[done.data].take(done)
+        told(sum(run.first for run in runs))
+    return [run.best for run in runs]
 
 
 @dataclass(kw_only=True)
@@ -153,48 +88,73 @@ class _Open:
 
 
 class _Search:
-    def __init__(self, study: Study, pool: Pool, budget: Budget) -> None:
-        self._study = study
-        self._pool = pool
-        self._budget = budget
-        self._open: dict[int, _Open] = {}
+    """One study: what it waits for, and what follows from an outcome."""
 
-    def reaches(self, first: int) -> bool:
-        """Fill the window that starts at `first`; False when the time is over before that trial."""
-        for index in range(first, min(first + self._budget.window, self._budget.trials)):
+    def __init__(self, data: int, pool: Pool, study: Study, budget: Budget) -> None:
+        self._data = data
+        self._pool = pool
+        self._study = study
+        self._budget = budget
+        self._window: int = study.user_attrs[WINDOW]
+        self._open: dict[int, _Open] = {}
+        study.pruner = Race(self._window) if budget.is_pruned else optuna.pruners.NopPruner()
+        self.first = len(study.get_trials(deepcopy=False, states=FINISHED))  # not yet told
+
+    @property
+    def is_done(self) -> bool:
+        """Is there nothing to wait for?"""
+        return not self._open
+
+    @property
+    def best(self) -> Best:
+        """What was chosen."""
+        told = self._study.get_trials(deepcopy=False, states=FINISHED)
+        within = [trial for trial in told if trial.user_attrs["index"] < self._budget.trials]
+        return front.best(within, self._budget.tolerance)
+
+    def go_on(self) -> None:
+        """Fill the window, and tell in order what is settled."""
+        self._fill()
+        while self.first in self._open and self._open[self.first].is_settled:
+            self._tell(self._open.pop(self.first))
+            self.first += 1
+            self._fill()
+
+    def take(self, done: Done) -> None:
+        """Take the outcome of a fold."""
+        opened = self._open[done.trial]
+        opened.trial.set_user_attr(_fold(done.fold), [done.loss, done.rounds])
+        self._add(opened, done.loss)
+        self._submit(opened)
+        self.go_on()
+
+    def _fill(self) -> None:
+        for index in range(self.first, min(self.first + self._window, self._budget.trials)):
             if index not in self._open and (index == 0 or not self._budget.is_over()):
                 self._start(index)
-        return first in self._open
 
-    def tell(self, first: int) -> None:
-        """Wait for trial `first` and tell its outcome."""
-        while not self._open[first].is_settled:
-            done = self._pool.next()
-            opened = self._open[done.trial]
-            opened.trial.set_user_attr(_fold(done.fold), [done.loss, done.rounds])
-            self._add(opened, done.loss)
-            self._go_on(opened)
-        told = self._open.pop(first)
-        if len(told.losses) == self._budget.folds:
-            self._study.tell(told.trial, statistics.fmean(told.losses))
+    def _tell(self, opened: _Open) -> None:
+        if len(opened.losses) == self._budget.folds:
+            self._study.tell(opened.trial, statistics.fmean(opened.losses))
         else:
-            self._study.tell(told.trial, state=TrialState.PRUNED)
+            self._study.tell(opened.trial, state=TrialState.PRUNED)
 
     def _start(self, index: int) -> None:
         trial = self._ask(index)
         opened = self._open[index] = _Open(index=index, trial=trial)
         known = trial.user_attrs
-        for fold in range(self._budget.folds):
-            if _fold(fold) in known:
-                self._add(opened, known[_fold(fold)][0])
-        self._go_on(opened)
+        for number in range(self._budget.folds):
+            if _fold(number) in known:
+                self._add(opened, known[_fold(number)][0])
+        self._submit(opened)
 
     def _ask(self, index: int) -> Trial:
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if index == 0 and not waiting:
-            self._study.enqueue_trial(FIRST, user_attrs={"index": 0})
+        if index < len(self._budget.start) and not waiting:
+            self._study.enqueue_trial(self._budget.start[index], user_attrs={"index": index})
         self._study.sampler = optuna.samplers.TPESampler(
-            seed=int(digest([self._budget.seed, index])[:8], 16), n_startup_trials=RANDOM_TRIALS
+            seed=int(digest([self._budget.seed, index])[:8], 16),
+            n_startup_trials=len(self._budget.start),
         )
         trial = self._study.ask(SPACE)
         if "index" not in trial.user_attrs:
@@ -205,79 +165,10 @@ class _Search:
         opened.losses.append(loss)
         opened.trial.report(statistics.fmean(opened.losses), len(opened.losses) - 1)
 
-    def _go_on(self, opened: _Open) -> None:
+    def _submit(self, opened: _Open) -> None:
         fold = len(opened.losses)
         if fold == self._budget.folds or (fold and opened.trial.should_prune()):
             opened.is_settled = True
             return
-        params = opened.trial.params
-        self._pool.submit(Work(trial=opened.index, fold=fold, params=params))
-
-
-def _fold(number: int) -> str:
-    return f"fold{number}"
-
-
-class _OneWriter(JournalFileBackend):
-    """A journal file whose one writer holds the guard: no lock, and no wait for the disk per line.
-
-    What a loss of power takes from its end is evaluated again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append one line per log."""
-        with self._path.open("ab") as file:
-            file.write(b"".join(dumps(log) + b"\n" for log in logs))
-
-
-def _mend(path: Path) -> None:
-    # a line cut short at the end would swallow the next one, and make the file unreadable
-    written = path.read_bytes() if path.exists() else b""
-    good = 0
-    for line in written.splitlines(keepends=True):
-        if not (line.endswith(b"\n") and _is_json(line)):
-            break
-        good += len(line)
-    if good < len(written):
-        os.truncate(path, good)
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _take_up(study: Study) -> None:
-    """Fail the trials a killed run left running, and queue them again with the folds they have."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    queued = {trial.user_attrs["index"] for trial in waiting}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if "index" in trial.user_attrs and trial.user_attrs["index"] not in queued:
-            study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
-        study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _best(study: Study, budget: Budget) -> Best:
-    told = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=FINISHED)
-        if trial.user_attrs["index"] < budget.trials
-    ]
-    complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
-    best = min(complete, key=lambda t: (t.value, t.user_attrs["index"]))
-    rounds = [best.user_attrs[_fold(fold)][1] for fold in range(budget.folds)]
-    return Best(
-        trial=best.user_attrs["index"],
-        loss=float(best.value or 0.0),
-        params=dict(best.params),
-        rounds=round(statistics.fmean(rounds)),
-        complete=len(complete),
-        pruned=len(told) - len(complete),
-    )
+        work = Work(data=self._data, trial=opened.index, fold=fold, params=opened.trial.params)
+        self._pool.submit(work)

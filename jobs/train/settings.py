@@ -17,6 +17,9 @@ class TrainSettings:
     target: str = required("Name in configs/targets, or a file.")
     trials: int = option(24, "How many sets of parameters to try.")
     minutes: float | None = option(None, "Stop trying after so many minutes.")
+    tolerance: float = option(
+        0.0, "How much of the metric to give up for a model that answers faster."
+    )
     seed: int = option(7, "Of the search and of the bootstrap.")
     runner: str = option("auto", "auto (by size), ray or inline.")
     snapshot: int | None = option(None, "Of the training table; default: the newest.")
@@ -29,6 +32,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise WrongUse(f"--trials must be 1 or more, got {self.trials}")
+        if not self.tolerance >= 0:
+            raise WrongUse(f"--tolerance must be 0 or more, got {self.tolerance}")
         if self.leaks not in LEAKS:
             raise WrongUse(f"--leaks must be one of {', '.join(LEAKS)}, got '{self.leaks}'")
         if not 0.05 <= self.test_share <= 0.5:

@@ -8,22 +8,32 @@ chapter 7).
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from cluster.errors import Refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FIRST_ORIGIN = 0.4  # share of the training rows before the first fold is judged
 FOLDS = 3
-MIN_ROWS = 200
-MIN_CLASS = 20  # positives, and negatives, in all and in the rows a fold learns from
-MIN_HELD_CLASS = 10  # positives, and negatives, among the rows that are judged
+MIN_ROWS = 200  # to learn from, before parameters are searched, and others kept to judge
+MANY_ROWS = 500  # to learn from; with fewer a judgement may cost half of all rows at most
+MIN_TREE_ROWS = 20  # to learn from, before there are trees
 MIN_PURGED_FOLDS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Least:
+    """How many rows of either outcome a split must have."""
+
+    train: int
+    held: int
+
+
+TO_JUDGE = Least(train=20, held=10)  # to tell one model from another
+TO_WEIGH = Least(train=1, held=0)  # to weigh trees, by a regression that starts from none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +41,40 @@ class Split:
     """Positions of the rows to learn from and of the rows, all later, to be judged on."""
 
     train: np.ndarray  # int64, ascending
-    held: np.ndarray  # int64, ascending
+    held: np.ndarray  # int64, ascending; none: too few to judge
     purged: int  # earlier rows that reach into `held`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The splits within the training rows that parameters are searched on."""
+    """The splits within the training rows that parameters are searched on, or trees weighed."""
 
-    folds: tuple[Split, ...]
+    folds: tuple[Split, ...]  # to search on; without a search those that trees are weighed on
+    weighed: tuple[Split, ...]  # to weigh trees against rules on; none: too few rows for trees
     is_purged: bool
+    is_searched: bool  # enough to tell one set of parameters from another
+    rows: int  # to learn from
 
     @property
     def said(self) -> str:
         """The folds in words."""
-        shown = f"tuned on {len(self.folds)} folds of rolling origin"
+        if not self.weighed:
+            return (
+                f"rules only: {self.rows:,} labelled rows to learn from, trees take "
+                f"{MIN_TREE_ROWS} and both outcomes early on"
+            )
+        use = "tuned on" if self.is_searched else f"{self._few}; trees weighed on"
+        shown = f"{use} {len(self.folds)} folds of rolling origin"
         if not self.is_purged:
             return f"{shown}, not purged: with purging too little is left to learn from"
         return f"{shown}, {' + '.join(str(fold.purged) for fold in self.folds)} rows purged"
+
+    @property
+    def _few(self) -> str:
+        return (
+            f"not searched: {self.rows:,} labelled rows to learn from, a search takes {MIN_ROWS}, "
+            f"and {TO_JUDGE.train} earlier and {TO_JUDGE.held} later ones of either outcome"
+        )
 
 
 def ordered(training: pa.Table) -> pa.Table:
@@ -63,6 +89,17 @@ def by_time(times: np.ndarray, horizon: int, test_share: float = 0.2) -> Split:
     return _at(times, horizon, start, len(times))
 
 
+def judged(times: np.ndarray, label: np.ndarray, horizon: int, test_share: float) -> Split:
+    """Return `by_time` where it leaves enough to learn from and to judge, else hold nothing out."""
+    found = by_time(times, horizon, test_share)
+    left = len(found.train)
+    is_enough = left >= MANY_ROWS or (left >= MIN_ROWS and left >= len(times) / 2)
+    if is_enough and _usable((found,), label, TO_JUDGE):
+        return found
+    rows = np.arange(len(times))
+    return Split(train=rows, held=rows[:0], purged=0)
+
+
 def tuning(times: np.ndarray, label: np.ndarray, horizon: int) -> Tuning:
     """Return folds of rolling origin over sorted training rows (n,), those with enough outcomes.
 
@@ -70,10 +107,13 @@ def tuning(times: np.ndarray, label: np.ndarray, horizon: int) -> Tuning:
     purging would leave fewer than MIN_PURGED_FOLDS, the folds are not purged: the search sees
     a little of their future, the held-out test does not.
     """
-    folds = _usable(rolling(times, horizon), label)
-    if horizon == 0 or len(folds) >= MIN_PURGED_FOLDS:
-        return Tuning(folds=folds, is_purged=True)
-    return Tuning(folds=_usable(rolling(times, 0), label), is_purged=False)
+    if len(label) >= MIN_ROWS:
+        found = _folds(times, label, horizon, TO_JUDGE)
+        if found.folds:
+            again = rolling(times, horizon if found.is_purged else 0)
+            weighed = _usable(again, label, TO_WEIGH)
+            return replace(found, weighed=weighed, is_searched=True)
+    return _folds(times, label, horizon, TO_WEIGH)
 
 
 def rolling(times: np.ndarray, horizon: int) -> tuple[Split, ...]:
@@ -82,37 +122,15 @@ def rolling(times: np.ndarray, horizon: int) -> tuple[Split, ...]:
     return tuple(_at(times, horizon, low, high) for low, high in itertools.pairwise(origins))
 
 
-def enough(label: np.ndarray) -> Refusal | None:
-    """Refuse labels (n,) of mature rows that are too few to learn from."""
-    remedy = "ingest more history, or declare a shorter horizon in the target"
-    if len(label) < MIN_ROWS:
-        return Refusal(
-            rule=f"training takes {MIN_ROWS} mature rows", value=str(len(label)), remedy=remedy
-        )
-    if _rarer(label) < MIN_CLASS:
-        return Refusal(
-            rule=f"training takes {MIN_CLASS} rows of either outcome",
-            value=f"{int(label.sum())} positive of {len(label)}",
-            remedy=remedy,
-        )
-    return None
-
-
-def judgeable(split: Split, folds: tuple[Split, ...], label: np.ndarray) -> Refusal | None:
-    """Refuse a split that leaves nothing to tune on, or too little to judge."""
-    if not folds:
-        return Refusal(
-            rule=f"a fold takes {MIN_CLASS} earlier, {MIN_HELD_CLASS} later rows of either outcome",
-            value=f"no such fold in {len(split.train)} rows, {split.purged} purged",
-            remedy="ingest more history, or shorten the horizon",
-        )
-    if _rarer(label[split.held]) < MIN_HELD_CLASS:
-        return Refusal(
-            rule=f"the last rows, held out, must have {MIN_HELD_CLASS} of either outcome",
-            value=f"{int(label[split.held].sum())} positive of {len(split.held)}",
-            remedy="ingest more history, or raise --test-share",
-        )
-    return None
+def _folds(times: np.ndarray, label: np.ndarray, horizon: int, least: Least) -> Tuning:
+    found = Tuning(folds=(), weighed=(), is_purged=True, is_searched=False, rows=len(label))
+    if len(label) < MIN_TREE_ROWS:
+        return found
+    folds = _usable(rolling(times, horizon), label, least)
+    if horizon == 0 or len(folds) >= MIN_PURGED_FOLDS:
+        return replace(found, folds=folds, weighed=folds)
+    folds = _usable(rolling(times, 0), label, least)
+    return replace(found, folds=folds, weighed=folds, is_purged=False)
 
 
 def _at(times: np.ndarray, horizon: int, start: int, end: int) -> Split:
@@ -122,11 +140,11 @@ def _at(times: np.ndarray, horizon: int, start: int, end: int) -> Split:
     return Split(train=train, held=np.arange(start, end), purged=start - len(train))
 
 
-def _usable(folds: tuple[Split, ...], label: np.ndarray) -> tuple[Split, ...]:
+def _usable(folds: tuple[Split, ...], label: np.ndarray, least: Least) -> tuple[Split, ...]:
     return tuple(
         fold
         for fold in folds
-        if _rarer(label[fold.train]) >= MIN_CLASS and _rarer(label[fold.held]) >= MIN_HELD_CLASS
+        if _rarer(label[fold.train]) >= least.train and _rarer(label[fold.held]) >= least.held
     )
 
 

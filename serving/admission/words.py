@@ -6,21 +6,28 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from cluster.errors import WrongUse
+from serving import rules
 from serving.admission.broken import refuse
+from serving.golden import RARE, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from serving.bundle import Golden, Manifest
+    from serving.bundle import Manifest
+    from serving.golden import Golden
     from serving.model import Feature
+    from serving.rules import Rule
 
-GOLDEN_ROWS = 10
-RARE = "(other)"  # stands in a golden row for any category that has no code of its own
 MAX_FEATURES = 2000
 MAX_CODES = 1000  # categories of one feature
 MAX_NAME = 200  # letters
 MAX_LABEL = 500
 MAX_ROUNDS = 5000
+MAX_RULES = 500
+MAX_POINTS = 10**6  # of one rule
+MAX_WORTH = 100  # log-odds per point
+MAX_VALUE = 2**53  # that a rule compares with
 _HEXADECIMAL = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p[-+][0-9]{1,4}")  # as float.hex writes it
 
 
@@ -36,7 +43,20 @@ def check(said: Manifest) -> None:
     made = said.provenance
     for name in (made.training_table, made.target_version, made.code_version, *made.views):
         must_be_name(name, "what a model was made from")
+    _rules(rules_of(said), said)
     _golden(said)
+
+
+def rules_of(said: Manifest) -> tuple[Rule, ...]:
+    """Return the rules of the target that are about features of the model."""
+    declared = said.provenance.target.get("rules", ())
+    if not isinstance(declared, list | tuple) or len(declared) > MAX_RULES:
+        refuse(f"a target must have a list of {MAX_RULES} rules at most", type(declared).__name__)
+    try:
+        found = rules.parse(declared)
+    except (WrongUse, AttributeError, TypeError) as error:
+        refuse("a target must have rules that can be read", str(error))
+    return rules.among(found, {feature.name for feature in said.features})
 
 
 def must_be_name(name: object, what: str) -> None:
@@ -60,9 +80,26 @@ def _feature(feature: Feature) -> None:
         refuse(f"no category of '{feature.name}' may be called as all others are", RARE)
 
 
+def _rules(found: tuple[Rule, ...], said: Manifest) -> None:
+    if not 0 <= said.calibrator.per_point <= MAX_WORTH:
+        refuse(f"a point must be worth 0 to {MAX_WORTH}", said.calibrator.per_point)
+    if said.calibrator.per_point and not found:
+        refuse("a calibrator that weighs rules must have rules about its features", "none")
+    for rule in found:
+        must_be_name(rule.name, "a rule")
+        numbers = [value for value in rule.when.values if not isinstance(value, str)]
+        if abs(rule.points) > MAX_POINTS:
+            refuse(f"a rule must give {MAX_POINTS:,} points at most", rule.points)
+        if any(abs(value) > MAX_VALUE for value in numbers):
+            refuse(f"a rule must compare with {MAX_VALUE:,} at most", numbers)
+    has = {golden.points is not None for golden in said.golden}
+    if has - {bool(said.calibrator.per_point)}:
+        refuse("golden rows must have points where the calibrator weighs rules", "otherwise")
+
+
 def _golden(said: Manifest) -> None:
-    if len(said.golden) != GOLDEN_ROWS:
-        refuse(f"a manifest must have {GOLDEN_ROWS} golden rows", len(said.golden))
+    if len(said.golden) != ROWS:
+        refuse(f"a manifest must have {ROWS} golden rows", len(said.golden))
     for number, golden in enumerate(said.golden, start=1):
         _row(golden, said.features, f"golden row {number}")
 

@@ -22,6 +22,7 @@ import xgboost as xgb
 from features.views import view
 from jobs.train import fit
 from serving import model, wording
+from serving.calibrator import Calibrator
 from tests.bench import explain_shap
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _trained() -> tuple[model.Model, np.ndarray]:
     kinds = tuple(model.feature_types(signature))
     data = fit.Data(matrix=matrix, label=label, types=kinds, folds=())
     booster = fit.refit(data, {"learning_rate": 0.05, "max_depth": DEPTH}, TREES)
-    calibrator = model.Calibrator()
+    calibrator = Calibrator()
     return model.Model(booster=booster, signature=signature, calibrator=calibrator), matrix
 
 

@@ -37,6 +37,7 @@ from jobs.features import export, sentences
 from jobs.features.run import JOB, FeaturesSettings
 from jobs.train import fit, search
 from serving import bundle, model, registry
+from serving.calibrator import Calibrator
 
 if TYPE_CHECKING:
     from jobs.console import Report
@@ -67,7 +68,7 @@ def _published(workspace: Workspace, rounds: int) -> str:
     made = model.Model(
         booster=fit.refit(data, search.FIRST, rounds),
         signature=signature,
-        calibrator=model.Calibrator(),
+        calibrator=Calibrator(),
     )
     said: dict[str, Any] = dict.fromkeys(
         ("target_version", "training_table", "training_snapshot", "code_version", "card"), "x"

@@ -192,7 +192,7 @@ def test_every_curve_rises_and_stays_inside(name: str) -> None:
 def test_a_band_rises_and_covers_zero_to_one() -> None:
     """Low and high never fall, and no score is outside of it."""
     evidence, _ = _evidence(2000, 0.8, -2.0, 0.02)
-    found, _ = calibrate.calibrated(evidence, evidence.points, 0.2)
+    found, _ = calibrate.calibrated(evidence, evidence.points, lambda _: 0.2)
     knots = np.array([[k.probability, k.low, k.high] for k in found.band])
     assert (np.diff(knots, axis=0) >= 0).all()
     assert (knots[:, 1] <= knots[:, 0]).all()

@@ -88,7 +88,7 @@ def test_the_same_rows_and_parameters_give_the_same_trees() -> None:
 def test_a_fold_is_evaluated_alike_by_any_evaluator_in_any_order() -> None:
     """What an evaluator keeps from earlier folds does not show."""
     works = [pool.Work(trial=0, fold=fold, params=search.FIRST) for fold in range(3)]
-    one, other = Evaluator(_data()), Evaluator(_data())
+    one, other = Evaluator((_data(),)), Evaluator((_data(),))
     forwards = [one.evaluate(work) for work in works]
     assert [other.evaluate(work) for work in reversed(works)] == forwards[::-1]
     assert all(0 < done.loss < 0.7 and 1 <= done.rounds <= MAX_ROUNDS for done in forwards)
@@ -112,7 +112,7 @@ def test_what_is_minimised_is_better_the_smaller_it_is(metric: Metric) -> None:
     data = replace(_data(), aims=fit.Aims(metric=metric))
     shuffled = replace(data, label=np.random.default_rng(0).permutation(data.label))
     work = pool.Work(trial=0, fold=0, params=search.FIRST)
-    good, weak = (Evaluator(each).evaluate(work).loss for each in (data, shuffled))
+    good, weak = (Evaluator((each,)).evaluate(work).loss for each in (data, shuffled))
     assert 0 < good < weak < 1
     assert data.aims.said(good).startswith(metric.replace("_", " "))
 

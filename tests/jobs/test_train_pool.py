@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from jobs.train import fit, pool, search, split
+from jobs.train import fit, pool, search, split, study
 from jobs.train.evaluator import Evaluator
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def one_thread(data: fit.Data, tmp_path_factory: pytest.TempPathFactory) -> sear
 
 def _inline(data: fit.Data, folder: Path, workers: int) -> search.Best:
     with (
-        search.opened(folder / "study.log", "study") as study,
-        pool.inline_pool(Evaluator, data, workers) as evaluators,
+        study.opened(folder / "study.log", "study") as opened,
+        pool.inline_pool(Evaluator, (data,), workers) as evaluators,
     ):
-        return search.search(study, evaluators, BUDGET)
+        return search.search(opened, evaluators, BUDGET)
 
 
 def _works(count: int) -> list[pool.Work]:
@@ -144,12 +144,12 @@ def test_the_search_finds_on_ray_what_it_finds_on_threads(
 ) -> None:
     """Bit for bit, though workers are processes on two nodes."""
     with (
-        search.opened(tmp_path / "study.log", "study") as study,
-        pool.ray_pool(Evaluator, data, 2) as evaluators,
+        study.opened(tmp_path / "study.log", "study") as opened,
+        pool.ray_pool(Evaluator, (data,), 2) as evaluators,
     ):
         for actor in evaluators.actors:
             _pid(actor)  # both are up before the first fold is given out
-        assert search.search(study, evaluators, BUDGET) == one_thread
+        assert search.search(opened, evaluators, BUDGET) == one_thread
         assert evaluators.nodes == 2
 
 
@@ -159,16 +159,16 @@ def test_the_search_finds_on_ray_what_it_finds_on_threads(
 def test_a_killed_worker_is_replaced_and_does_not_show(tmp_path: Path) -> None:
     """SIGKILL in the middle: its fold is done again, the result is that of an untouched pool."""
     with (
-        search.opened(tmp_path / "quiet.log", "study") as study,
+        study.opened(tmp_path / "quiet.log", "study") as opened,
         pool.inline_pool(_slow(), None, 2) as evaluators,
     ):
-        wanted = search.search(study, evaluators, BUDGET)
+        wanted = search.search(opened, evaluators, BUDGET)
     with (
-        search.opened(tmp_path / "killed.log", "study") as study,
+        study.opened(tmp_path / "killed.log", "study") as opened,
         pool.ray_pool(_slow(), None, 2) as evaluators,
     ):
         before = {_pid(actor) for actor in evaluators.actors}
-        assert search.search(study, Killer(evaluators, 5), BUDGET) == wanted
+        assert search.search(opened, Killer(evaluators, 5), BUDGET) == wanted
         assert {_pid(actor) for actor in evaluators.actors} != before
 
 

@@ -13,20 +13,24 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from cluster import canonical
+from cluster import canonical, session
 from cluster.errors import Refusal, WrongUse
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import views
 from jobs import console
+from jobs.report import gather
+from jobs.report import page as reported
 from jobs.train import run as training
-from jobs.train import search
 from jobs.train.settings import TrainSettings
+from serving.card import page
 from serving.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from serving.model import Model
 
 HOUR = 3_600_000_000
 START = 1_700_000_000_000_000
@@ -161,10 +165,13 @@ def test_the_published_model_scores_alike_alone_and_in_a_batch(trained: Trained)
     id, model = stable
     assert id == trained.done.report["wrote"]["model"]
     rows = trained.table.slice(0, 200)
-    batch = model.score(model.encode(rows)).probability
-    alone = [model.score(model.encode([row])).probability[0] for row in rows.to_pylist()]
-    assert batch.tolist() == alone
-    assert model.score(model.encode(rows.to_pandas())).probability.tobytes() == batch.tobytes()
+    batch, one_by_one = _scored(model, rows), [_scored(model, [row]) for row in rows.to_pylist()]
+    assert batch.tobytes() == np.concatenate(one_by_one).tobytes()
+    assert _scored(model, rows.to_pandas()).tobytes() == batch.tobytes()
+
+
+def _scored(model: Model, rows: Any) -> np.ndarray:
+    return model.score(model.encode(rows), model.points(rows)).probability
 
 
 def test_the_manifest_pins_what_the_model_was_made_from(trained: Trained) -> None:
@@ -244,9 +251,10 @@ def test_groups_of_the_later_rows_are_judged_by_themselves(
     target = _declared(tmp_path, segments=["origin"], fairness=["origin"])
     _keep(workspace, _training(1500)[0])
     evaluation = _train(workspace, target).report["figures"]["evaluation"]
-    assert set(evaluation["segments"]["origin"]) == {"ad", "event", "mail"}
-    assert len(evaluation["periods"]["period"]) == 4
-    assert evaluation["fairness"]["groups"] == evaluation["segments"]
+    assert set(evaluation["groups"]) == {"origin", "period"}
+    assert set(evaluation["groups"]["origin"]) == {"ad", "event", "mail"}
+    assert len(evaluation["groups"]["period"]) == 4
+    assert evaluation["fairness"]["attributes"] == ["origin"]
     assert evaluation["costs"]["threshold"] == 0.5
 
 
@@ -271,42 +279,146 @@ def test_a_training_that_died_publishes_the_same_model_when_done_again(
             monkeypatch.setattr(opened.tables, "head", lambda _: 5)
             monkeypatch.setattr(opened.tables, "read", lambda *_: _training(800)[0])
             if dies:
-                _die(opened, target, monkeypatch)
+                _die(opened, target)
             ids.append(_train(opened, target, trials=5).report["wrote"]["model"])
     assert ids[0] == ids[1]
 
 
-def _die(workspace: Workspace, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = search._Search.tell
-
-    def dying(run: Any, first: int) -> None:
-        told(run, first)
-        if first == 1:
+def _die(workspace: Workspace, target: str) -> None:
+    def dying(done: int, total: int, what: str) -> None:
+        if what == "trials" and 2 <= done < total:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr(search._Search, "tell", dying)
-        _train(workspace, target, trials=5)
+    settings = TrainSettings(target=target, trials=5, runner="inline")
+    with pytest.raises(KeyboardInterrupt):
+        console.perform(training.JOB, settings, workspace, dying)
 
 
 @pytest.mark.parametrize(
-    ("rows", "positive", "words"),
+    ("mature", "positive", "words"),
     [
-        (150, 0.5, "training takes 200 mature rows, got 100: ingest more history"),
-        (600, 0.01, "training takes 20 rows of either outcome"),
+        (0, 0.5, "rules only: 0 labelled rows to learn from, trees take 20"),
+        (7, 0.5, "rules only: 7 labelled rows to learn from, trees take 20"),
+        (100, 0.0, "rules only: 100 labelled rows to learn from"),
+        (150, 0.2, "not searched: 150 labelled rows to learn from, a search takes 200"),
+        (550, 0.01, "not searched: 550 labelled rows to learn from"),
     ],
 )
-def test_too_few_rows_are_refused_in_one_line(
-    workspace: Workspace, target: str, rows: int, positive: float, words: str
+def test_few_labels_give_a_model_that_says_so(
+    workspace: Workspace, target: str, mature: int, positive: float, words: str
 ) -> None:
-    """Nothing is published."""
-    table, _ = _training(rows)
-    label = pa.array(np.arange(rows) % round(1 / positive) == 0)
-    _keep(workspace, table.set_column(3, "label", label))
-    with pytest.raises(training.TrainingRefused, match=words) as refused:
+    """Published without a judgement, which its card, its registry and its report do without."""
+    table, _ = _training(600)
+    places = np.arange(600)
+    label = pa.array(places % round(1 / positive) == 0 if positive else places < 0)
+    table = table.set_column(3, "label", label)
+    _keep(workspace, table.set_column(4, "mature", pa.array(places < mature)))
+    report = _train(workspace, target).report
+    assert any(line.startswith(words) for line in report["decided"])
+    assert any(line.startswith(f"not judged: {mature} labelled rows") for line in report["decided"])
+    assert (report["table"], report["figures"]["evaluation"]) == (None, None)
+    models = Registry(workspace.blobs, workspace.refs, workspace.journal)
+    found = models.stable("planted")
+    assert not isinstance(found, Refusal)
+    _it_answers(found[1], table, is_silent=words.startswith("rules only"))
+    packed = models.bundle(found[0])[1]
+    assert "Not judged" in page.html(packed.manifest, packed.booster)
+    part, no_forecast = gather.model_part(workspace, target), Refusal(rule="", value="", remedy="")
+    assert "Not judged" in reported.render([part], no_forecast, top=3, as_of="today")
+    assert words in models.manifest(found[0])[1].provenance.card
+
+
+def _it_answers(model: Model, table: pa.Table, *, is_silent: bool) -> None:
+    scores = model.score(model.encode(table), model.points(table))
+    from_events = np.array(table["origin"].to_pylist()) == "event"
+    assert scores.probability[from_events].mean() > scores.probability[~from_events].mean()
+    assert (scores.margin == 0).all() == is_silent
+    low, high = model.calibrator.intervals(scores.probability)
+    assert (high > 4 * low).mean() > 0.9
+
+
+def test_from_199_rows_to_201_nothing_jumps(workspace: Workspace, target: str) -> None:
+    """Where a search begins: probabilities move by far less than the intervals are wide."""
+    table, _ = _training(1000)
+    found = []
+    for mature in (199, 201):
+        _keep(workspace, table.set_column(4, "mature", pa.array(np.arange(1000) < mature)))
+        report = _train(workspace, target).report
+        assert ("search" in report["figures"]) == (mature > 200)
+        found.append(_published(workspace))
+    first, second = (_scored(m, table) for m in found)
+    low, high = found[1].calibrator.intervals(second)
+    assert np.abs(second - first).mean() < 0.15 * (high - low).mean()
+
+
+def _published(workspace: Workspace) -> Model:
+    found = Registry(workspace.blobs, workspace.refs, workspace.journal).stable("planted")
+    assert not isinstance(found, Refusal)
+    return found[1]
+
+
+def test_the_first_judged_model_is_compared_with_one_that_learnt_nothing(
+    workspace: Workspace, target: str
+) -> None:
+    """The live one goes by the rules alone, and has seen no row."""
+    table, _ = _training(900)
+    _keep(workspace, table.set_column(4, "mature", pa.array(np.zeros(900, bool))))
+    assert _train(workspace, target).report["figures"]["live"] is None
+    _keep(workspace, table)
+    second = _train(workspace, target).report
+    assert set(second["figures"]["live"]["scorers"]) == {"model", "live"}
+    assert any(line.startswith("better than the live model") for line in second["decided"])
+
+
+def test_rules_have_their_say_and_a_leak_among_them_has_none(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """A rule about no column is wrong use; one about a column that is left out is left out too."""
+    rules = [*TARGET["rules"], _rule("content_30d")]
+    table, _ = _training(900)
+    known = pa.array(np.where(np.asarray(table["label"]), 1, 0))
+    place = table.column_names.index("content_30d")
+    _keep(workspace, table.set_column(place, "content_30d", known))
+    target = _declared(tmp_path, rules=rules)
+    kept = _train(workspace, target).report
+    assert [rule.name for rule in _published(workspace).rules] == ["from events", "content_30d"]
+    left = _train(workspace, target, leaks="exclude").report
+    assert [rule.name for rule in _published(workspace).rules] == ["from events"]
+    said = "without the rules of columns left out: content_30d"
+    assert [any(said in line for line in each["decided"]) for each in (kept, left)] == [False, True]
+    with pytest.raises(WrongUse, match="did you mean 'content_30d'"):
+        _train(workspace, _declared(tmp_path, rules=[_rule("contents_30d")]))
+
+
+def _rule(feature: str) -> dict[str, Any]:
+    when = {"feature": feature, "op": "at_least", "value": 1}
+    return {"name": feature, "when": when, "points": 10}
+
+
+def test_another_number_of_workers_finds_as_good_a_model(
+    settings: Settings, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the same number the same bundle, byte for byte."""
+    table, _ = _training(800)
+    ids, losses = [], []
+    for run, workers in enumerate((1, 1, 3)):
+        home = settings.model_copy(update={"home": tmp_path / str(run)})
+        monkeypatch.setattr(session, "cores", lambda _, found=workers: found)
+        with Workspace.open(home, clock=lambda: NOW) as opened:
+            monkeypatch.setattr(opened.tables, "head", lambda _: 5)
+            monkeypatch.setattr(opened.tables, "read", lambda *_: table)
+            report = _train(opened, target, trials=6).report
+        ids.append(report["wrote"]["model"])
+        losses.append(report["figures"]["search"]["loss"])
+    assert ids[0] == ids[1]
+    assert losses[2] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_an_empty_table_is_wrong_use_with_what_to_do(workspace: Workspace, target: str) -> None:
+    """Not one row, with a label or without."""
+    _keep(workspace, _training(300)[0].slice(0, 0))
+    with pytest.raises(WrongUse, match=r"must have rows, got none: python -m jobs.materialize"):
         _train(workspace, target)
-    assert "\n" not in str(refused.value)
-    assert workspace.refs.get("models/planted/stable") is None
 
 
 def test_no_table_is_wrong_use_with_what_to_do(workspace: Workspace, target: str) -> None:
@@ -331,6 +443,7 @@ def test_settings_have_the_defaults_of_the_manual() -> None:
         "target": "t",
         "trials": 24,
         "minutes": None,
+        "tolerance": 0.0,
         "seed": 7,
         "runner": "auto",
         "snapshot": None,

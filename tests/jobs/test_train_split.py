@@ -88,31 +88,33 @@ def test_where_purging_leaves_too_little_the_folds_are_not_purged_and_it_is_said
 @pytest.mark.parametrize(
     ("rows", "positives", "words"),
     [
-        (199, 100, "training takes 200 mature rows, got 199"),
-        (500, 19, "training takes 20 rows of either outcome, got 19 positive of 500"),
-        (500, 481, "training takes 20 rows of either outcome, got 481 positive of 500"),
+        (0, 0, "rules only: 0 labelled rows"),
+        (19, 9, "rules only: 19 labelled rows to learn from, trees take 20"),
+        (50, 0, "rules only: 50 labelled rows to learn from, trees take 20 and both outcomes"),
+        (20, 10, "not searched: 20 labelled rows to learn from, a search takes 200"),
+        (199, 100, "not searched: 199 labelled rows to learn from, a search takes 200"),
+        (500, 19, "not searched: 500 labelled rows to learn from"),
+        (500, 481, "not searched: 500 labelled rows to learn from"),
+        (200, 100, "tuned on 3 folds"),
     ],
 )
-def test_too_few_rows_are_refused_with_what_to_do(rows: int, positives: int, words: str) -> None:
-    """One line: rule, value, remedy."""
-    refusal = split.enough(np.arange(rows) < positives)
-    assert refusal is not None
-    assert str(refusal).startswith(words)
-    assert "ingest more history" in str(refusal)
+def test_few_rows_are_neither_refused_nor_taken_for_many(
+    rows: int, positives: int, words: str
+) -> None:
+    """Without a search trees are weighed on what folds there are; without those there are none."""
+    label = np.random.default_rng(0).permutation(np.arange(rows) < positives)
+    tuning = split.tuning(np.arange(rows), label, 0)
+    assert tuning.said.startswith(words)
+    assert tuning.is_searched == words.startswith("tuned")
+    assert bool(tuning.folds) != words.startswith("rules only")
+    assert all(0 < label[fold.train].mean() < 1 for fold in tuning.folds)
 
 
-def test_enough_rows_pass() -> None:
-    """At the very edge."""
-    assert split.enough(np.arange(200) < 20) is None
-
-
-def test_a_split_with_nothing_to_tune_on_or_to_judge_is_refused() -> None:
-    """All positives early, or all late."""
+def test_nothing_is_held_out_where_there_is_nothing_to_judge() -> None:
+    """All positives late, or all early, or too few of them: all rows are learnt from."""
     times = np.arange(1000)
-    parts = split.by_time(times, 0)
-    late, early = times >= 790, times < 300
-    nothing = split.tuning(times[parts.train], late[parts.train], 0).folds
-    assert "no such fold" in str(split.judgeable(parts, nothing, late))
-    some = split.rolling(times[parts.train], 0)
-    assert "got 0 positive of 200" in str(split.judgeable(parts, some, early))
-    assert split.judgeable(parts, some, times % 2) is None
+    for label in (times >= 790, times < 300, times % 120 == 0):
+        parts = split.judged(times, label, 30, 0.2)
+        assert (len(parts.train), len(parts.held), parts.purged) == (1000, 0, 0)
+    parts = split.judged(times, times % 2, 30, 0.2)
+    assert (len(parts.train), len(parts.held), parts.purged) == (771, 200, 29)

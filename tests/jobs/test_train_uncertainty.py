@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from jobs.train import calibrate, fit, search, split
+from jobs.train import fit, learn, split
 from jobs.train.calibration import band, blend, logistic
 from jobs.train.calibration.blend import Evidence, Scale
+from jobs.train.learn import Beside, Recipe
 from serving import model
+from serving.calibrator import Calibrator, sigmoid
 
 LATER = 3000  # rows to judge on
 LABELS = (0, 10, 40, 120, 400)
-FEW = 20  # rows below which there are no trees
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +73,13 @@ class Outcome:
 
 def _delivered(labels: int, strength: float, seed: int) -> Outcome:
     whole = Company.of(labels + LATER, strength, seed)
-    points, label = whole.points[:labels], whole.label[:labels].astype(float)
     late, truth = whole.points[labels:], whole.truth[labels:]
-    margin, later, moved = _trees(whole, labels, seed)
-    evidence = Evidence(margin=margin, points=points, label=label, cluster=np.arange(labels))
-    found, said = calibrate.calibrated(evidence, whole.points, moved)
+    later, found, said = _taught(whole, labels, seed)
     probability = found.probability(later, late)
     low, high = found.intervals(probability)
     return Outcome(
         loss=_loss(probability, truth),
-        rules=_loss(_by_rules(evidence, whole.points, late), truth),
+        rules=_loss(_by_rules(whole, labels, late), truth),
         low=low,
         high=high,
         probability=probability,
@@ -90,40 +88,26 @@ def _delivered(labels: int, strength: float, seed: int) -> Outcome:
     )
 
 
-def _trees(whole: Company, labels: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return margins out of fold, margins of the later rows, and how far a refit moves them."""
-    x, later = whole.matrix[:labels], whole.matrix[labels:]
-    if labels < FEW:
-        return np.full(labels, np.nan), np.zeros(LATER), 0.0
-    folds = split.rolling(np.arange(labels), 0)
-    data = fit.Data(matrix=x, label=whole.label[:labels], types=("q",) * 8, folds=folds)
-    rounds = min(100, 15 + labels // 20)
-    booster = fit.refit(data, search.FIRST, rounds)
-    held = np.concatenate([fold.held for fold in folds])
-    margin = np.full(labels, np.nan)
-    margin[held], _ = fit.out_of_fold(data, search.FIRST, rounds)
-    seen = model.margins(booster, x).astype(float)
-    return margin, model.margins(booster, later), _moved(data, rounds, seen, seed)
+def _taught(whole: Company, labels: int, seed: int) -> tuple[np.ndarray, Calibrator, str]:
+    """Return margins of the later rows, and what they are blended by."""
+    label = whole.label[:labels]
+    folds = split.tuning(np.arange(labels), label, 0).folds
+    data = fit.Data(matrix=whole.matrix[:labels], label=label, types=("q",) * 8, folds=folds)
+    beside = Beside(points=whole.points[:labels], cluster=np.arange(labels), crowd=whole.points)
+    rng = np.random.default_rng(seed)
+    booster, found, said = learn.taught(data, beside, Recipe.of_few(labels), rng)
+    return model.margins(booster, whole.matrix[labels:]), found, said
 
 
-def _moved(data: fit.Data, rounds: int, seen: np.ndarray, seed: int) -> float:
-    drawn = np.random.default_rng(seed).random(len(seen)) < logistic.chances(seen)
-    again = fit.Data(
-        matrix=data.matrix, label=drawn.astype(np.float32), types=data.types, folds=data.folds
-    )
-    held = np.concatenate([fold.held for fold in data.folds])
-    return calibrate.redrawn(fit.out_of_fold(again, search.FIRST, rounds)[0], seen[held])
-
-
-def _by_rules(evidence: Evidence, crowd: np.ndarray, later: np.ndarray) -> np.ndarray:
+def _by_rules(whole: Company, labels: int, later: np.ndarray) -> np.ndarray:
     """Return what the rules alone say, with the same prior and labels."""
     blind = Evidence(
-        margin=np.zeros(len(evidence.label)),
-        points=evidence.points,
-        label=evidence.label,
-        cluster=evidence.cluster,
+        margin=np.zeros(labels),
+        points=whole.points[:labels],
+        label=whole.label[:labels].astype(float),
+        cluster=np.arange(labels),
     )
-    fitted = blend.blend(blind, Scale.of(crowd))
+    fitted = blend.blend(blind, Scale.of(whole.points))
     return logistic.chances(fitted.per_point * later + fitted.intercept)
 
 
@@ -152,9 +136,9 @@ def test_taken_at_its_word_the_model_would_be_worse() -> None:
     gaps = []
     for seed in range(6):
         whole = Company.of(400 + LATER, 0.0, seed)
-        _, later, _ = _trees(whole, 400, seed)
+        later, _, _ = _taught(whole, 400, seed)
         made = _delivered(400, 0.0, seed)
-        gaps.append(_loss(model.sigmoid(later.astype(float)), whole.truth[400:]) - made.rules)
+        gaps.append(_loss(sigmoid(later.astype(float)), whole.truth[400:]) - made.rules)
     assert np.mean(gaps) > 2 * np.std(gaps, ddof=1) / np.sqrt(6) + 0.0005
 
 

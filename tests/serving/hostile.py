@@ -24,6 +24,7 @@ from cluster import canonical
 from jobs.train import fit, search
 from serving import bundle, model
 from serving.admission import ubjson
+from serving.calibrator import Calibrator
 
 type Json = dict[str, Any]
 type Change = Callable[[Json], object]
@@ -59,7 +60,7 @@ def whole() -> bundle.Bundle:
     made = model.Model(
         booster=fit.refit(data, search.FIRST, TREES),
         signature=signature,
-        calibrator=model.Calibrator(),
+        calibrator=Calibrator(),
     )
     return bundle.pack(made, table, provenance())
 

@@ -33,7 +33,9 @@ from serving.admission import (
     words,
 )
 from serving.admission.broken import BundleBroken
-from tests.serving import hostile, hostile_trees
+from serving.shapley import Explainer
+from serving.trees import TreesBroken
+from tests.serving import hostile, hostile_rules, hostile_trees
 from tests.serving.hostile import Case
 
 type Family = Callable[[], Iterator[Case]]
@@ -48,6 +50,7 @@ FAMILIES: dict[Family, int] = {  # and how many each has
     hostile.names: 33,
     hostile.inputs: 27,
     hostile.golden: 29,
+    hostile_rules.rules: 42,
     hostile_trees.shapes: 62,
     hostile_trees.numbers: 18,
     hostile_trees.links: 25,
@@ -71,7 +74,7 @@ def case_of(cases: Iterator[Case], name: str) -> Case:
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 def test_hostile_bundles_are_refused_with_their_reason(family: Family) -> None:
-    """Each in one printable line that names what is wrong; 415 in all; memory stays bounded."""
+    """Each in one printable line that names what is wrong; 457 in all; memory stays bounded."""
     bundle.unpack(hostile.whole().manifest, hostile.whole().booster)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     count = 0
@@ -251,10 +254,22 @@ def test_without_the_process_apart_golden_rows_still_hold(monkeypatch: pytest.Mo
     assert bundle.unpack(lie.manifest, lie.booster).signature.features
 
 
+def test_trees_that_cannot_be_explained_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At loading, not when a seller asks."""
+
+    def broken_trees(_: object) -> Explainer:
+        raise TreesBroken("a tree must end, got a cycle")
+
+    monkeypatch.setattr(Explainer, "of", broken_trees)
+    with pytest.raises(BundleBroken, match="trees that can be explained, got a tree must end"):
+        bundle.unpack(hostile.whole().manifest, hostile.whole().booster)
+
+
 @pytest.mark.parametrize(
     ("module", "check", "family", "name", "says"),
     [
         (words, "check", hostile.names, "name '/etc/passwd'", ""),
+        (words, "_rules", hostile_rules.rules, "none", ""),
         (plain, "_must_be_canonical", hostile.doubled, "JSON", ""),
         (plain, "_must_be_shallow", hostile.nested, "JSON 100000", "must be JSON.*recursion"),
         (broken, "must_be_within", hostile.nested, "size", "format 1"),

@@ -14,6 +14,7 @@ import pytest
 from cluster import canonical
 from jobs.train import fit, search
 from serving import bundle, model
+from serving.calibrator import Calibrator
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def _model(table: pa.Table, seed: int) -> model.Model:
         types=tuple(model.feature_types(signature)),
         folds=(),
     )
-    calibrator = model.Calibrator(slope=1 / 3, intercept=-0.1)
+    calibrator = Calibrator(slope=1 / 3, intercept=-0.1)
     return model.Model(
         booster=fit.refit(data, search.FIRST, 12), signature=signature, calibrator=calibrator
     )

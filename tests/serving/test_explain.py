@@ -27,6 +27,7 @@ from features.views import VIEWS, View, aggregates, document
 from features.views.language import Events, windowed
 from jobs.train import fit, search
 from serving import evidence, explain, model, schemas, shapley, trees, wording
+from serving.calibrator import Calibrator
 from serving.decide import Basis, decide
 from serving.policy import load_policy
 
@@ -375,7 +376,7 @@ def trained(target: Target, rows: pa.Table) -> model.Model:
     types = tuple(model.feature_types(signature))
     data = fit.Data(matrix=signature.encode(rows), label=label, types=types, folds=())
     booster = fit.refit(data, {**search.FIRST, "min_child_weight": 1.0}, 30)
-    return model.Model(booster=booster, signature=signature, calibrator=model.Calibrator())
+    return model.Model(booster=booster, signature=signature, calibrator=Calibrator())
 
 
 def _among(events: pa.Table, some: pa.Table, *, kept: bool) -> pa.Table:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from jobs.train import fit, search
 from serving import model
+from serving.calibrator import Calibrator
 
 LABELS = {"visits": "Web visits", "fit": "Fit", "region": "Region"}
 ROW = {"visits": 3, "fit": 0.25, "region": "eu"}
@@ -50,7 +51,7 @@ def trained(table: pa.Table) -> model.Model:
         folds=(),
     )
     booster = fit.refit(data, search.FIRST, 40)
-    calibrator = model.Calibrator(slope=0.9, intercept=-0.1)
+    calibrator = Calibrator(slope=0.9, intercept=-0.1)
     return model.Model(booster=booster, signature=signature, calibrator=calibrator)
 
 

@@ -63,5 +63,5 @@ def test_every_declared_policy_loads_and_its_id_covers_its_content() -> None:
     for path in (CONFIGS / "policies").glob("*.yaml"):
         policy = load_policy(str(path))
         assert policy.id.startswith(f"{path.stem}@{policy.version}-")
-    changed = POLICY.model_copy(update={"high_confidence_below": 0.2})
+    changed = POLICY.model_copy(update={"high_confidence_below": 0.3})
     assert changed.id != POLICY.id

@@ -14,6 +14,7 @@ from cluster import blobs, canonical
 from cluster.errors import Refusal, WrongUse
 from jobs.train import fit, search
 from serving import bundle, model, registry
+from serving.calibrator import Calibrator
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -30,7 +31,7 @@ def _bundle(card: str, target: str = "win") -> bundle.Bundle:
     trained = model.Model(
         booster=fit.refit(data, search.FIRST, 3),
         signature=signature,
-        calibrator=model.Calibrator(),
+        calibrator=Calibrator(),
     )
     said: dict[str, Any] = dict.fromkeys(
         ("target_version", "training_table", "training_snapshot", "code_version"), "x"

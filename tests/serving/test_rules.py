@@ -60,8 +60,9 @@ def test_points_add_up_and_the_trace_names_what_fired() -> None:
     parsed = rules.parse([_rule("at_least", 3), _rule("equals", "us", "region", 5)])
     assert rules.score(parsed, TABLE).tolist() == [0, 10, 15, 0]
     row = {"visits": 5, "region": "us", "share": None}
-    assert rules.fired(parsed, row) == ["visits at_least 3", "region equals us"]
-    assert rules.fired(parsed, {"visits": None, "region": None}) == []
+    fired = [rule.name for rule in rules.fired(parsed, row)]
+    assert fired == ["visits at_least 3", "region equals us"]
+    assert rules.fired(parsed, {"visits": None, "region": None}) == ()
     assert rules.score((), TABLE).tolist() == [0, 0, 0, 0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
@@ -25,30 +24,24 @@ if TYPE_CHECKING:
     from jobs.console import Progress
     from jobs.train.fit import Data
     from jobs.train.front import Best
+    from jobs.train.lesson import Lesson, Pinned
     from jobs.train.pool import Pool
-    from jobs.train.run import Pinned
     from jobs.train.settings import TrainSettings
 
     type _Pooled = Callable[..., AbstractContextManager[Pool]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Parameters to be searched: for which target, on which rows."""
-
-    pinned: Pinned
-    data: Data
-
-
 def searched(
     workspace: Workspace,
     settings: TrainSettings,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Lesson],
     *,
     told: Progress,
     on: Choice,
 ) -> tuple[list[Best], int]:
     """Search side by side on one pool; return what was chosen, and how many nodes the pool had."""
+    if not wanted:
+        return [], 1
     if on.runner == "ray":
         session.connect(workspace.settings)
     pooled: _Pooled = pool.ray_pool if on.runner == "ray" else pool.inline_pool
@@ -59,11 +52,11 @@ def searched(
         asked = [
             (
                 stack.enter_context(_opened(workspace, settings, each.pinned, workers)),
-                _budget(settings, each.data, is_over),
+                _budget(settings, each.prepared.data, is_over),
             )
             for each in wanted
         ]
-        data = tuple(each.data for each in wanted)
+        data = tuple(each.prepared.data for each in wanted)
         evaluators = stack.enter_context(pooled(Evaluator, data, workers))
         found = search.side_by_side(asked, evaluators, lambda done: told(done, every, "trials"))
         return found, evaluators.nodes
@@ -90,9 +83,7 @@ def _study(settings: TrainSettings, pinned: Pinned) -> str:
     """Return the identity of a search: all that its trials depend on, not how many there are."""
     return canonical.digest(
         {
-            "target": pinned.target.version,
-            "view": pinned.target.features.version,
-            "snapshot": pinned.snapshot,
+            **pinned.identity,
             "seed": settings.seed,
             "purge": settings.purge,
             "test_share": settings.test_share,

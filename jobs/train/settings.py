@@ -14,7 +14,7 @@ LEAKS = ("report", "exclude")
 class TrainSettings:
     """What to train, how long to search, and how to split."""
 
-    target: str = required("Name in configs/targets, or a file.")
+    target: str = required("Name in configs/targets, or a file; several with commas between.")
     trials: int = option(24, "How many sets of parameters to try.")
     minutes: float | None = option(None, "Stop trying after so many minutes.")
     tolerance: float = option(
@@ -29,7 +29,16 @@ class TrainSettings:
         "report", "report (what the leak search finds) or exclude (leave leaks out)."
     )
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, one by one."""
+        return tuple(self.target.split(","))
+
     def __post_init__(self) -> None:
+        if not all(self.targets) or len(set(self.targets)) < len(self.targets):
+            raise WrongUse(f"--target must name each target once, got '{self.target}'")
+        if self.snapshot is not None and len(self.targets) > 1:
+            raise WrongUse("--snapshot must come with one target, got several: train them apart")
         if self.trials < 1:
             raise WrongUse(f"--trials must be 1 or more, got {self.trials}")
         if not self.tolerance >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from cluster.errors import Refusal, WrongUse
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import views
+from features.targets import load_target
 from jobs import console
 from jobs.report import gather
 from jobs.report import page as reported
@@ -129,9 +131,9 @@ def _declared(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-def _keep(workspace: Workspace, table: pa.Table) -> int:
-    workspace.tables.create("training_planted", table.schema)
-    return workspace.tables.replace("training_planted", table)
+def _keep(workspace: Workspace, table: pa.Table, name: str = "planted") -> int:
+    workspace.tables.create(f"training_{name}", table.schema)
+    return workspace.tables.replace(f"training_{name}", table)
 
 
 def _train(workspace: Workspace, target: str, **changes: Any) -> console.Done:
@@ -177,8 +179,7 @@ def _scored(model: Model, rows: Any) -> np.ndarray:
 def test_the_manifest_pins_what_the_model_was_made_from(trained: Trained) -> None:
     """Snapshot, target and view versions, metrics and counts."""
     said = trained.models.manifest(trained.done.report["wrote"]["alias"])[1].provenance
-    settings = TrainSettings(target=trained.target)
-    declared = training.Pinned.of(trained.workspace, settings).target
+    declared = load_target(trained.target)
     assert said.training_table == "training_planted"
     assert said.training_snapshot == str(trained.snapshot)
     assert said.target_version == declared.version
@@ -427,7 +428,9 @@ def test_no_table_is_wrong_use_with_what_to_do(workspace: Workspace, target: str
         _train(workspace, target)
 
 
-@pytest.mark.parametrize("wrong", [{"trials": 0}, {"test_share": 0.9}, {"runner": "rocket"}])
+@pytest.mark.parametrize(
+    "wrong", [{"trials": 0}, {"test_share": 0.9}, {"runner": "rocket"}, {"tolerance": -1}]
+)
 def test_wrong_settings_are_refused(
     workspace: Workspace, target: str, wrong: dict[str, Any]
 ) -> None:
@@ -435,6 +438,56 @@ def test_wrong_settings_are_refused(
     _keep(workspace, _training(800)[0])
     with pytest.raises(WrongUse, match=str(next(iter(wrong.values())))):
         _train(workspace, target, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"target": "a,"}, "must name each target once, got 'a,'"),
+        ({"target": "a,b,a"}, "must name each target once, got 'a,b,a'"),
+        ({"target": "a,b", "snapshot": 3}, "must come with one target, got several"),
+    ],
+)
+def test_several_targets_are_asked_for_once_each(wrong: dict[str, Any], said: str) -> None:
+    """And a snapshot is of one table."""
+    with pytest.raises(WrongUse, match=said):
+        TrainSettings(**wrong)
+
+
+def test_targets_trained_side_by_side_are_as_those_trained_alone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Bit for bit the same models; one report says both, and is unchanged as long as both live."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (_declared(at, name=at.name, rules=[]) for at in folders)
+    for seed, name in enumerate(("one", "two")):
+        table, _ = _training(600 + 100 * seed, seed=seed)
+        _keep(workspace, table, name)
+    done = _train(workspace, f"{one},{two}", trials=6)
+    models = done.report["wrote"]["models"]
+    assert len(done.report["table"]["data"]) > 0
+    assert {line.split(":")[0] for line in done.report["decided"]} == {"one", "two"}
+    assert _train(workspace, f"{one},{two}", trials=6).unchanged
+    shutil.rmtree(workspace.settings.home / "studies")
+    alone = [_train(workspace, each, trials=6).report["wrote"] for each in (one, two)]
+    assert models == {each["alias"]: each["model"] for each in alone}
+    _train(workspace, two, trials=6, test_share=0.3)
+    assert not _train(workspace, f"{one},{two}", trials=6).unchanged
+
+
+def test_a_model_that_answers_faster_may_be_chosen(workspace: Workspace, target: str) -> None:
+    """The cheapest within the tolerance; the report and the card show what it was chosen from."""
+    _keep(workspace, _training(800)[0])
+    best = _train(workspace, target, trials=8).report
+    given = _train(workspace, target, trials=8, tolerance=1.0).report
+    front = given["figures"]["search"]["front"]
+    assert [each["chosen"] for each in front] == [False] * (len(front) - 1) + [True]
+    chosen = {each["trial"] for each in best["figures"]["search"]["front"] if each["chosen"]}
+    assert chosen == {front[0]["trial"]}
+    assert front[-1]["cost"] < front[0]["cost"]
+    assert any("(chosen)" in line for line in given["decided"])
 
 
 def test_settings_have_the_defaults_of_the_manual() -> None:

@@ -41,10 +41,12 @@ class PaperPool:
     log: Path | None = None
     seen: Counter[tuple[int, int]] = field(default_factory=Counter)
     queue: list[Work] = field(default_factory=list)
+    most: int = 0  # folds under way at once
 
     def submit(self, work: Work) -> None:
         """Queue a fold."""
         self.queue.append(work)
+        self.most = max(self.most, len(self.queue))
 
     def next(self) -> Done:
         """Return the outcome of any queued fold."""
@@ -56,7 +58,10 @@ class PaperPool:
             with self.log.open("a") as file:
                 file.write(f"{work.trial} {work.fold}\n")
             time.sleep(0.005)
-        return Done(trial=work.trial, fold=work.fold, loss=_loss(work), rounds=work.trial + 10)
+        loss = _loss(work)
+        return Done(
+            data=work.data, trial=work.trial, fold=work.fold, loss=loss, rounds=work.trial + 10
+        )
 
 
 def _loss(work: Work) -> float:
@@ -134,6 +139,35 @@ def test_without_taking_up_what_was_left_folds_would_be_evaluated_twice(
         _run(tmp_path / "study.log", first)
     _run(tmp_path / "study.log", second)
     assert max((first.seen + second.seen).values()) == 2
+
+
+def test_searches_side_by_side_find_what_they_find_alone(
+    tmp_path: Path, undisturbed: tuple[object, object]
+) -> None:
+    """Whatever is evaluated first; all folds are of the data that they were asked for."""
+    longer = search.Budget(trials=TRIALS + 4, folds=FOLDS, seed=5)
+    heard: list[int] = []
+    paper = PaperPool(order=random.Random(4))
+    with study.opened(tmp_path / "a.log", "a") as one, study.opened(tmp_path / "b.log", "b") as two:
+        found = search.side_by_side([(one, BUDGET), (two, longer)], paper, heard.append)
+    alone = _run(tmp_path / "alone.log", PaperPool(), longer)[0]
+    assert found == [undisturbed[0], alone]
+    assert heard[-1] == 2 * TRIALS + 4
+
+
+def test_more_workers_have_more_trials_under_way_and_a_study_keeps_how_many(
+    tmp_path: Path,
+) -> None:
+    """Twice as many as workers, four or more; resumed by fewer workers it goes on as it began."""
+    paper = PaperPool()
+    with study.opened(tmp_path / "study.log", "study", workers=5) as opened:
+        search.search(opened, paper, BUDGET)
+    assert paper.most == 10
+    few = PaperPool()
+    more = search.Budget(trials=TRIALS + 12, folds=FOLDS, seed=5)
+    with study.opened(tmp_path / "study.log", "study", workers=1) as opened:
+        search.search(opened, few, more)
+    assert few.most == 10
 
 
 def _started(folder: Path) -> subprocess.Popen[bytes]:

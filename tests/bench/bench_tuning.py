@@ -5,7 +5,7 @@ in turn; the losses are compared. Plain Optuna is `study.optimize` with n_jobs=1
 XGBoost; Ray Tune is a `Tuner` with OptunaSearch and a core to a trial. Starting Ray is timed apart.
 
 Time to best: plain Optuna searches so many trials; how long until it has its final best, and how
-long until we have one as good? Over seeds and targets; with its own pruner (the median) and without.
+long until we have one as good? Over seeds and targets, with its own pruner (the median) and not.
 The last line is one JSON object.
 """
 
@@ -123,7 +123,7 @@ def _to_best(found: dict[str, fit.Data], home: Path) -> Figures:
                 for seed in range(SEEDS)
             ]
         )
-        by_seed = np.exp(np.log(ratios).mean(axis=1))
+        by_seed = np.prod(ratios, axis=1) ** (1 / len(found))
         figures[f"time_to_best_vs_optuna{name}"] = round(float(np.median(by_seed)), 2)
         medians = np.median(ratios, axis=0).round(2).tolist()
         figures[f"time_to_best_by_target{name}"] = dict(zip(found, medians, strict=True))

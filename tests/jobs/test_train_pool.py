@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from cluster.settings import ROOT
 from jobs.train import fit, pool, search, split, study
 from jobs.train.evaluator import Evaluator
+from tests.jobs import child_nodes
+from tests.jobs.child_nodes import slow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,21 +104,6 @@ class _Broken:
         raise ValueError("no such parameter")
 
 
-def _slow() -> type[Any]:
-    """Return an evaluator by formula; made here, so that it travels to a worker by value."""
-
-    class Slow:
-        def __init__(self, data: None) -> None:
-            """Hold nothing."""
-
-        def evaluate(self, work: pool.Work) -> pool.Done:
-            time.sleep(0.03)
-            loss = abs(work.params["learning_rate"] - 0.1)
-            return pool.Done(trial=work.trial, fold=work.fold, loss=loss, rounds=9)
-
-    return Slow
-
-
 class Killer:
     """A pool that kills a worker of another pool after so many answers."""
 
@@ -129,6 +121,11 @@ class Killer:
         if self._left == 0:
             os.kill(_pid(self._inner.actors[-1]), signal.SIGKILL)
         return self._inner.next()
+
+    @property
+    def nodes(self) -> int:
+        """Pass on."""
+        return self._inner.nodes
 
 
 def _pid(actor: Any) -> int:
@@ -160,12 +157,12 @@ def test_a_killed_worker_is_replaced_and_does_not_show(tmp_path: Path) -> None:
     """SIGKILL in the middle: its fold is done again, the result is that of an untouched pool."""
     with (
         study.opened(tmp_path / "quiet.log", "study") as opened,
-        pool.inline_pool(_slow(), None, 2) as evaluators,
+        pool.inline_pool(slow(), None, 2) as evaluators,
     ):
         wanted = search.search(opened, evaluators, BUDGET)
     with (
         study.opened(tmp_path / "killed.log", "study") as opened,
-        pool.ray_pool(_slow(), None, 2) as evaluators,
+        pool.ray_pool(slow(), None, 2) as evaluators,
     ):
         before = {_pid(actor) for actor in evaluators.actors}
         assert search.search(opened, Killer(evaluators, 5), BUDGET) == wanted
@@ -198,6 +195,22 @@ def test_a_fold_that_kills_every_worker_is_given_up(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("ray_session")
 def test_a_worker_that_no_core_is_left_for_holds_nothing_up() -> None:
     """Five workers on two cores: those that run do all of the work."""
-    with pool.ray_pool(_slow(), None, 5) as evaluators:
+    with pool.ray_pool(slow(), None, 5) as evaluators:
         done = _all(evaluators, _works(8))
     assert [d.trial for d in done] == list(range(8))
+
+
+@pytest.mark.drill
+@pytest.mark.ray
+def test_a_killed_node_is_done_without(tmp_path: Path) -> None:
+    """Of two nodes one is lost in the middle: the search ends with what it finds on threads."""
+    with (
+        study.opened(tmp_path / "quiet.log", "study") as opened,
+        pool.inline_pool(slow(), None, 2) as evaluators,
+    ):
+        wanted = search.search(opened, evaluators, child_nodes.BUDGET)
+    command = [sys.executable, "-m", "tests.jobs.child_nodes", str(tmp_path / "two")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    (said,) = (json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{"best"'))
+    assert said == {"best": json.loads(json.dumps(asdict(wanted))), "nodes": 2, "is_lost": True}

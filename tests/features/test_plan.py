@@ -119,7 +119,7 @@ def test_a_changed_view_changes_the_columns_of_new_snapshots(
 ) -> None:
     """Under the same target; the ones that were made before keep theirs."""
     target = plan(workspace).target
-    whole, named = target.features, {*target.monotone, *target.segments}
+    whole, named = target.features, {*target.monotone, *target.segments, *target.fairness}
     before = _made(workspace)
     changed = replace(whole.features[6], name="new")
     kept = (feature for feature in whole.features if feature.name in named)

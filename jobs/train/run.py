@@ -92,15 +92,13 @@ def _learnt(workspace: Workspace, settings: TrainSettings, of: Lesson, grown: Gr
 def _together(reports: dict[str, Report]) -> Report:
     """Return the reports of several targets as one."""
     each = reports.values()
-    tables = [
-        one.table.assign(target=name) for name, one in reports.items() if one.table is not None
-    ]
+    tables = {name: one.table for name, one in reports.items() if one.table is not None}
     return Report(
         read={name: one.read for name, one in reports.items()},
         wrote={"models": {str(one.wrote["alias"]): one.wrote["model"] for one in each}},
         decided=[f"{name}: {line}" for name, one in reports.items() for line in one.decided],
         figures={name: one.figures for name, one in reports.items()},
-        table=pd.concat(tables, ignore_index=True) if tables else None,
+        table=pd.concat(tables, names=["target"]).reset_index("target") if tables else None,
         inputs=[dataset for one in each for dataset in one.inputs],
         outputs=[dataset for one in each for dataset in one.outputs],
     )

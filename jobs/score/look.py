@@ -184,6 +184,8 @@ def _plain(scores: pd.DataFrame) -> pd.DataFrame:
     for name in shown.columns:
         if isinstance(shown[name].dtype, pd.DatetimeTZDtype):
             shown[name] = shown[name].dt.strftime("%Y-%m-%d %H:%M")
+        elif shown[name].isna().all():
+            shown[name] = ""
         elif not pd.api.types.is_numeric_dtype(shown[name].dtype):
             shown[name] = shown[name].astype(object).where(shown[name].notna(), "")
     if "model" in shown:

@@ -126,4 +126,6 @@ def _caption(moved: Moved) -> str:
     if not moved.rerouted_by:
         return f"Routed to {moved.after.route}, as before."
     causes = ", ".join(LABELS[cause] for cause in moved.rerouted_by)
+    if moved.after.route == moved.before.route:
+        return f"Routed to {moved.after.route}, as before; changed on the way by {causes}."
     return f"Routed to {moved.after.route}, before to {moved.before.route}; changed by {causes}."

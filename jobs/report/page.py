@@ -50,7 +50,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = plain
+    environment.filters["finding"] = finding
     return environment.get_template("page.html").render(
         sections=[_section(part, top) for part in models if isinstance(part, ModelPart)],
         missing=[str(part) for part in (*models, forecast) if isinstance(part, Refusal)],
@@ -60,17 +60,18 @@ def render(
     )
 
 
-def plain(value: object, feature: str = "") -> str:
-    """Return a feature's value as a person would write it; cents in whole units."""
-    if value is None:
-        return "none"
-    if feature.endswith("_cents") and isinstance(value, int | float):
-        return f"{value / 100:,.0f}"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def moment(at: datetime | None) -> str:
+    """Return a time as a person would write it."""
+    return "none" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def finding(text: str) -> str:
+    """Return a reason without what it did to the chance, which an arrow tells.
+
+    >>> finding("Web visits: 4 in 7 days, raises the chance by 21.3 points")
+    'Web visits: 4 in 7 days'
+    """
+    return text.rpartition(", ")[0]
 
 
 def _section(part: ModelPart, top: int) -> Section:

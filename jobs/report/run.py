@@ -51,7 +51,7 @@ def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> R
     if len(missing) == len(models) + 1:
         raise FunnelcastError(f"a report must have something to show: {missing[0]}")
     as_of = log.latest(workspace.tables, log.pinned(workspace.tables))
-    html = page.render(models, forecast, top=settings.top, as_of=page.plain(as_of)).encode()
+    html = page.render(models, forecast, top=settings.top, as_of=page.moment(as_of)).encode()
     path = _path(workspace, settings)
     _write(path, html)
     signals = [part.sentence for part in models if not isinstance(part, Refusal)]

@@ -123,11 +123,15 @@ def never_worse(rows: pa.Table, labels: int, draws: int) -> tuple[float, float, 
     return float(ours.mean()), float(others.mean()), worse
 
 
+def firsts(rows: pa.Table) -> pa.Table:
+    """Return the first row of each lead, by time."""
+    table = rows.sort_by([("time", "ascending"), ("entity", "ascending")])
+    return table.filter(pa.array(~table["entity"].to_pandas().duplicated()))
+
+
 def planted(rows: pa.Table, chance: pd.Series, seed: int) -> pa.Table:
     """Return the first row of each lead, its label drawn from the chance that was planted."""
-    table = rows.sort_by([("time", "ascending"), ("entity", "ascending")])
-    first = ~table["entity"].to_pandas().duplicated()
-    table = table.filter(pa.array(first))
+    table = firsts(rows)
     truth = chance[table["entity"].to_pylist()].to_numpy()
     label = np.random.default_rng(seed).random(len(truth)) < truth
     for name, values in (("label", label), ("mature", np.ones(len(truth), bool))):
@@ -135,9 +139,12 @@ def planted(rows: pa.Table, chance: pd.Series, seed: int) -> pa.Table:
     return table
 
 
-def covered(rows: pa.Table, chance: pd.Series, labels: int, draws: int) -> dict[str, float]:
-    """Return how often intervals of later rows hold the planted chance, and the mean one of a tenth
-    of them by score; and how wide they are; means over some draws.
+def covered(
+    rows: pa.Table, chance: pd.Series, known: pd.Series, labels: int, draws: int
+) -> dict[str, float]:
+    """Return how often intervals of later rows hold the planted chance, the chance given all that
+    is `known` of the lead (with its standard error), and the mean planted one of a tenth of them by
+    score; and how wide they are; means over some draws.
     """
     found = []
     for seed in range(draws):
@@ -148,10 +155,13 @@ def covered(rows: pa.Table, chance: pd.Series, labels: int, draws: int) -> dict[
         truth = chance[draw.later["entity"].to_pylist()].to_numpy()
         tenths = np.array_split(np.argsort(given), 10)
         holds = [low[t].mean() <= truth[t].mean() <= high[t].mean() for t in tenths]
-        within = ((low <= truth) & (truth <= high)).mean()
-        found.append((within, np.mean(holds), (high - low).mean()))
+        told = known[draw.later["entity"].to_pylist()].to_numpy()
+        within = [((low <= each) & (each <= high)).mean() for each in (truth, told)]
+        found.append((*within, np.mean(holds), (high - low).mean()))
     means = np.mean(found, axis=0).round(3).tolist()
-    return dict(zip(("planted", "tenths", "width"), means, strict=True))
+    error = float(np.std(found, axis=0)[1] / np.sqrt(draws - 1))
+    named = dict(zip(("planted", "known", "tenths", "width"), means, strict=True))
+    return named | {"known_error": round(error, 3)}
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 
 import pandas as pd
-import pytest
 
 from cluster.errors import Refusal
 from jobs.report import page, pictures
@@ -55,17 +55,10 @@ def test_what_is_missing_is_named_and_nothing_foreign_is_run() -> None:
     assert not re.findall(r'(?:src|href)="http', html)
 
 
-@pytest.mark.parametrize(
-    ("value", "feature", "shown"),
-    [
-        (None, "x", "none"),
-        (1234567, "amount_cents", "12,346"),
-        (1234567, "employees", "1,234,567"),
-        (0.1234, "x", "0.12"),
-        (1842.4, "hours", "1,842"),
-        ("paid search", "origin", "paid search"),
-    ],
-)
-def test_values_read_as_a_person_would_write_them(value: object, feature: str, shown: str) -> None:
-    """Thousands parted, cents as whole units, nothing where there is none."""
-    assert page.plain(value, feature) == shown
+def test_a_reason_is_what_was_found_and_a_time_is_in_utc() -> None:
+    """Its arrow tells what it did; nothing where there is no time."""
+    several = "rules: took content (+15), decides (+10), raises the chance by 12.3 points"
+    assert page.finding(several) == "rules: took content (+15), decides (+10)"
+    noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    assert page.moment(noon) == "2026-03-01 10:00 UTC"
+    assert page.moment(None) == "none"

@@ -82,7 +82,7 @@ class Scorer:
         probability = told["probability"].to_numpy()
         before = previous(self.last, told["entity"])
         segments = segments_of(rows, self.segment)
-        usual = np.array([self.usual.get(each or "", np.nan) for each in segments])
+        usual = np.array([np.nan if s is None else self.usual.get(s, np.nan) for s in segments])
         return _with(
             told,
             {

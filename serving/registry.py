@@ -84,7 +84,7 @@ class Registry:
         is theirs.
         """
         name = alias(target)
-        _must_be_of(target, bundle.admit(packed.manifest, packed.booster))
+        _must_be_of(target, _loaded(packed.manifest, packed.booster))
         self._blobs.put(packed.booster)
         id = self._blobs.put(packed.manifest)
         moved = self._move(name, id, actor=actor, reason=reason, now=now)
@@ -98,7 +98,7 @@ class Registry:
         """
         target = target_of(name)
         id = self.resolve(to)
-        _must_be_of(target, bundle.admit(*self._bytes(id)))
+        _must_be_of(target, _loaded(*self._bytes(id)))
         moved = self._move(name, id, actor=actor, reason=reason, now=now)
         return moved if isinstance(moved, Refusal) else id
 
@@ -224,6 +224,12 @@ def target_of(name: str) -> str:
     target, last = parts[1:]
     alias(target, last)
     return target
+
+
+def _loaded(manifest: bytes, booster: bytes) -> Manifest:
+    """Return the manifest of a bundle that can be loaded; BundleBroken if it cannot."""
+    bundle.unpack(manifest, booster)
+    return bundle.read(manifest)
 
 
 def _must_be_of(target: str, said: Manifest) -> None:

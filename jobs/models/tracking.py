@@ -30,7 +30,8 @@ QUIET = {  # unless the environment says otherwise: no word to the makers, no mi
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-_USER = re.compile(r"//[^/@\s]+@")  # of an address: who, and by which password
+_USER = re.compile(r"//[^/\s]*@")  # of an address: who, and by which password
+_SECRET = re.compile(r"(password|passwd|token|secret)=[^&\s]+", re.IGNORECASE)  # of its query
 _LONGEST = 200  # letters of a message that is passed on
 
 
@@ -74,7 +75,8 @@ def shown(text: str, environ: Mapping[str, str]) -> str:
     for name in SECRETS:
         if secret := environ.get(name):
             text = text.replace(secret, "***")
-    return " ".join(_USER.sub("//***@", text).split())[:_LONGEST]
+    text = _SECRET.sub(r"\1=***", _USER.sub("//***@", text))
+    return " ".join(text.split())[:_LONGEST]
 
 
 def files_beside(uri: str) -> str | None:
@@ -164,7 +166,9 @@ class Mirror:
         """Register the version of a training; returns whether it is new."""
         name = mirror.name_of(training.target)
         if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name, tags={f"{mirror.PREFIX}.target": name})
+            self._client.create_registered_model(
+                name, tags={f"{mirror.PREFIX}.target": training.target}
+            )
         if self._version_of(name, training.bundle):
             return False
         self._client.create_model_version(

@@ -122,7 +122,8 @@ def _scored(place: Place, asked: str, progress: Progress) -> tuple[int, str]:
     left = sum(place.files[number].record_count for number in todo)
     choice = runner.choose(asked, left, place.workspace.settings)
     progress(every - left, every, "rows")
-    place = place.beside(parts.usual(place, choice))
+    if todo:
+        place = place.beside(parts.usual(place, choice))
     for count in parts.done(place, todo, choice):
         left -= count
         progress(every - left, every, "rows")

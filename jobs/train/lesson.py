@@ -29,9 +29,13 @@ class Pinned:
     @classmethod
     def each(cls, workspace: Workspace, settings: TrainSettings) -> list[Pinned]:
         """Pin the snapshot of the settings, else the newest, for each target; WrongUse when there
-        is none.
+        is none, or a target twice.
         """
-        return [cls._of(workspace, settings, asked) for asked in settings.targets]
+        each = [cls._of(workspace, settings, asked) for asked in settings.targets]
+        names = [pinned.target.name for pinned in each]
+        if len(set(names)) < len(names):
+            raise WrongUse(f"--target must name each target once, got {', '.join(names)}")
+        return each
 
     @classmethod
     def _of(cls, workspace: Workspace, settings: TrainSettings, asked: str) -> Pinned:

@@ -46,18 +46,18 @@ def searched(
         session.connect(workspace.settings)
     pooled: _Pooled = pool.ray_pool if on.runner == "ray" else pool.inline_pool
     every = settings.trials * len(wanted)
-    workers = min(session.cores(workspace.settings), every)
+    cores = session.cores(workspace.settings)
     is_over = _timer(settings.minutes)
     with ExitStack() as stack:
         asked = [
             (
-                stack.enter_context(_opened(workspace, settings, each.pinned, workers)),
+                stack.enter_context(_opened(workspace, settings, each.pinned, cores)),
                 _budget(settings, each.prepared.data, is_over),
             )
             for each in wanted
         ]
         data = tuple(each.prepared.data for each in wanted)
-        evaluators = stack.enter_context(pooled(Evaluator, data, workers))
+        evaluators = stack.enter_context(pooled(Evaluator, data, min(cores, every)))
         found = search.side_by_side(asked, evaluators, lambda done: told(done, every, "trials"))
         return found, evaluators.nodes
 

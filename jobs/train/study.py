@@ -95,10 +95,15 @@ def _is_json(line: bytes) -> bool:
 
 
 def _take_up(study: Study) -> None:
-    """Fail the trials a killed run left running, and queue them again with the folds they have."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    queued = {trial.user_attrs["index"] for trial in waiting}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if "index" in trial.user_attrs and trial.user_attrs["index"] not in queued:
-            study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+    """Fail the trials a killed run left, and queue them again in their order, with the folds they
+    have and the parameters they were to have.
+    """
+    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.ask()  # so that all are running, whatever the kill was in the middle of
+    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    newest = {each.user_attrs["index"]: each for each in left if "index" in each.user_attrs}
+    for _, trial in sorted(newest.items()):  # one may be queued again already, by a killed run
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        study.enqueue_trial(params, user_attrs=trial.user_attrs)
+    for trial in left:
         study.tell(trial.number, state=TrialState.FAIL)

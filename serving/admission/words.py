@@ -68,8 +68,7 @@ def must_be_name(name: object, what: str) -> None:
 
 def _feature(feature: Feature) -> None:
     must_be_name(feature.name, "a feature")
-    if len(feature.label) > MAX_LABEL or not feature.label.isprintable():
-        refuse(f"the label of '{feature.name}' must be one short line", feature.label)
+    _must_be_line(feature.label, f"the label of '{feature.name}'")
     if feature.kind == "number" and feature.vocabulary:
         refuse(f"the number '{feature.name}' must have no vocabulary", len(feature.vocabulary))
     if len(feature.vocabulary) > MAX_CODES:
@@ -86,7 +85,8 @@ def _rules(found: tuple[Rule, ...], said: Manifest) -> None:
     if said.calibrator.per_point and not found:
         refuse("a calibrator that weighs rules must have rules about its features", "none")
     for rule in found:
-        must_be_name(rule.name, "a rule")
+        _must_be_line(rule.name, "the name of a rule")
+        _must_be_like(rule, said.features)
         numbers = [value for value in rule.when.values if not isinstance(value, str)]
         if abs(rule.points) > MAX_POINTS:
             refuse(f"a rule must give {MAX_POINTS:,} points at most", rule.points)
@@ -95,6 +95,21 @@ def _rules(found: tuple[Rule, ...], said: Manifest) -> None:
     has = {golden.points is not None for golden in said.golden}
     if has - {bool(said.calibrator.per_point)}:
         refuse("golden rows must have points where the calibrator weighs rules", "otherwise")
+
+
+def _must_be_line(text: str, what: str) -> None:
+    if not 0 < len(text) <= MAX_LABEL or not text.isprintable():
+        refuse(f"{what} must be one short line", text)
+
+
+def _must_be_like(rule: Rule, features: tuple[Feature, ...]) -> None:
+    """Refuse a rule that compares a text with a number, on some row if not on a golden one."""
+    kinds = {feature.name: feature.kind for feature in features}
+    is_text = kinds.get(rule.when.feature) == "category"
+    if any(isinstance(value, str) != is_text for value in rule.when.values):
+        refuse(f"the rule '{rule.name}' must compare like with like", rule.when.value)
+    if len(rule.when.values) > MAX_CODES:
+        refuse(f"a rule must list {MAX_CODES} values at most", len(rule.when.values))
 
 
 def _golden(said: Manifest) -> None:

@@ -105,6 +105,8 @@ def made(workspace: Workspace, table: str, snapshot: int, *, beside: Made | None
     named, _, number = said[ROWS].partition("@")
     rows = Rows(table=named, snapshot=int(number))
     told = _said(workspace, named, rows.snapshot)
+    if not {AS_OF, log.MADE_FROM} <= told.keys():
+        raise _gone(f"what the rows {named}@{rows.snapshot} were made from")
     return Made(
         snapshot=snapshot,
         model=said[MODEL],

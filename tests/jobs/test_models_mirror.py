@@ -161,6 +161,9 @@ def test_what_opens_doors_is_not_shown() -> None:
     assert "s3cret" not in said and "eva" not in said and "\n" not in said
     environ = {"MLFLOW_TRACKING_TOKEN": "t0ken"}
     assert tracking.shown(SECRET, environ).endswith("https://***@host/api with token ***")
+    assert tracking.shown("https://eva:p@ss@host", {}) == "https://***@host"
+    query = "postgresql://host/db?user=eva&password=top&sslmode=off"
+    assert tracking.shown(query, {}) == "postgresql://host/db?user=eva&password=***&sslmode=off"
 
 
 def test_without_the_rule_it_would_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:

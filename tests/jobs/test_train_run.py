@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,6 @@ from serving.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from serving.model import Model
 
@@ -452,6 +452,14 @@ def test_several_targets_are_asked_for_once_each(wrong: dict[str, Any], said: st
     """And a snapshot is of one table."""
     with pytest.raises(WrongUse, match=said):
         TrainSettings(**wrong)
+
+
+def test_a_target_by_two_names_is_one(workspace: Workspace, target: str) -> None:
+    """A file and another path to it."""
+    _keep(workspace, _training(300)[0])
+    other = str(Path(target).parent / "." / ".." / Path(target).parent.name / "planted.yaml")
+    with pytest.raises(WrongUse, match="each target once, got planted, planted"):
+        _train(workspace, f"{target},{other}")
 
 
 def test_targets_trained_side_by_side_are_as_those_trained_alone(

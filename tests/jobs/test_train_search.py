@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -168,6 +169,39 @@ def test_more_workers_have_more_trials_under_way_and_a_study_keeps_how_many(
     with study.opened(tmp_path / "study.log", "study", workers=1) as opened:
         search.search(opened, few, more)
     assert few.most == 10
+
+
+def test_a_study_cut_at_any_line_ends_as_if_it_had_not_been(
+    tmp_path: Path, undisturbed: tuple[object, object]
+) -> None:
+    """Also in the middle of a trial's parameters, and of what is queued again; twice."""
+    whole = tmp_path / "whole.log"
+    _run(whole, PaperPool())
+    lines = whole.read_bytes().splitlines(keepends=True)
+    for cut in range(1, len(lines), 3):
+        path = tmp_path / f"{cut}.log"
+        path.write_bytes(b"".join(lines[:cut]))
+        with study.opened(path, "study"):
+            pass
+        again = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(again[: (cut + len(again)) // 2]))
+        assert _run(path, PaperPool()) == undisturbed, cut
+
+
+def test_what_was_left_without_its_parameters_would_be_another_search(
+    tmp_path: Path, undisturbed: tuple[object, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence above, switched off: a trial is queued again with those it was told."""
+    real = optuna.Study.enqueue_trial
+
+    def told(self: optuna.Study, params: dict[str, float], **more: object) -> None:
+        real(self, dict(list(params.items())[:3]), **more)  # type: ignore[arg-type]
+
+    first = PaperPool(dies_after=3)
+    with pytest.raises(NoPower):
+        _run(tmp_path / "study.log", first)
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", told)
+    assert _run(tmp_path / "study.log", PaperPool()) != undisturbed
 
 
 def _started(folder: Path) -> subprocess.Popen[bytes]:

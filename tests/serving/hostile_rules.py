@@ -49,13 +49,19 @@ def rules() -> Iterator[Case]:
     for change in ({"points": 1.5}, {"points": "9"}, {"name": ""}, {"more": 1}):
         yield _told("rule", _declaring([{**RULES[0], **change}]), "that can be read")
     yield _told("twice", _declaring([RULES[0], RULES[0]]), "that can be read")
-    for name in ("../up", "a\nb", "n" * 300):
-        yield _told("name", _declaring([{**RULES[0], "name": name}]), "lead nowhere")
+    for name in ("a\0b", "a\nb", "n" * 5_000):
+        yield _told("name", _declaring([{**RULES[0], "name": name}]), "must be one short line")
     for points in (10**7, -(10**19), 10**40):
         yield _told("points", _declaring([{**RULES[0], "points": points}]), "1,000,000 points")
     for value in (2**60, 10**400, -1e300):
         yield _told("value", _declaring([_rule(value=value)]), "must compare with")
-    yield _told("text", _declaring([_rule(value="eu", op="equals")]), "must fit its golden rows")
+    yield _told("text", _declaring([_rule(value="eu", op="equals")]), "compare like with like")
+    for unlike in ({"value": 3}, {"op": "equals", "value": 3}, {"op": "one_of", "value": [1, 2]}):
+        found = _declaring([_rule(**{"feature": "region", **unlike})])
+        yield _told("unlike", found, "compare like with like")
+    for count in (2_000, 60_000):
+        many = {"feature": "region", "op": "one_of", "value": [f"r{n}" for n in range(count)]}
+        yield _told("many", _declaring([_rule(**many)]), "must list .* values at most")
     yield _told("fewer points", _declaring([{**RULES[0], "points": 19}]), "golden row . must score")
     yield _told("other rule", _declaring([_rule(value=4)]), "golden row . must score")
     yield from _weighed()

@@ -15,6 +15,7 @@ from cluster.errors import Refusal, WrongUse
 from jobs.train import fit, search
 from serving import bundle, model, registry
 from serving.calibrator import Calibrator
+from tests.serving import hostile_rules
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -177,8 +178,16 @@ def test_nothing_is_published_that_could_not_be_loaded(
         _publish(models, wrong)
     assert workspace.refs.get(registry.alias("win")) is None
     assert not workspace.blobs.has(wrong.id)
-    monkeypatch.setattr(bundle, "admit", lambda manifest, _: bundle.read(manifest))
+    with pytest.raises(bundle.BundleBroken, match="golden row"):
+        _publish(models, _lying())
+    monkeypatch.setattr(bundle, "unpack", lambda manifest, _: None)
     assert _publish(models, wrong) == wrong.id
+
+
+def _lying() -> bundle.Bundle:
+    """Return a bundle that only scoring its golden rows here tells from a good one."""
+    (case,) = (each for each in hostile_rules.rules() if each.name == "fewer points")
+    return bundle.Bundle(manifest=case.manifest, booster=case.booster)
 
 
 def test_a_model_of_another_target_is_not_published(models: registry.Registry) -> None:

@@ -102,7 +102,7 @@ def _log_odds(leads: Leads, lead: np.ndarray, time: np.ndarray) -> np.ndarray:
 def _decided(
     rng: np.random.Generator, count: int, lead: np.ndarray, since: np.ndarray
 ) -> np.ndarray:
-    """Return when sales decides on some of `count` leads: on a working day, in office hours."""
+    """Return when sales decides on some of `count` leads: on a working day."""
     wait = LEAST_WAIT + rng.exponential(MEAN_WAIT, count).astype(np.int64)[lead]
     hour = (rng.triangular(*OFFICE[1], count)[lead] * HOUR).astype(np.int64)
     day = (since + wait) // DAY

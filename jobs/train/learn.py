@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from jobs.train import calibrate, fit, search
+from jobs.train import calibrate, fit
 from jobs.train.calibrate import Evidence
+from jobs.train.space import FIRST
 from serving import model, rules
 from serving.calibrator import sigmoid
 
@@ -37,7 +38,7 @@ class Recipe:
     @classmethod
     def of_few(cls, rows: int) -> Self:
         """Return the recipe for rows too few to search one."""
-        return cls(params=search.FIRST, rounds=min(MOST_ROUNDS, 15 + rows // 20))
+        return cls(params=FIRST, rounds=min(MOST_ROUNDS, 15 + rows // 20))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,9 @@ from optuna.trial import TrialState
 
 from cluster.canonical import digest
 from jobs.train import front
-from jobs.train.front import Best as Best
 from jobs.train.front import fold as _fold
 from jobs.train.pool import Work
 from jobs.train.race import Race
-from jobs.train.space import FIRST as FIRST
 from jobs.train.space import PORTFOLIO, SPACE
 from jobs.train.study import WINDOW
 
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import Trial
 
+    from jobs.train.front import Best
     from jobs.train.pool import Done, Params, Pool
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)

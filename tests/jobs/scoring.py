@@ -22,7 +22,8 @@ from features.targets import Target, load_target
 from features.views import register, view
 from jobs.console import perform
 from jobs.score import run as scoring
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import bundle, model
 from serving.calibrator import Bend, Calibrator, Knot
 from serving.policy import load_policy
@@ -141,7 +142,7 @@ def trained(rows: pa.Table, calibrator: Calibrator, seed: int) -> model.Model:
     label = (follows + rng.normal(size=len(matrix)) > np.median(follows)).astype(np.float32)
     types = tuple(model.feature_types(signature))
     data = fit.Data(matrix=matrix, label=label, types=types, folds=())
-    booster = fit.refit(data, search.FIRST | {"min_child_weight": 0.5, "learning_rate": 0.3}, 12)
+    booster = fit.refit(data, FIRST | {"min_child_weight": 0.5, "learning_rate": 0.3}, 12)
     return model.Model(booster=booster, signature=signature, calibrator=calibrator)
 
 

@@ -35,7 +35,8 @@ from features.views.language import Events, Where
 from jobs import console
 from jobs.features import export, sentences
 from jobs.features.run import JOB, FeaturesSettings
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import bundle, model, registry
 from serving.calibrator import Calibrator
 
@@ -66,7 +67,7 @@ def _published(workspace: Workspace, rounds: int) -> str:
     types = tuple(model.feature_types(signature))
     data = fit.Data(matrix=signature.encode(table), label=label, types=types, folds=())
     made = model.Model(
-        booster=fit.refit(data, search.FIRST, rounds),
+        booster=fit.refit(data, FIRST, rounds),
         signature=signature,
         calibrator=Calibrator(),
     )

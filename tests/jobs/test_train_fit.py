@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.train import fit, pool, search, split
+from jobs.train import fit, pool, split
 from jobs.train.evaluator import MAX_ROUNDS, Evaluator
+from jobs.train.space import FIRST
 from serving import bundle, model
 
 if TYPE_CHECKING:
@@ -81,13 +82,13 @@ def test_a_column_that_is_missing_or_of_no_use_is_named() -> None:
 
 def test_the_same_rows_and_parameters_give_the_same_trees() -> None:
     """Byte for byte, subsampling included."""
-    first, second = (fit.refit(_data(), search.FIRST, 30).save_raw("ubj") for _ in range(2))
+    first, second = (fit.refit(_data(), FIRST, 30).save_raw("ubj") for _ in range(2))
     assert first == second
 
 
 def test_a_fold_is_evaluated_alike_by_any_evaluator_in_any_order() -> None:
     """What an evaluator keeps from earlier folds does not show."""
-    works = [pool.Work(trial=0, fold=fold, params=search.FIRST) for fold in range(3)]
+    works = [pool.Work(trial=0, fold=fold, params=FIRST) for fold in range(3)]
     one, other = Evaluator((_data(),)), Evaluator((_data(),))
     forwards = [one.evaluate(work) for work in works]
     assert [other.evaluate(work) for work in reversed(works)] == forwards[::-1]
@@ -97,12 +98,12 @@ def test_a_fold_is_evaluated_alike_by_any_evaluator_in_any_order() -> None:
 def test_out_of_fold_margins_come_from_models_that_never_saw_the_row() -> None:
     """Turning the labels of the judged rows around does not change their margins."""
     data = _data()
-    margins, label = fit.out_of_fold(data, search.FIRST, 10)
+    margins, label = fit.out_of_fold(data, FIRST, 10)
     last = data.folds[-1].held
     turned = data.label.copy()
     turned[last] = 1 - turned[last]
     other = fit.Data(matrix=data.matrix, label=turned, types=data.types, folds=data.folds)
-    assert (fit.out_of_fold(other, search.FIRST, 10)[0] == margins).all()
+    assert (fit.out_of_fold(other, FIRST, 10)[0] == margins).all()
     assert len(margins) == len(label) == sum(len(fold.held) for fold in data.folds)
 
 
@@ -111,7 +112,7 @@ def test_what_is_minimised_is_better_the_smaller_it_is(metric: Metric) -> None:
     """Of rows that say something the loss is less than of the same rows with labels shuffled."""
     data = replace(_data(), aims=fit.Aims(metric=metric))
     shuffled = replace(data, label=np.random.default_rng(0).permutation(data.label))
-    work = pool.Work(trial=0, fold=0, params=search.FIRST)
+    work = pool.Work(trial=0, fold=0, params=FIRST)
     good, weak = (Evaluator((each,)).evaluate(work).loss for each in (data, shuffled))
     assert 0 < good < weak < 1
     assert data.aims.said(good).startswith(metric.replace("_", " "))
@@ -121,10 +122,10 @@ def test_what_is_minimised_is_better_the_smaller_it_is(metric: Metric) -> None:
 def test_a_monotone_feature_moves_scores_one_way_only(monotone: tuple[int, ...]) -> None:
     """Against what the rows say, too: feature 0 raises the label. Mutant: no feature is held."""
     data = replace(_data(), aims=fit.Aims(monotone=monotone))
-    booster = fit.refit(data, search.FIRST, 40)
+    booster = fit.refit(data, FIRST, 40)
     turned = [_is_turned(booster, data.matrix, place, sign) for place, sign in enumerate(monotone)]
     assert not any(turned)
-    free = fit.refit(replace(data, aims=fit.Aims()), search.FIRST, 40)
+    free = fit.refit(replace(data, aims=fit.Aims()), FIRST, 40)
     assert any(_is_turned(free, data.matrix, *held) for held in enumerate(monotone)) == any(
         monotone
     )

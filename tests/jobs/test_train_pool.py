@@ -18,11 +18,14 @@ import pytest
 from cluster.settings import ROOT
 from jobs.train import fit, pool, search, split, study
 from jobs.train.evaluator import Evaluator
+from jobs.train.space import FIRST
 from tests.jobs import child_nodes
 from tests.jobs.child_nodes import slow
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jobs.train.front import Best
 
 BUDGET = search.Budget(trials=6, folds=3, seed=3)
 
@@ -38,12 +41,12 @@ def data() -> fit.Data:
 
 
 @pytest.fixture(scope="module")
-def one_thread(data: fit.Data, tmp_path_factory: pytest.TempPathFactory) -> search.Best:
+def one_thread(data: fit.Data, tmp_path_factory: pytest.TempPathFactory) -> Best:
     """What the search finds on one thread."""
     return _inline(data, tmp_path_factory.mktemp("one"), 1)
 
 
-def _inline(data: fit.Data, folder: Path, workers: int) -> search.Best:
+def _inline(data: fit.Data, folder: Path, workers: int) -> Best:
     with (
         study.opened(folder / "study.log", "study") as opened,
         pool.inline_pool(Evaluator, (data,), workers) as evaluators,
@@ -52,7 +55,7 @@ def _inline(data: fit.Data, folder: Path, workers: int) -> search.Best:
 
 
 def _works(count: int) -> list[pool.Work]:
-    return [pool.Work(trial=i, fold=0, params=search.FIRST) for i in range(count)]
+    return [pool.Work(trial=i, fold=0, params=FIRST) for i in range(count)]
 
 
 def _all(evaluators: pool.Pool, works: list[pool.Work]) -> list[pool.Done]:
@@ -75,7 +78,7 @@ class Paper:
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_search_does_not_depend_on_the_number_of_threads(
-    data: fit.Data, one_thread: search.Best, tmp_path: Path, workers: int
+    data: fit.Data, one_thread: Best, tmp_path: Path, workers: int
 ) -> None:
     """Bit for bit the same best trial."""
     assert _inline(data, tmp_path, workers) == one_thread
@@ -137,7 +140,7 @@ def _pid(actor: Any) -> int:
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_the_search_finds_on_ray_what_it_finds_on_threads(
-    data: fit.Data, one_thread: search.Best, tmp_path: Path
+    data: fit.Data, one_thread: Best, tmp_path: Path
 ) -> None:
     """Bit for bit, though workers are processes on two nodes."""
     with (

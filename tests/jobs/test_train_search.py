@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pytest
@@ -23,7 +24,10 @@ from optuna.trial import TrialState
 from cluster.settings import ROOT
 from jobs.train import search, study
 from jobs.train.pool import Done, Work
-from jobs.train.space import PORTFOLIO
+from jobs.train.space import FIRST, PORTFOLIO
+
+if TYPE_CHECKING:
+    from jobs.train.front import Best
 
 TRIALS, FOLDS = 16, 3
 BUDGET = search.Budget(trials=TRIALS, folds=FOLDS, seed=5)
@@ -73,7 +77,7 @@ def _loss(work: Work) -> float:
 
 def _run(
     path: Path, pool: PaperPool, budget: search.Budget = BUDGET
-) -> tuple[search.Best, list[tuple[object, ...]]]:
+) -> tuple[Best, list[tuple[object, ...]]]:
     """Return the best trial, and every told trial in the order of the search."""
     with study.opened(path, "study") as opened:
         best = search.search(opened, pool, budget)
@@ -110,7 +114,7 @@ def test_the_search_learns_and_prunes(tmp_path: Path) -> None:
     budget = search.Budget(trials=40, folds=FOLDS, seed=5)
     best, told = _run(tmp_path / "study.log", pool, budget)
     states = Counter(row[1] for row in told)
-    assert best.loss < 0.55 < _loss(Work(trial=0, fold=0, params=search.FIRST))
+    assert best.loss < 0.55 < _loss(Work(trial=0, fold=0, params=FIRST))
     assert states == {TrialState.COMPLETE: best.complete, TrialState.PRUNED: best.pruned}
     assert best.pruned >= 5
     assert max(pool.seen.values()) == 1

@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from cluster import canonical
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import bundle, model
 from serving.admission import ubjson
 from serving.calibrator import Calibrator
@@ -58,7 +59,7 @@ def whole() -> bundle.Bundle:
     types = tuple(model.feature_types(signature))
     data = fit.Data(matrix=matrix, label=label, types=types, folds=())
     made = model.Model(
-        booster=fit.refit(data, search.FIRST, TREES),
+        booster=fit.refit(data, FIRST, TREES),
         signature=signature,
         calibrator=Calibrator(),
     )

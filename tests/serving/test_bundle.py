@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from cluster import canonical
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import bundle, model
 from serving.calibrator import Calibrator
 
@@ -39,7 +40,7 @@ def _model(table: pa.Table, seed: int) -> model.Model:
     )
     calibrator = Calibrator(slope=1 / 3, intercept=-0.1)
     return model.Model(
-        booster=fit.refit(data, search.FIRST, 12), signature=signature, calibrator=calibrator
+        booster=fit.refit(data, FIRST, 12), signature=signature, calibrator=calibrator
     )
 
 

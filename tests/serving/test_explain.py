@@ -25,7 +25,8 @@ from features.sources.world import WorldConfig, generate
 from features.targets import Target, load_target
 from features.views import VIEWS, View, aggregates, document
 from features.views.language import Events, windowed
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import evidence, explain, model, schemas, shapley, trees, wording
 from serving.calibrator import Calibrator
 from serving.decide import Basis, decide
@@ -375,7 +376,7 @@ def trained(target: Target, rows: pa.Table) -> model.Model:
     label[::5] = 1 - label[::5]
     types = tuple(model.feature_types(signature))
     data = fit.Data(matrix=signature.encode(rows), label=label, types=types, folds=())
-    booster = fit.refit(data, {**search.FIRST, "min_child_weight": 1.0}, 30)
+    booster = fit.refit(data, {**FIRST, "min_child_weight": 1.0}, 30)
     return model.Model(booster=booster, signature=signature, calibrator=Calibrator())
 
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import model
 from serving.calibrator import Calibrator
 
@@ -50,7 +51,7 @@ def trained(table: pa.Table) -> model.Model:
         types=tuple(model.feature_types(signature)),
         folds=(),
     )
-    booster = fit.refit(data, search.FIRST, 40)
+    booster = fit.refit(data, FIRST, 40)
     calibrator = Calibrator(slope=0.9, intercept=-0.1)
     return model.Model(booster=booster, signature=signature, calibrator=calibrator)
 

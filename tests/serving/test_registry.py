@@ -12,7 +12,8 @@ import pytest
 
 from cluster import blobs, canonical
 from cluster.errors import Refusal, WrongUse
-from jobs.train import fit, search
+from jobs.train import fit
+from jobs.train.space import FIRST
 from serving import bundle, model, registry
 from serving.calibrator import Calibrator
 from tests.serving import hostile_rules
@@ -30,7 +31,7 @@ def _bundle(card: str, target: str = "win") -> bundle.Bundle:
     label = (rng.random(200) < 0.3).astype(np.float32)
     data = fit.Data(matrix=signature.encode(table), label=label, types=("q",), folds=())
     trained = model.Model(
-        booster=fit.refit(data, search.FIRST, 3),
+        booster=fit.refit(data, FIRST, 3),
         signature=signature,
         calibrator=Calibrator(),
     )

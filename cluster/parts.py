@@ -16,8 +16,10 @@ import sqlalchemy as sa
 from cluster import canonical, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
+
+    from pyiceberg.manifest import DataFile
 
     from cluster.database import Database
 
@@ -58,6 +60,18 @@ class Parts:
             connection.execute(_PARTS.update().where(mine).values(at=schema.micros(now)))
             rows = connection.execute(sa.select(_PARTS).where(mine).order_by(_PARTS.c.number))
             return [_part(row) for row in rows.mappings()]
+
+    def whole(
+        self, work: str, now: datetime, find: Callable[[list[str]], Iterable[DataFile]]
+    ) -> list[tuple[Part, list[DataFile]]]:
+        """Return the parts of some work, like `resume`, with their files as `find` finds them by
+        path; those that lost a file are taken off the record.
+        """
+        kept = self.resume(work, now)
+        there = {file.file_path: file for file in find([f for part in kept for f in part.files])}
+        whole = [part for part in kept if there.keys() >= set(part.files)]
+        self.drop(work, {part.number for part in kept} - {part.number for part in whole})
+        return [(part, [there[path] for path in part.files]) for part in whole]
 
     def drop(self, work: str, numbers: Collection[int] | None = None) -> None:
         """Take parts of some work off the record, by default all: they are committed, or lost."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster import canonical, runner, runs, session
@@ -128,17 +129,10 @@ class _Held:
 
 def _held(workspace: Workspace, plan: Plan, work: str) -> dict[int, _Held]:
     """Return the buckets on record, by number; those that lost a file are taken off the record."""
-    parts = Parts(workspace.database)
-    kept = parts.resume(work, workspace.clock())
-    paths = [path for part in kept for path in part.files]
-    there = {file.file_path: file for file in workspace.tables.find(plan.table, paths)}
-    whole = [part for part in kept if there.keys() >= set(part.files)]
-    parts.drop(work, {part.number for part in kept} - {part.number for part in whole})
+    find = partial(workspace.tables.find, plan.table)
+    whole = Parts(workspace.database).whole(work, workspace.clock(), find)
     return {
-        part.number: _Held(
-            files=[there[path] for path in part.files], content=Content.heard(part.said)
-        )
-        for part in whole
+        part.number: _Held(files=files, content=Content.heard(part.said)) for part, files in whole
     }
 
 

@@ -7,6 +7,7 @@ twice, and what is missing is an error, never a smaller table.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,13 +104,10 @@ def commit(place: Place) -> int:
 
 def _held(place: Place) -> dict[int, list[DataFile]]:
     """Return the files of the parts on record; those that lost one are taken off the record."""
-    work, parts = place.work, Parts(place.workspace.database)
-    kept = parts.resume(work.name, place.workspace.clock())
-    paths = [path for part in kept for path in part.files]
-    there = {file.file_path: file for file in place.workspace.tables.find(work.table, paths)}
-    whole = [part for part in kept if there.keys() >= set(part.files)]
-    parts.drop(work.name, {part.number for part in kept} - {part.number for part in whole})
-    return {part.number: [there[path] for path in part.files] for part in whole}
+    work, workspace = place.work, place.workspace
+    find = partial(workspace.tables.find, work.table)
+    whole = Parts(workspace.database).whole(work.name, workspace.clock(), find)
+    return {part.number: files for part, files in whole}
 
 
 def _pipeline(place: Place) -> ModuleType:

@@ -16,6 +16,7 @@ from jobs.train import fit
 from jobs.train.space import FIRST
 from serving import bundle, model
 from serving.calibrator import Calibrator
+from tests.serving import hostile
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -45,18 +46,8 @@ def _model(table: pa.Table, seed: int) -> model.Model:
 
 
 def _provenance(**changes: Any) -> bundle.Provenance:
-    values = {
-        "target": {"name": "t"},
-        "target_version": "1",
-        "training_table": "training_t",
-        "training_snapshot": "8843219000111222333",
-        "views": {"v": "2"},
-        "code_version": "c",
-        "created_at": NOW,
-        "metrics": {"auc": 0.1 + 0.2},
-        "card": "A card.",
-    }
-    return bundle.Provenance(**{**values, **changes})
+    mine = {"target": {"name": "t"}, "training_table": "training_t", "created_at": NOW}
+    return hostile.provenance(**{**mine, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,7 @@ def _row(decision: Decision) -> dict[str, object]:
         "high": decision.high,
         "confidence": decision.verdict.confidence,
         "route": decision.verdict.route,
-        "reasons": json.dumps([vars(reason) for reason in decision.reasons]),
+        "reasons": json.dumps([vars(reason) for reason in decision.reasons or ()]),
         "model": decision.basis.model,
         "policy": decision.basis.policy,
         "scored_at": decision.decided_at,

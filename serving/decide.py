@@ -1,4 +1,4 @@
-"""The decision: a pure function of model, policy, feature rows and a time.
+"""The decision: a pure function of model, policy, cases and a time.
 
 The API, batch scoring, replay and simulation all call `decide`, so none of them can differ from
 another.
@@ -6,31 +6,54 @@ another.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+import pyarrow as pa
+
+from cluster import canonical
+from cluster.errors import FunnelcastError
 from serving import policy as policies
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import pyarrow as pa
+    import numpy as np
 
+    from serving.calibrator import Calibrator
     from serving.model import Model, Reason
     from serving.policy import Policy, Verdict
 
 TOP_REASONS = 4
+SCORE, EXPLAIN, POLICY = "score", "explain", "policy"  # stages of a decision
+type Lap = Callable[[str], None]  # told the name of each stage as it ends
+
+
+class NotFinite(FunnelcastError):
+    """The model gave a score that is no probability."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
     """Ids of everything decisions are made from."""
 
-    target: str
+    target: str  # name@version
     model: str
+    calibrator: str  # see `calibrator_id`
     policy: str
     view: str
     code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Whom a decision is about, and what is known of them at T."""
+
+    entity: str
+    account: str | None
+    time: datetime  # T
+    features: Mapping[str, object]  # by name, at least those of the model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +64,13 @@ class Decision:
     account: str | None
     time: datetime  # T: what the features look back from
     margin: float  # log-odds before calibration
+    points: int | None  # of the rules, where the calibrator weighs them
     probability: float  # calibrated
     low: float  # interval of the probability
     high: float
     verdict: Verdict
-    reasons: tuple[Reason, ...]
-    features: dict[str, object]
+    reasons: tuple[Reason, ...] | None  # None: they were not asked for
+    features: Mapping[str, object]  # of the model
     basis: Basis
     decided_at: datetime
     id: str = ""
@@ -62,36 +86,89 @@ class Decision:
 
 
 def decide(
-    model: Model, policy: Policy, rows: pa.Table, now: datetime, *, basis: Basis
+    model: Model,
+    policy: Policy,
+    asked: pa.Table | Sequence[Case],
+    now: datetime,
+    *,
+    basis: Basis,
+    reasons: bool = True,
+    lap: Lap = lambda stage: None,
 ) -> list[Decision]:
-    """Return one decision per feature row (entity, account, time and the model's features)."""
-    if not rows.num_rows:
-        return []
+    """Return one decision per case, or per row of a table: entity, account, time and the features.
+
+    NotFinite when the model gives no probability. `lap` hears of the end of SCORE, EXPLAIN, POLICY.
+    """
     names = [feature.name for feature in model.signature.features]
+    cases = cases_of(asked, names) if isinstance(asked, pa.Table) else asked
+    if not cases:
+        return []
+    records = [case.features for case in cases]
+    points = model.points(records)
+    scores = model.score(model.encode(asked if isinstance(asked, pa.Table) else records), points)
+    chances = _chances(model.calibrator, scores.probability)
+    lap(SCORE)
+    told = model.reasons(records, top=TOP_REASONS) if reasons else [None] * len(cases)
+    lap(EXPLAIN)
+    verdicts = [policies.apply(policy, *chance) for chance in chances]
+    lap(POLICY)
+    worth = [None] * len(cases) if points is None else points.tolist()
+    parts = zip(cases, scores.margin.tolist(), worth, chances, verdicts, told, strict=True)
+    return [_decision(*part, names=names, basis=basis, now=now) for part in parts]
+
+
+def cases_of(rows: pa.Table, names: Sequence[str]) -> list[Case]:
+    """Return the rows of a table with the columns entity, account, time and the named features."""
+    spine = rows.select(["entity", "account", "time"]).to_pylist()
     records = rows.select(names).to_pylist()
-    scores = model.score(model.encode(rows), model.points(records))
-    lows, highs = model.calibrator.intervals(scores.probability)
-    columns = zip(
-        rows.select(["entity", "account", "time"]).to_pylist(),
-        records,
-        scores.margin.tolist(),
-        scores.probability.tolist(),
-        zip(lows.tolist(), highs.tolist(), strict=True),
-        model.reasons(rows, top=TOP_REASONS),
-        strict=True,
-    )
-    return [
-        Decision(
-            **spine,
-            margin=margin,
-            probability=probability,
-            low=low,
-            high=high,
-            verdict=policies.apply(policy, probability, low, high),
-            reasons=reasons,
-            features=features,
-            basis=basis,
-            decided_at=now,
+    return [Case(**keys, features=each) for keys, each in zip(spine, records, strict=True)]
+
+
+def calibrator_id(calibrator: Calibrator) -> str:
+    """Return the hash of all that a calibrator is made of."""
+    bends = [[bend.score, bend.logit] for bend in calibrator.curve]
+    band = [[knot.probability, knot.low, knot.high] for knot in calibrator.band]
+    plain = [calibrator.slope, calibrator.intercept, calibrator.per_point, bends, band]
+    return canonical.digest(plain)
+
+
+def _chances(calibrator: Calibrator, probability: np.ndarray) -> list[tuple[float, float, float]]:
+    """Return probability, low and high of each; NotFinite for what is none."""
+    is_chance = (probability > 0) & (probability < 1)
+    if not is_chance.all():
+        raise NotFinite(
+            f"a probability must lie between 0 and 1, got {probability[~is_chance][0]}: look at "
+            "the model, or go back to the one before"
         )
-        for spine, features, margin, probability, (low, high), reasons in columns
-    ]
+    lows, highs = calibrator.intervals(probability)
+    return list(zip(probability.tolist(), lows.tolist(), highs.tolist(), strict=True))
+
+
+def _decision(
+    case: Case,
+    margin: float,
+    points: int | None,
+    chance: tuple[float, float, float],
+    verdict: Verdict,
+    reasons: tuple[Reason, ...] | None,
+    *,
+    names: Sequence[str],
+    basis: Basis,
+    now: datetime,
+) -> Decision:
+    probability, low, high = chance
+    return Decision(
+        entity=case.entity,
+        account=case.account,
+        time=case.time,
+        margin=margin,
+        points=points,
+        probability=probability,
+        low=low,
+        high=high,
+        verdict=verdict,
+        reasons=reasons,
+        features={name: case.features[name] for name in names},
+        basis=basis,
+        decided_at=now,
+    )

@@ -17,7 +17,7 @@ from features import arrivals, compute, contracts, log, online, spine
 from features.online import entity, warm
 from features.targets import Target, load_target
 from serving import policy as policies
-from serving.decide import Basis, Decision, decide
+from serving.decide import Basis, Decision, calibrator_id, decide
 from serving.registry import Registry
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Slot:
         basis = Basis(
             target=f"{target.name}@{target.version}",
             model=model_id,
+            calibrator=calibrator_id(model.calibrator),
             policy=policy.id,
             view=target.made_by,
             code=code_version(),

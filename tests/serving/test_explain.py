@@ -476,7 +476,7 @@ def test_evidence_is_newest_first_once_each_and_bounded(
 
 def test_a_decision_carries_its_reasons_over_the_wire(rows: pa.Table, trained: model.Model) -> None:
     """Groups, changes and sentences, as JSON."""
-    basis = Basis(target="t", model="m", policy="p", view="v", code="c")
+    basis = Basis(target="t", model="m", calibrator="k", policy="p", view="v", code="c")
     made = decide(trained, load_policy("lead_routing"), rows.slice(0, 3), AT, basis=basis)
     for decision in made:
         sent = json.loads(schemas.DecisionOut.of(decision).model_dump_json())["reasons"]

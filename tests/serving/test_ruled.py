@@ -114,7 +114,7 @@ def test_a_decision_weighs_the_rules_and_says_so(model: Model) -> None:
     """The same probability as the model's own, and the reason over the wire."""
     spine = {"entity": ["a"], "account": ["b"], "time": pa.array([AT])}
     rows = pa.table({**spine, **{name: [value] for name, value in ROW.items()}})
-    basis = Basis(target="t", model="m", policy="p", view="v", code="c")
+    basis = Basis(target="t", model="m", calibrator="k", policy="p", view="v", code="c")
     (made,) = decide(model, load_policy("lead_routing"), rows, AT, basis=basis)
     assert made.probability == model.score(model.encode(rows), model.points(rows)).probability[0]
     assert any(reason.text.startswith("rules: ") for reason in made.reasons)

@@ -12,32 +12,40 @@ from rich.console import Console
 
 from cluster import session
 from cluster.errors import FunnelcastError, WrongUse
-from cluster.settings import Settings, load_settings, named, read_yaml, validated
+from cluster.settings import Settings, load_settings
+from serving.profile import Profile, told
 
 
-def main(profile: Annotated[str, typer.Option(help="File in configs/serve.")] = "portable") -> None:
+def main(
+    profile: Annotated[
+        str, typer.Option(help="File in configs/serve: portable or fast.")
+    ] = "portable",
+) -> None:
     """Serve decisions until interrupted."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        _serve(load_settings(os.environ), profile, console)
+        _serve(load_settings(os.environ), Profile.load(profile), console)
     except FunnelcastError as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2 if isinstance(error, WrongUse) else 1)
 
 
-def _serve(settings: Settings, profile: str, console: Console) -> None:
+def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     _only_loopback(settings)
+    profile.prepare(os.environ)
     session.connect(settings)
     from ray import serve
 
     from serving.app import ServingArgs, build
 
-    path = named("serve", profile)
-    args = validated(ServingArgs, {"settings": settings, **read_yaml(path)}, where=str(path))
     where = {"host": settings.serve.host, "port": settings.serve.port}
     serve.start(proxy_location="HeadOnly", http_options=where)
+    args = ServingArgs(settings=settings, answers=profile.answers)
     serve.run(build(args), name="funnelcast", route_prefix="/")
-    console.print(f"serving on http://{settings.serve.host}:{settings.serve.port}  (docs: /docs)")
+    console.print(
+        f"serving on http://{settings.serve.host}:{settings.serve.port}  (docs: /docs), through"
+        f" {told(os.environ)}"
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         signal.pause()

@@ -7,8 +7,8 @@ another.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -40,7 +40,7 @@ class Basis:
 
     target: str  # name@version
     model: str
-    calibrator: str  # see `calibrator_id`
+    calibrator: str  # hash of its document
     policy: str
     view: str
     code: str
@@ -73,16 +73,6 @@ class Decision:
     features: Mapping[str, object]  # of the model
     basis: Basis
     decided_at: datetime
-    id: str = ""
-
-    def evolve(self, **changes: object) -> Self:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain JSON values, times in ISO 8601."""
-        times = {"time": self.time.isoformat(), "decided_at": self.decided_at.isoformat()}
-        return {**asdict(self), **times}
 
 
 def decide(
@@ -99,21 +89,23 @@ def decide(
 
     NotFinite when the model gives no probability. `lap` hears of the end of SCORE, EXPLAIN, POLICY.
     """
-    names = [feature.name for feature in model.signature.features]
+    names = inputs(model, policy)
     cases = cases_of(asked, names) if isinstance(asked, pa.Table) else asked
     if not cases:
         return []
     records = [case.features for case in cases]
     points = model.points(records)
-    scores = model.score(model.encode(asked if isinstance(asked, pa.Table) else records), points)
+    rows = asked if isinstance(asked, pa.Table) else records
+    scores = model.score(model.encode(rows), points)
     chances = _chances(model.calibrator, scores.probability)
     lap(SCORE)
     told = model.reasons(records, top=TOP_REASONS) if reasons else [None] * len(cases)
     lap(EXPLAIN)
-    verdicts = [policies.apply(policy, *chance) for chance in chances]
+    verdicts = policies.apply_all(policy, *chances, rows)
     lap(POLICY)
     worth = [None] * len(cases) if points is None else points.tolist()
-    parts = zip(cases, scores.margin.tolist(), worth, chances, verdicts, told, strict=True)
+    spread = zip(*(each.tolist() for each in chances), strict=True)
+    parts = zip(cases, scores.margin.tolist(), worth, spread, verdicts, told, strict=True)
     return [_decision(*part, names=names, basis=basis, now=now) for part in parts]
 
 
@@ -126,13 +118,18 @@ def cases_of(rows: pa.Table, names: Sequence[str]) -> list[Case]:
 
 def calibrator_id(calibrator: Calibrator) -> str:
     """Return the hash of all that a calibrator is made of."""
-    bends = [[bend.score, bend.logit] for bend in calibrator.curve]
-    band = [[knot.probability, knot.low, knot.high] for knot in calibrator.band]
-    plain = [calibrator.slope, calibrator.intercept, calibrator.per_point, bends, band]
-    return canonical.digest(plain)
+    return canonical.digest(asdict(calibrator))
 
 
-def _chances(calibrator: Calibrator, probability: np.ndarray) -> list[tuple[float, float, float]]:
+def inputs(model: Model, policy: Policy) -> list[str]:
+    """Return the features that a decision looks at: those of the model, then more of the policy."""
+    names = [feature.name for feature in model.signature.features]
+    return [*names, *(name for name in policy.features if name not in names)]
+
+
+def _chances(
+    calibrator: Calibrator, probability: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return probability, low and high of each; NotFinite for what is none."""
     is_chance = (probability > 0) & (probability < 1)
     if not is_chance.all():
@@ -140,8 +137,7 @@ def _chances(calibrator: Calibrator, probability: np.ndarray) -> list[tuple[floa
             f"a probability must lie between 0 and 1, got {probability[~is_chance][0]}: look at "
             "the model, or go back to the one before"
         )
-    lows, highs = calibrator.intervals(probability)
-    return list(zip(probability.tolist(), lows.tolist(), highs.tolist(), strict=True))
+    return probability, *calibrator.intervals(probability)
 
 
 def _decision(

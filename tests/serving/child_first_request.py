@@ -12,7 +12,6 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 from numba.core.dispatcher import Dispatcher
@@ -20,11 +19,10 @@ from numba.core.dispatcher import Dispatcher
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import log
-from serving.service import Answer, DecisionService, Question
-
-if TYPE_CHECKING:
-    from cluster.errors import Refusal
-    from serving.decide import Decision
+from serving.answer.questions import Question
+from serving.answer.service import DecisionService
+from serving.answer.ticket import Answered
+from serving.slots.slot import Answer, Slot
 
 ANSWERS = {
     "lead": Answer(target="lead_qualification", policy="lead_routing"),
@@ -38,6 +36,7 @@ def main(home: Path, is_warm: bool) -> None:
     with Workspace.open(Settings(home=home, buckets=4)) as workspace:
         if not is_warm:
             DecisionService._warm = lambda self: None  # type: ignore[method-assign]
+            Slot.warm = lambda self: None  # type: ignore[method-assign]
         service = DecisionService(workspace, ANSWERS)
         said = {name: _new(service, asked) for name, asked in _questions(workspace).items()}
         _arrive(service, ARRIVED)
@@ -66,8 +65,9 @@ def _questions(workspace: Workspace) -> dict[str, Question]:
 def _new(service: DecisionService, asked: Question) -> list[str]:
     """Return the kernels that were not there before an answer."""
     before = _kernels()
-    answer: Decision | Refusal = service.decide(asked)
-    assert hasattr(answer, "probability"), answer
+    answer = service.decide(asked, deadline_ms=10_000)
+    assert isinstance(answer, Answered), answer
+    assert answer.body["fallback"] is None, answer.body["fallback"]
     return sorted(_kernels() - before)
 
 

@@ -18,8 +18,9 @@ from cluster.workspace import Workspace
 from features import online
 from features.arrivals import pending
 from features.online import tail
-from serving.routes import make_api
-from serving.service import Answer, DecisionService
+from serving.answer.service import DecisionService
+from serving.api.application import make_application
+from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
     import httpx
@@ -55,7 +56,7 @@ def opened(settings: Settings) -> Iterator[Workspace]:
 @pytest.fixture
 def client(opened: Workspace) -> Iterator[httpx.Client]:
     """Return a client of the API over a workspace without models."""
-    with TestClient(make_api(DecisionService(opened, {}))) as http:
+    with TestClient(make_application(DecisionService(opened, {}))) as http:
         yield http
 
 
@@ -110,7 +111,7 @@ def test_the_same_batch_again_adds_nothing(
     batch = [event("1"), event("2"), event("1")]
     assert _statuses(client, *batch) == ["accepted", "accepted", "duplicate"]
     later = Workspace.open(opened.settings, clock=lambda: NOW + timedelta(hours=1))
-    with later, TestClient(make_api(DecisionService(later, {}))) as again:
+    with later, TestClient(make_application(DecisionService(later, {}))) as again:
         assert _statuses(again, *batch) == ["duplicate"] * 3
     assert tail.count(opened.database) == 2
 
@@ -228,7 +229,7 @@ def test_an_arrival_counts_in_the_next_decision(trained: Workspace, tmp_path: Pa
     at = (lead["time"] - timedelta(hours=1)).isoformat()
     with Workspace.open(moved, clock=lambda: lead["time"]) as workspace:
         service = DecisionService(workspace, {"lead": ANSWER})
-        with TestClient(make_api(service)) as client:
+        with TestClient(make_application(service)) as client:
             before = _features(client, service, lead["entity"])
             sent = [_visit(str(n), at, data) for n in range(6)]
             assert _statuses(client, *sent) == ["accepted"] * 6

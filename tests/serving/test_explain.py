@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -27,10 +27,14 @@ from features.views import VIEWS, View, aggregates, document
 from features.views.language import Events, windowed
 from jobs.train import fit
 from jobs.train.space import FIRST
-from serving import evidence, explain, model, schemas, shapley, trees, wording
+from serving import evidence, explain, model, shapley, trees, wording
+from serving.answer.questions import Question
+from serving.answer.record import Made
 from serving.calibrator import Calibrator
 from serving.decide import Basis, decide
 from serving.policy import load_policy
+from serving.wire import decisions
+from serving.wire.records import answer_bytes
 
 NUMBERS, CODES = 9, 7  # features of numbers, and codes of each of the two of categories
 KINDS = ["q"] * NUMBERS + ["c", "c"]
@@ -344,7 +348,7 @@ def test_words_go_with_the_model_and_old_manifests_have_none() -> None:
 def test_a_decision_of_before_is_still_shown() -> None:
     """Its reasons had no groups."""
     said = {"feature": "a7", "label": "A7", "value": 1, "contribution": 0.5}
-    assert schemas.ReasonOut.model_validate(said).features == []
+    assert decisions.ReasonOut.model_validate(said).features == []
 
 
 @pytest.fixture(scope="module")
@@ -479,8 +483,11 @@ def test_a_decision_carries_its_reasons_over_the_wire(rows: pa.Table, trained: m
     basis = Basis(target="t", model="m", calibrator="k", policy="p", view="v", code="c")
     made = decide(trained, load_policy("lead_routing"), rows.slice(0, 3), AT, basis=basis)
     for decision in made:
-        sent = json.loads(schemas.DecisionOut.of(decision).model_dump_json())["reasons"]
-        assert sent == json.loads(json.dumps(decision.as_dict()["reasons"]))
+        question = Question(kind="lead", key=decision.entity)
+        body = Made(id="d", question=question, decision=decision, seen=None).body()
+        sent = json.loads(answer_bytes(body))["reasons"]
+        assert decision.reasons is not None
+        assert sent == json.loads(json.dumps([asdict(reason) for reason in decision.reasons]))
         assert sent[0]["text"].startswith(wording.wordings(VIEWS[0])[sent[0]["feature"]].subject)
 
 

@@ -1,0 +1,1 @@
+"""The engine: a question in, a durable decision out, within its deadline."""

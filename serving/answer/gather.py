@@ -1,0 +1,102 @@
+"""The features of whom a question is about, from the log and the events of the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster import schema
+from cluster.errors import Refusal
+from features import compute, contracts, log, spine
+from features.online import entity
+from serving.answer import questions
+from serving.answer.seen import Seen
+from serving.decide import Case, cases_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from features.contracts import Rules
+    from features.online import OnlineStore
+    from features.online.history import History
+    from serving.answer.questions import Question
+    from serving.slots.slot import Slot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Whom a question may mean, and which events of the log that rests on."""
+
+    cases: tuple[Case, ...]  # one; of an account, one per open lead
+    seen: Seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gatherer:
+    """Reads the online store. Safe to share between threads."""
+
+    store: OnlineStore
+    rules: Rules  # that events of a request must keep
+
+    def find(self, slot: Slot, question: Question, at: datetime) -> Found | Refusal:
+        """Return whom a question may mean at T, with their features."""
+        shard = self.store.shard_of(question.kind, question.key)
+        if shard is None:
+            return questions.unknown(question)
+        stored = self.store.history(shard)
+        history = self.joined(stored, shard, question, at)
+        if isinstance(history, Refusal):
+            return history
+        cases = cases_at(slot, question, history, at)
+        if not cases:
+            return questions.not_open(question, at)
+        return Found(cases=cases, seen=Seen.of(shard, stored, schema.micros(at)))
+
+    def joined(
+        self, stored: History, shard: str, question: Question, at: datetime
+    ) -> History | Refusal:
+        """Return the events of a shard with those of the question beside them."""
+        if not question.events:
+            return stored
+        late = next((each for each in question.events if each["event_time"] >= at), None)
+        if late:
+            return questions.not_before(late, at)
+        checked = contracts.check(self.rules, _candidates(question, at))
+        if checked.bad.num_rows:
+            return Refusal(
+                rule="events must keep their contracts",
+                value=str(checked.bad["reasons"][0]),
+                remedy="correct the event and ask again",
+            )
+        return entity.joined(stored, shard, log.identified(checked.good))
+
+
+def cases_at(slot: Slot, question: Question, history: History, at: datetime) -> tuple[Case, ...]:
+    """Return whom a question may mean at T, given all events of their shard."""
+    if question.kind != slot.target.entity:
+        return _open_leads(slot, history.table(), question.key, at)
+    row = entity.row(slot.program, history, question.key, at)
+    if row is None:
+        return ()
+    keys = row.keys
+    case = Case(entity=question.key, account=keys["account"], time=at, features=row.features)
+    return (case,)
+
+
+def _open_leads(slot: Slot, events: pa.Table, account: str, at: datetime) -> tuple[Case, ...]:
+    rows = spine.scoring(slot.target, events, at)
+    mine = rows.filter(pc.equal(rows["account"], account))
+    view = slot.program.view
+    table = compute.compute(view, events.select(compute.COLUMNS), mine)
+    return tuple(cases_of(table, [feature.name for feature in view.features]))
+
+
+def _candidates(question: Question, at: datetime) -> pa.Table:
+    rows = [
+        {**event, "source": "request", "row_key": f"request:{n}", "known_at": at}
+        for n, event in enumerate(question.events)
+    ]
+    return pa.Table.from_pylist(rows, schema=log.CANDIDATE)

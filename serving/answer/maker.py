@@ -1,0 +1,182 @@
+"""The maker: from tickets to decisions in the journal. It knows of no thread and of no deadline."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from cluster import canonical, journal
+from cluster.errors import Refusal
+from serving.answer import fallback, questions, record, stages
+from serving.answer.breaker import Breaker
+from serving.answer.ticket import Answered
+from serving.decide import Case, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from datetime import datetime
+
+    from cluster.journal import Entry, Journal
+    from serving.answer.gather import Gatherer
+    from serving.answer.record import Cause, Fallback
+    from serving.answer.ticket import Ticket
+    from serving.decide import Decision
+    from serving.slots.slot import Slot
+
+
+class Maker:
+    """Makes decisions and records them. Safe to share between threads."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        journal: Journal,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._gatherer = gatherer
+        self._journal = journal
+        self._clock = clock
+        self._monotonic = monotonic
+        self._breakers: dict[str, Breaker] = {}  # by model
+
+    def breaker(self, slot: Slot) -> Breaker:
+        """Return the breaker of the model of a slot."""
+        return self._breakers.setdefault(slot.basis.model, Breaker())
+
+    def make(self, tickets: Sequence[Ticket]) -> None:
+        """Decide on tickets together, those of one slot in one call of its model."""
+        found = [ticket for ticket in tickets if self._gather(ticket)]
+        for ticket in found:
+            ticket.lap(stages.QUEUE)  # those that were gathered with it
+        for (_, _), group in groupby(sorted(found, key=_alike), key=_alike):
+            self._decide_alike(list(group))
+
+    def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
+        """Let the rules answer a ticket that is claimed by the caller."""
+        self._fall_back(ticket, record.Fallback(cause=cause, detail=detail))
+
+    def _gather(self, ticket: Ticket) -> bool:
+        """Find the features of a ticket; False if that settles it."""
+        ticket.lap(stages.QUEUE)
+        ticket.stage = stages.FEATURES
+        try:
+            found = self._gatherer.find(ticket.slot, ticket.question, ticket.at)
+        except Exception as error:  # whatever the store says, the caller must hear of it in time
+            self._claimed_fall_back(ticket, "model_failed", _said(error))
+            return False
+        ticket.lap(stages.FEATURES)
+        if isinstance(found, Refusal):
+            if ticket.claim():
+                ticket.settle(found)
+            return False
+        ticket.found = found
+        return not ticket.is_claimed
+
+    def _decide_alike(self, tickets: list[Ticket]) -> None:
+        """Decide on tickets of one slot that all want reasons, or all do not."""
+        breaker = self.breaker(tickets[0].slot)
+        if breaker.is_open:
+            for ticket in tickets:
+                self._claimed_fall_back(ticket, "breaker_open", "the model does not answer")
+            return
+        try:
+            self._ask(tickets)
+        except Exception as error:  # a model may raise anything, and the rules do not need it
+            breaker.failed(self._monotonic())
+            for ticket in tickets:
+                self._claimed_fall_back(ticket, "model_failed", _said(error))
+        else:
+            breaker.answered()
+
+    def _ask(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            ticket.stage = stages.SCORE
+
+        def lap(stage: str) -> None:
+            for ticket in tickets:
+                ticket.lap(stage)
+
+        slot, question = tickets[0].slot, tickets[0].question
+        cases = [case for ticket in tickets for case in _cases(ticket)]
+        made = iter(
+            decide(
+                slot.model,
+                slot.policy,
+                cases,
+                self._clock(),
+                basis=slot.basis,
+                reasons=question.reasons,
+                lap=lap,
+            )
+        )
+        for ticket in tickets:
+            mine = [next(made) for _ in _cases(ticket)]
+            if ticket.claim():
+                self._record(ticket, max(mine, key=lambda each: (each.probability, each.entity)))
+
+    def _claimed_fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
+        if ticket.claim():
+            self.fall_back(ticket, cause, detail)
+
+    def _fall_back(self, ticket: Ticket, why: Fallback) -> None:
+        question = ticket.question
+        cases = _cases(ticket) or (
+            Case(entity=question.key, account=_account(ticket), time=ticket.at, features={}),
+        )
+        made = fallback.best(
+            ticket.slot, cases, self._clock(), cause=why.cause, reasons=question.reasons
+        )
+        self._record(ticket, made, why)
+
+    def _record(self, ticket: Ticket, decision: Decision, why: Fallback | None = None) -> None:
+        made = record.Made(
+            id=ticket.id,
+            question=ticket.question,
+            decision=decision,
+            seen=ticket.found.seen if ticket.found else None,
+            fallback=why,
+            request=ticket.question.digest() if ticket.key else None,
+        )
+        body = made.body()
+        spelt = journal.Spelt(canonical.dumps(body).decode())
+        ticket.stage = stages.JOURNAL
+        future = self._journal.append(record.KIND, spelt, id=made.id, now=decision.decided_at)
+        future.add_done_callback(partial(_settle, ticket, body))
+
+
+def _settle(ticket: Ticket, body: dict[str, Any], done: Future[Entry]) -> None:
+    """Settle a ticket by what became of its record."""
+    ticket.lap(stages.JOURNAL)
+    error = done.exception()
+    if error is None:
+        ticket.settle(Answered(body=body))
+    elif isinstance(error, journal.Conflict) and ticket.key:
+        ticket.settle(_before(error.stored, body["request"], ticket.key))
+    else:
+        ticket.settle(questions.not_recorded(str(error)))
+
+
+def _before(stored: Entry, request: str | None, key: str) -> Answered | Refusal:
+    """Return the decision that the key belongs to, if it was made for the same request."""
+    if stored.kind != record.KIND or stored.body["request"] != request:
+        return questions.key_reused(key)
+    return Answered(body=stored.body, is_replayed=True)
+
+
+def _cases(ticket: Ticket) -> tuple[Case, ...]:
+    return ticket.found.cases if ticket.found else ()
+
+
+def _account(ticket: Ticket) -> str | None:
+    return ticket.question.key if ticket.question.kind == "account" else None
+
+
+def _alike(ticket: Ticket) -> tuple[str, bool]:
+    return ticket.slot.basis.model, ticket.question.reasons
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,127 @@
+"""The record of a decision: what the journal keeps, so that it can be explained and made again.
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from serving.answer.questions import Question, events_read, events_said
+from serving.answer.seen import Seen
+from serving.decide import Basis
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from serving.decide import Decision
+
+FORMAT = 2
+KIND = "decision"  # of a journal entry
+
+type Cause = Literal["deadline", "breaker_open", "model_failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    """Why the rules answered in place of the model."""
+
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A decision with all that it was made from."""
+
+    id: str
+    question: Question
+    decision: Decision
+    seen: Seen | None  # None: a fallback that came before the features
+    fallback: Fallback | None = None
+    request: str | None = None  # digest of the question, where an idempotency key names it
+
+    def body(self) -> dict[str, Any]:
+        """Return the record: plain JSON values."""
+        made = self.decision
+        return {
+            "format": FORMAT,
+            "id": self.id,
+            "kind": self.question.kind,
+            "key": self.question.key,
+            "as_of": spelt(self.question.as_of) if self.question.as_of else None,
+            "events": events_said(self.question.events),
+            "entity": made.entity,
+            "account": made.account,
+            "time": spelt(made.time),
+            "decided_at": spelt(made.decided_at),
+            "seen": vars(self.seen) if self.seen else None,
+            "features": dict(made.features),
+            "points": made.points,
+            "margin": made.margin,
+            "probability": made.probability,
+            "low": made.low,
+            "high": made.high,
+            "verdict": {**vars(made.verdict), "trace": list(made.verdict.trace)},
+            "reasons": None if made.reasons is None else [_reason(each) for each in made.reasons],
+            "basis": vars(made.basis),
+            "fallback": vars(self.fallback) if self.fallback else None,
+            "request": self.request,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What a record says that a decision was made from."""
+
+    id: str
+    question: Question
+    time: datetime
+    decided_at: datetime
+    seen: Seen | None
+    features: Mapping[str, Any]
+    entity: str
+    account: str | None
+    basis: Basis
+    fallback: Fallback | None
+    request: str | None
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Read a record of this format; KeyError or ValueError for another."""
+        if body["format"] != FORMAT:
+            raise ValueError(f"a record must be of format {FORMAT}, got {body['format']}")
+        return cls(
+            id=body["id"],
+            question=Question(
+                kind=body["kind"],
+                key=body["key"],
+                as_of=_moment(body["as_of"]),
+                events=events_read(body["events"]),
+                reasons=body["reasons"] is not None,
+            ),
+            time=datetime.fromisoformat(body["time"]),
+            decided_at=datetime.fromisoformat(body["decided_at"]),
+            seen=Seen(**body["seen"]) if body["seen"] else None,
+            features=body["features"],
+            entity=body["entity"],
+            account=body["account"],
+            basis=Basis(**body["basis"]),
+            fallback=Fallback(**body["fallback"]) if body["fallback"] else None,
+            request=body["request"],
+        )
+
+
+def spelt(time: datetime) -> str:
+    """Return a time in UTC, ISO 8601."""
+    return time.astimezone(UTC).isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _reason(reason: object) -> dict[str, Any]:
+    said = vars(reason)
+    return {**said, "features": list(said["features"])}

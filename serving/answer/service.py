@@ -1,0 +1,173 @@
+"""The decision service without its HTTP edge: a question in, a durable decision out, in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import FunnelcastError, Refusal
+from cluster.settings import CONFIGS
+from features import arrivals, contracts, online
+from features.online import warm
+from serving.answer import past, questions, record, stages
+from serving.answer.gather import Gatherer
+from serving.answer.lane import Lane
+from serving.answer.maker import Maker
+from serving.answer.prober import Prober
+from serving.answer.replay import Replayed, replay
+from serving.answer.seen import Seen
+from serving.answer.stages import Meters
+from serving.answer.ticket import Outcome, Ticket
+from serving.slots.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cluster.workspace import Workspace
+    from features.online.history import History
+    from serving.answer.questions import Question
+    from serving.slots.active import Slots
+    from serving.slots.slot import Answer
+
+DEADLINE_MS = 250.0  # of a request that says none
+RESERVE = 0.3  # of a deadline: for the rules, the journal and the way back
+MOST_RESERVE_MS = 60.0
+STUCK_S = 0.5  # a group of tickets takes some milliseconds
+
+
+class Unwell(FunnelcastError):
+    """This process should be replaced by another."""
+
+
+class DecisionService:
+    """Answers questions from one workspace. Safe to share between threads."""
+
+    def __init__(self, workspace: Workspace, answers: Mapping[str, Answer]) -> None:
+        self.workspace = workspace
+        self.store = online.OnlineStore(workspace)
+        self.meters = Meters()
+        terms = contracts.load_contracts(CONFIGS / "contracts")
+        self._gatherer = Gatherer(store=self.store, rules=contracts.Rules.of(terms))
+        self._entrance = arrivals.Entrance(workspace, self.store, terms)
+        self._maker = Maker(self._gatherer, workspace.journal, workspace.clock, time.monotonic)
+        self._watcher = Watcher(workspace, answers)
+        self._lane = Lane(self._maker.make, time.monotonic)
+        self._prober = Prober(self._maker, lambda: self.slots)
+        self._warm()
+
+    @property
+    def slots(self) -> Slots:
+        """What answers now."""
+        return self._watcher.current
+
+    @property
+    def watcher(self) -> Watcher:
+        """What follows the active refs."""
+        return self._watcher
+
+    def submit(
+        self, question: Question, notify: Callable[[Ticket], None], *, key: str | None = None
+    ) -> Ticket | Refusal:
+        """Begin to answer; `notify` is called once, on any thread, when it is settled."""
+        slot = self.slots.of(question.kind)
+        if slot is None:
+            return questions.no_model(question.kind, self.slots.missing)
+        ticket = Ticket(
+            question=question,
+            id=questions.id_of_key(key) if key else uuid.uuid4().hex,
+            key=key,
+            slot=slot,
+            at=question.as_of or self.workspace.clock(),
+            notify=notify,
+        )
+        self._lane.put(ticket)
+        return ticket
+
+    def expire(self, ticket: Ticket) -> None:
+        """Let the rules answer a ticket whose budget is spent, unless its decision is in hand."""
+        if not ticket.claim():
+            return
+        breaker = self._maker.breaker(ticket.slot)
+        if self._lane.replace_stuck(STUCK_S):
+            breaker.trip(time.monotonic())
+        elif ticket.stage == stages.SCORE:
+            breaker.failed(time.monotonic())
+        self._maker.fall_back(ticket, "deadline", f"still at '{ticket.stage or 'queue'}'")
+
+    def decide(
+        self, question: Question, *, key: str | None = None, deadline_ms: float = DEADLINE_MS
+    ) -> Outcome:
+        """Answer, and wait for it: for a caller with a thread of its own."""
+        done = threading.Event()
+        ticket = self.submit(question, lambda _: done.set(), key=key)
+        if isinstance(ticket, Refusal):
+            return ticket
+        if not done.wait(budget_ms(deadline_ms) / 1000):
+            self.expire(ticket)
+            done.wait((deadline_ms - budget_ms(deadline_ms)) / 1000)
+        return questions.overdue(deadline_ms) if ticket.outcome is None else ticket.outcome
+
+    def arrive(self, body: bytes, *, is_batch: bool) -> list[arrivals.Outcome] | Refusal:
+        """Take in the events of a request; what is answered is durable."""
+        sent = arrivals.read(body, is_batch=is_batch)
+        return sent if isinstance(sent, Refusal) else self._entrance.accept(sent)
+
+    def recorded(self, id: str) -> dict[str, Any] | None:
+        """Return the record of a decision; None if there is none of this id."""
+        entry = self.workspace.journal.get(id)
+        return entry.body if entry is not None and entry.kind == record.KIND else None
+
+    def replayed(self, body: Mapping[str, Any]) -> Replayed:
+        """Make the decision of a record once more."""
+        return replay(self.workspace, self.store, self._gatherer.rules, body)
+
+    def history(self, body: Mapping[str, Any]) -> History | Refusal:
+        """Return the events that the decision of a record saw."""
+        return past.history(self.store, self._gatherer.rules, body)
+
+    def unready(self) -> tuple[str, ...]:
+        """Return what keeps the service from answering; empty when it is ready."""
+        self.workspace.refs.get("ready")  # the database answers
+        return self.slots.missing
+
+    def must_be_well(self) -> None:
+        """Unwell when a new process would do better than this one."""
+        self.workspace.refs.get("ready")
+        if self._lane.is_spent:
+            raise Unwell("calls of a model must return, got too many that do not: replace me")
+
+    def facts(self) -> dict[str, float]:
+        """Return gauges by name."""
+        breakers = [self._maker.breaker(slot) for slot in self.slots.by_kind.values()]
+        return {
+            "queue": self._lane.waiting,
+            "breakers_open": sum(breaker.is_open for breaker in breakers),
+            "models": len(self.slots.by_kind),
+        }
+
+    def _warm(self) -> None:
+        """Read the store and sum up ids once, so that no request waits for a kernel; the slots are
+        warm.
+        """
+        _ = [self.store.shard_of(kind, warm.KEY) for kind in questions.KINDS]
+        self.store.history(warm.KEY)
+        for slot in self.slots.by_kind.values():
+            for history in warm.histories(slot.target):
+                Seen.of(warm.KEY, history, 0)
+
+    def close(self) -> None:
+        """Stop the threads; what is queued is not answered."""
+        self._watcher.close()
+        self._prober.close()
+        self._lane.close()
+
+
+def budget_ms(deadline_ms: float) -> float:
+    """Return how long the model has, so that what follows is done by the deadline.
+
+    >>> budget_ms(250), budget_ms(100)
+    (190.0, 70.0)
+    """
+    return deadline_ms - min(RESERVE * deadline_ms, MOST_RESERVE_MS)

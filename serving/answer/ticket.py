@@ -1,0 +1,68 @@
+"""The ticket of one request on its way: who may settle it, how far it came, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from serving.answer.gather import Found
+    from serving.answer.questions import Question
+    from serving.slots.slot import Slot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """A decision that is durable."""
+
+    body: dict[str, Any]  # its record
+    is_replayed: bool = False  # an earlier request of the same idempotency key made it
+
+
+type Outcome = Answered | Refusal
+
+
+@dataclass(kw_only=True)
+class Ticket:
+    """One request. Whoever claims it makes its decision; it is settled once."""
+
+    question: Question
+    id: str  # of the decision
+    key: str | None  # of idempotency
+    slot: Slot
+    at: datetime  # T
+    notify: Callable[[Ticket], None]  # called once when it is settled, on any thread
+    found: Found | None = None  # the features, once they are there
+    stage: str = ""  # in which it is
+    outcome: Outcome | None = None
+    spent_ms: dict[str, float] = field(default_factory=dict)  # by stage
+    _since: float = field(default_factory=perf_counter)
+    _claim: Lock = field(default_factory=Lock)
+
+    def claim(self) -> bool:
+        """Take the decision in hand; False if another has."""
+        return self._claim.acquire(blocking=False)
+
+    @property
+    def is_claimed(self) -> bool:
+        """Has somebody taken the decision in hand?"""
+        return self._claim.locked()
+
+    def lap(self, stage: str) -> None:
+        """Note the end of a stage, and so what it took; a stage may come in pieces."""
+        now = perf_counter()
+        self.spent_ms[stage] = self.spent_ms.get(stage, 0.0) + (now - self._since) * 1000
+        self._since = now
+
+    def settle(self, outcome: Outcome) -> None:
+        """Give the outcome; only the first counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.notify(self)

@@ -1,0 +1,40 @@
+"""The HTTP application: the front, and behind it the API with its pages and its description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi_offline import FastAPIOffline
+
+from serving.api import decisions, events, health, problems
+from serving.api.desk import Desk
+from serving.api.front import Front
+from serving.wire.problems import Problem
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from serving.answer.service import DecisionService
+
+VERSION = "1.0.0"
+
+
+def make_application(service: DecisionService) -> Front:
+    """Return the ASGI application that answers from `service`."""
+    desk = Desk(service)
+    return Front(desk, make_api(desk))
+
+
+def make_api(desk: Desk) -> FastAPI:
+    """Return every route of the API; its pages need no other host."""
+    api: FastAPI = FastAPIOffline(
+        title="Funnelcast decisions",
+        version=VERSION,
+        description="Calibrated scores, reasons and routes for leads, opportunities and accounts.",
+        responses={500: {"model": Problem, "content": {"application/problem+json": {}}}},
+    )
+    problems.add_handlers(api)
+    api.include_router(decisions.router(desk))
+    api.include_router(events.router(desk.service))
+    api.include_router(health.router(desk))
+    return api

@@ -1,0 +1,159 @@
+"""The desk: takes requests in on the event loop, waits for their decisions, and keeps deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from cluster.errors import Refusal
+from serving.answer import questions, stages
+from serving.answer.gate import Gate
+from serving.answer.lane import TOGETHER
+from serving.answer.questions import Question
+from serving.answer.service import DEADLINE_MS, budget_ms
+from serving.answer.ticket import Answered
+from serving.wire.decisions import Wrong
+
+if TYPE_CHECKING:
+    from serving.answer.service import DecisionService
+    from serving.answer.ticket import Outcome, Ticket
+    from serving.wire.decisions import BatchRequest, DecisionRequest
+
+BATCH_DEADLINE_MS = 10_000.0
+
+type Waiter = asyncio.Future[Outcome | None]
+
+
+class Desk:
+    """For one event loop, on which all of it runs but `settled`."""
+
+    def __init__(self, service: DecisionService) -> None:
+        self.service = service
+        self.gate = Gate()
+        self._settled: deque[tuple[Waiter, Outcome]] = deque()
+        self._is_woken = False
+
+    async def one(self, asked: DecisionRequest, key: str | None, began: float) -> Served:
+        """Answer a request that came in at `began` (of perf_counter)."""
+        deadline_ms = float(asked.deadline_ms or DEADLINE_MS)
+        parse_ms = (perf_counter() - began) * 1000
+        waiting = self._begin(asked, key, deadline_ms - parse_ms)
+        outcome = await waiting if isinstance(waiting, _Waiting) else waiting
+        total_ms = (perf_counter() - began) * 1000
+        spent = waiting.ticket.spent_ms if isinstance(waiting, _Waiting) else {}
+        served = Served(outcome, {stages.PARSE: parse_ms, **spent, stages.TOTAL: total_ms})
+        self._count(asked.kind, served)
+        return served
+
+    async def many(self, asked: BatchRequest) -> list[Outcome | Wrong]:
+        """Answer the requests of a batch, in order; a few at a time, so that others get between."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (asked.deadline_ms or BATCH_DEADLINE_MS) / 1000
+        found: list[Outcome | Wrong] = []
+        for first in range(0, len(asked.decisions), TOGETHER):
+            part = asked.decisions[first : first + TOGETHER]
+            left_ms = max((end - loop.time()) * 1000, 0.0)
+            found += await asyncio.gather(*(self._of_batch(each, left_ms) for each in part))
+        return found
+
+    async def _of_batch(self, asked: DecisionRequest | Wrong, left_ms: float) -> Outcome | Wrong:
+        if isinstance(asked, Wrong):
+            return asked
+        own_ms = float(asked.deadline_ms or left_ms)
+        waiting = self._begin(asked, asked.idempotency_key, min(own_ms, left_ms))
+        return await waiting if isinstance(waiting, _Waiting) else waiting
+
+    def _begin(
+        self, asked: DecisionRequest, key: str | None, deadline_ms: float
+    ) -> _Waiting | Refusal:
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+
+        def notify(ticket: Ticket) -> None:
+            assert ticket.outcome is not None
+            self._wake(loop, waiter, ticket.outcome)
+
+        ticket = self.service.submit(question(asked), notify, key=key)
+        if isinstance(ticket, Refusal):
+            return ticket
+        budget = loop.call_later(budget_ms(deadline_ms) / 1000, self.service.expire, ticket)
+        last = loop.call_later(deadline_ms / 1000, _settle, waiter, None)
+        return _Waiting(ticket, waiter, (budget, last), deadline_ms)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, waiter: Waiter, outcome: Outcome) -> None:
+        """Hand an outcome to the loop, from any thread: one call for all that come together."""
+        self._settled.append((waiter, outcome))
+        if not self._is_woken:
+            self._is_woken = True
+            loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        self._is_woken = False  # before the look: what comes now wakes again
+        while self._settled:
+            _settle(*self._settled.popleft())
+
+    def _count(self, kind: str, served: Served) -> None:
+        self.service.meters.timed(served.spent_ms)
+        self.service.meters.came(kind, served.said)
+
+
+class Served:
+    """An outcome, and where the time went."""
+
+    __slots__ = ("outcome", "spent_ms")
+
+    def __init__(self, outcome: Outcome, spent_ms: dict[str, float]) -> None:
+        self.outcome = outcome
+        self.spent_ms = spent_ms
+
+    @property
+    def said(self) -> str:
+        """What came out, in a word."""
+        if not isinstance(self.outcome, Answered):
+            return "refused"
+        if self.outcome.is_replayed:
+            return "replayed"
+        why = self.outcome.body["fallback"]
+        return why["cause"] if why else "model"
+
+
+class _Waiting:
+    """A request under way; awaiting it gives its outcome."""
+
+    __slots__ = ("deadline_ms", "ticket", "timers", "waiter")
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        waiter: Waiter,
+        timers: tuple[asyncio.TimerHandle, ...],
+        deadline_ms: float,
+    ) -> None:
+        self.ticket = ticket
+        self.waiter = waiter
+        self.timers = timers
+        self.deadline_ms = deadline_ms
+
+    def __await__(self):  # type: ignore[no-untyped-def]
+        outcome = yield from self.waiter.__await__()
+        for timer in self.timers:
+            timer.cancel()
+        return questions.overdue(self.deadline_ms) if outcome is None else outcome
+
+
+def question(asked: DecisionRequest) -> Question:
+    """Return a request in the words of the service."""
+    return Question(
+        kind=asked.kind,
+        key=asked.key,
+        as_of=asked.as_of,
+        events=tuple(each.model_dump() for each in asked.events) if asked.events else (),
+        reasons=asked.reasons,
+    )
+
+
+def _settle(waiter: Waiter, outcome: Outcome | None) -> None:
+    if not waiter.done():
+        waiter.set_result(outcome)

@@ -1,0 +1,147 @@
+"""The front: decisions as raw ASGI, before any framework; everything else goes on to the API.
+
+A framework's routing and validation would cost about as much as the decision itself; see
+docs/decisions/0011-service.md for the measurement.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from cluster.errors import Refusal
+from serving.answer import stages
+from serving.answer.gate import RETRY_AFTER_S
+from serving.api import problems
+from serving.wire.decisions import BatchRequest, DecisionRequest, Wrong
+from serving.wire.problems import MEDIA_TYPE, Problem
+from serving.wire.records import answer_bytes
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from serving.answer.ticket import Outcome
+    from serving.api.desk import Desk, Served
+
+type Headers = list[tuple[bytes, bytes]]
+
+ONE, MANY = "/v1/decisions", "/v1/decisions:batch"
+MOST_BYTES = {ONE: 2**20, MANY: 2**24}
+KEY = b"idempotency-key"
+_JSON = (b"content-type", b"application/json")
+_BUSY = Problem.of(
+    HTTPStatus.SERVICE_UNAVAILABLE, "more requests wait than can be answered in time"
+)
+
+
+class Front:
+    """An ASGI application: the two hot routes, then `behind`."""
+
+    def __init__(self, desk: Desk, behind: ASGIApp) -> None:
+        self._desk = desk
+        self._behind = behind
+        self.routes = getattr(behind, "routes", [])  # Serve names its metrics by them
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path = scope.get("path")
+        if path not in MOST_BYTES or scope.get("method") != "POST":
+            await self._behind(scope, receive, send)
+        elif not self._desk.gate.enter():
+            await _send(send, _BUSY.status, _BUSY.to_bytes(), _headers(_BUSY))
+        else:
+            try:
+                await self._answer(path, scope, receive, send)
+            finally:
+                self._desk.gate.leave()
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        body = await read(receive, MOST_BYTES[path])
+        if body is None:
+            most = f"a request must hold at most {MOST_BYTES[path]} bytes: send it in several"
+            found = Problem.of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most)
+            await _send(send, found.status, found.to_bytes(), _headers(found))
+        elif path == ONE:
+            await _send(send, *await one(self._desk, body, header(scope, KEY), began))
+        else:
+            await _send(send, *await many(self._desk, body))
+
+
+async def one(desk: Desk, body: bytes, key: str | None, began: float) -> tuple[int, bytes, Headers]:
+    """Return status, bytes and headers of the answer to one request."""
+    asked = _parsed(DecisionRequest, body)
+    if isinstance(asked, Problem):
+        return asked.status, asked.to_bytes(), _headers(asked)
+    if key and asked.idempotency_key and key != asked.idempotency_key:
+        detail = "the idempotency key of the header and of the body must be the same: leave one out"
+        found = Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+        return found.status, found.to_bytes(), _headers(found)
+    served = await desk.one(asked, key or asked.idempotency_key, began)
+    if isinstance(served.outcome, Refusal):
+        found = problems.of_refusal(served.outcome)
+        return found.status, found.to_bytes(), [*_headers(found), _timing(served)]
+    replayed = [(b"idempotent-replayed", b"true")] if served.outcome.is_replayed else []
+    return 200, answer_bytes(served.outcome.body), [_JSON, _timing(served), *replayed]
+
+
+async def many(desk: Desk, body: bytes) -> tuple[int, bytes, Headers]:
+    """Return status, bytes and headers of the answer to a batch."""
+    asked = _parsed(BatchRequest, body)
+    if isinstance(asked, Problem):
+        return asked.status, asked.to_bytes(), _headers(asked)
+    found = b",".join(_item(each) for each in await desk.many(asked))
+    return 200, b'{"decisions":[' + found + b"]}", [_JSON]
+
+
+async def read(receive: Receive, most: int) -> bytes | None:
+    """Return the body of a request; None as soon as it is larger than may be."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body if len(body) <= most else None
+    parts, size = [body], len(body)
+    while message.get("more_body") and size <= most:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+    return b"".join(parts) if size <= most else None
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return a header of a request; None if it is not there."""
+    return next((v.decode("latin-1") for n, v in scope["headers"] if n == name), None)
+
+
+def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        return Problem.invalid(error.errors(include_url=False, include_input=False))
+
+
+def _item(outcome: Outcome | Wrong) -> bytes:
+    if isinstance(outcome, Wrong | Refusal):
+        found = outcome.problem if isinstance(outcome, Wrong) else problems.of_refusal(outcome)
+        return b'{"status":%d,"decision":null,"problem":%s}' % (found.status, found.to_bytes())
+    return b'{"status":200,"decision":%s,"problem":null}' % answer_bytes(outcome.body)
+
+
+def _timing(served: Served) -> tuple[bytes, bytes]:
+    return b"server-timing", stages.server_timing(served.spent_ms).encode()
+
+
+def _headers(problem: Problem) -> Headers:
+    kind = (b"content-type", MEDIA_TYPE.encode())
+    is_busy = problem.status in (429, 503)
+    return [kind, (b"retry-after", b"%d" % RETRY_AFTER_S)] if is_busy else [kind]
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    start = {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})

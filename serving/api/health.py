@@ -1,0 +1,44 @@
+"""Health, readiness and metrics of one replica."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+
+from serving.answer.stages import exposition
+from serving.api import problems
+from serving.wire.problems import Problem
+
+if TYPE_CHECKING:
+    from serving.api.desk import Desk
+
+
+def router(desk: Desk) -> APIRouter:
+    """Return the routes of health."""
+    routes = APIRouter(tags=["health"])
+    service = desk.service
+
+    @routes.get("/healthz", summary="Does the process live?")
+    async def alive() -> dict[str, str]:
+        """Answer while the process lives."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz", responses=problems.documented(503), summary="Can it answer?")
+    def ready() -> Any:
+        """Answer 200 when a model is loaded for every kind and the database answers."""
+        why = service.unready()
+        if why:
+            return problems.response(Problem.of(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(why)))
+        models = {kind: slot.basis.model for kind, slot in service.slots.by_kind.items()}
+        return {"status": "ready", "models": models}
+
+    @routes.get("/metrics", response_class=PlainTextResponse, summary="What this replica did")
+    async def metrics() -> PlainTextResponse:
+        """Return meters and gauges in the text format of Prometheus."""
+        facts = {**service.facts(), "inside": desk.gate.inside, "shed": desk.gate.shed}
+        return PlainTextResponse(exposition(service.meters, facts))
+
+    return routes

@@ -1,0 +1,74 @@
+"""From refusals and errors to problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from features.arrivals import TooMany
+from serving.answer.gate import RETRY_AFTER_S
+from serving.answer.questions import KeyReused, NoModel, NotRecorded, Unknown
+from serving.wire.problems import MEDIA_TYPE, Problem
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
+    from cluster.errors import Refusal
+
+_STATUS: dict[type[Refusal], HTTPStatus] = {
+    Unknown: HTTPStatus.NOT_FOUND,
+    KeyReused: HTTPStatus.CONFLICT,
+    NoModel: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotRecorded: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooMany: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+_BUSY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+def add_handlers(api: FastAPI) -> None:
+    """Let every error of an application be a problem document."""
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http_error)
+    api.add_exception_handler(Exception, _broken)
+
+
+def of_refusal(refusal: Refusal) -> Problem:
+    """Return why a request is refused."""
+    status = _STATUS.get(type(refusal), HTTPStatus.UNPROCESSABLE_ENTITY)
+    return Problem.of(status, str(refusal))
+
+
+def response(problem: Problem) -> Response:
+    """Return a problem as an answer; one that passes by itself says when to ask again."""
+    busy = problem.status in _BUSY
+    headers = {"retry-after": str(RETRY_AFTER_S)} if busy else None
+    return Response(problem.to_bytes(), problem.status, headers, MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of problems with these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {s: {"description": HTTPStatus(s).phrase, "content": content} for s in statuses}
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    return response(Problem.invalid(found, skip=1))
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
+    found = response(
+        Problem.of(status, f"{request.method} {request.url.path}: {status.phrase.lower()}")
+    )
+    found.headers.update(getattr(error, "headers", None) or {})
+    return found
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    detail = f"{request.method} {request.url.path} failed: {type(error).__name__}; ask again later"
+    return response(Problem.of(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

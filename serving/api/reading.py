@@ -1,0 +1,233 @@
+"""Routes for reading: explanations, scores of accounts, priority lists, models and policies.
+
+Handlers are plain functions, so they run on threads beside the event loop.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+from pydantic import AfterValidator
+from pydantic_core import to_json
+
+from cluster.errors import Refusal
+from cluster.settings import CONFIGS
+from features import contracts
+from serving import evidence
+from serving.answer import past, record
+from serving.reading import accounts, catalogue, explanation, plain, priority
+from serving.reading.cursor import CursorGone
+from serving.reading.explanation import Sources
+from serving.slots.past import slot_of
+from serving.wire.accounts import AccountScoresOut, PageOut
+from serving.wire.catalogue import ModelDetailOut, ModelsOut, PoliciesOut, PolicyDetailOut
+from serving.wire.explanations import ExplanationOut
+from serving.wire.problems import MEDIA_TYPE, Problem
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+    from features.online import OnlineStore
+    from serving.decide import Basis
+    from serving.slots.active import Slots
+    from serving.slots.slot import Slot
+
+LONGEST = 200  # letters of an id in a path
+_PROBLEM: dict[str, Any] = {"model": Problem, "content": {MEDIA_TYPE: {}}}
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("an id must be made of printable characters")
+    return text
+
+
+Id = Annotated[str, Path(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
+Name = Annotated[str, Query(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
+
+
+class Service(Protocol):
+    """What is asked."""
+
+    workspace: Workspace
+    store: OnlineStore
+
+    @property
+    def slots(self) -> Slots:
+        """What answers now."""
+
+    def recorded(self, id: str) -> dict[str, Any] | None:
+        """Return the record of a decision; None if there is none of this id."""
+
+
+def router(service: Service) -> APIRouter:
+    """Return the routes that read what a service knows."""
+    routes = APIRouter()
+    _add_explanation(routes, service)
+    _add_scores(routes, service)
+    _add_lists(routes, service)
+    _add_models(routes, service)
+    _add_policies(routes, service)
+    return routes
+
+
+def _add_explanation(routes: APIRouter, service: Service) -> None:
+    sources = _sources(service)
+
+    @routes.get(
+        "/v1/decisions/{id}/explanation",
+        responses={200: {"model": ExplanationOut}, 404: _PROBLEM, 410: _PROBLEM, 422: _PROBLEM},
+        tags=["decisions"],
+        summary="Explain a decision, down to the rows of its sources",
+    )
+    def explain(
+        id: Id,
+        most: Annotated[int, Query(ge=1, le=explanation.MOST)] = evidence.MOST,
+    ) -> Response:
+        """Return every reason with its features, and the newest events that each was made from."""
+        body = service.recorded(id)
+        if body is None:
+            return _problem(HTTPStatus.NOT_FOUND, f"no decision has the id '{id}'")
+        if body.get("format") != record.FORMAT:
+            return _problem(HTTPStatus.GONE, _old(body))
+        return _answer(plain.explanation(explanation.explain(body, sources, most=most)))
+
+
+def _add_scores(routes: APIRouter, service: Service) -> None:
+    known = accounts.Accounts(service.workspace)
+
+    @routes.get(
+        "/v1/accounts/{id:path}/scores",
+        responses={200: {"model": AccountScoresOut}, 404: _PROBLEM, 422: _PROBLEM},
+        tags=["accounts"],
+        summary="Return how the scores of an account went, and why they moved",
+    )
+    def scores(
+        id: Id,
+        target: Name | None = None,
+        limit: Annotated[int, Query(ge=1, le=accounts.MOST)] = accounts.LIMIT,
+    ) -> Response:
+        """Return the newest `limit` scores of each of its entities, by target, newest first."""
+        found = known.scores(id, target=target, limit=limit)
+        if isinstance(found, Refusal):
+            return _problem(HTTPStatus.NOT_FOUND, str(found))
+        if not found and service.store.shard_of("account", id) is None:
+            return _problem(
+                HTTPStatus.NOT_FOUND, f"the account must be in the event log, got '{id}'"
+            )
+        return _answer(plain.scores(id, found))
+
+
+def _add_lists(routes: APIRouter, service: Service) -> None:
+    lists = priority.Priority(service.workspace)
+
+    @routes.get(
+        "/v1/accounts",
+        responses={200: {"model": PageOut}, 410: _PROBLEM, 422: _PROBLEM},
+        tags=["accounts"],
+        summary="Return whom to look at first, and why",
+    )
+    def accounts_by_priority(
+        list: Annotated[Literal["high_intent", "at_risk"], Query()],
+        order: Annotated[Literal["priority"], Query()] = "priority",
+        limit: Annotated[int, Query(ge=1, le=priority.MOST)] = priority.LIMIT,
+        after: Annotated[str | None, Query(max_length=400)] = None,
+    ) -> Response:
+        """Return a page of a list; its `next`, given as `after`, returns the page behind it."""
+        slot = service.slots.of(priority.KIND[list])
+        first = slot.target.name if slot else ""
+        found = lists.page(list, limit=limit, after=after, first=first)
+        if isinstance(found, Refusal):
+            is_gone = isinstance(found, CursorGone)
+            return _problem(
+                HTTPStatus.GONE if is_gone else HTTPStatus.UNPROCESSABLE_ENTITY, str(found)
+            )
+        return _answer(plain.page(found))
+
+
+def _add_models(routes: APIRouter, service: Service) -> None:
+    @routes.get(
+        "/v1/models",
+        responses={200: {"model": ModelsOut}},
+        tags=["catalogue"],
+        summary="Return the targets that have models, and which are live",
+    )
+    def models() -> Response:
+        """Return every target for which a model was published."""
+        found = catalogue.models(service.workspace)
+        return _answer({"models": [plain.model(each) for each in found]})
+
+    @routes.get(
+        "/v1/models/{target}",
+        responses={200: {"model": ModelDetailOut}, 404: _PROBLEM, 422: _PROBLEM},
+        tags=["catalogue"],
+        summary="Return the models of a target: which was live when, and how good the live one is",
+    )
+    def model(target: Id) -> Response:
+        """Return the aliases of a target, their history, and the card of the live model."""
+        found = catalogue.model(service.workspace, target)
+        if isinstance(found, Refusal):
+            return _problem(HTTPStatus.NOT_FOUND, str(found))
+        return _answer(plain.model_detail(found))
+
+
+def _add_policies(routes: APIRouter, service: Service) -> None:
+    @routes.get(
+        "/v1/policies",
+        responses={200: {"model": PoliciesOut}},
+        tags=["catalogue"],
+        summary="Return the policies, and which version of each is active",
+    )
+    def policies() -> Response:
+        """Return every policy that was published or is declared."""
+        found = catalogue.every_policy(service.workspace)
+        return _answer({"policies": [plain.policy(each) for each in found]})
+
+    @routes.get(
+        "/v1/policies/{name}",
+        responses={200: {"model": PolicyDetailOut}, 404: _PROBLEM, 422: _PROBLEM},
+        tags=["catalogue"],
+        summary="Return the versions of a policy: which was active when, by whom and why",
+    )
+    def policy(name: Id) -> Response:
+        """Return the versions of a policy and its history."""
+        found = catalogue.policy(service.workspace, name)
+        if isinstance(found, Refusal):
+            return _problem(HTTPStatus.NOT_FOUND, str(found))
+        return _answer(plain.policy_detail(found))
+
+
+def _sources(service: Service) -> Sources:
+    rules = contracts.Rules.of(contracts.load_contracts(CONFIGS / "contracts"))
+
+    def slot(basis: Basis) -> Slot | Refusal:
+        live = service.slots.by_kind.values()
+        if found := next((each for each in live if each.basis == basis), None):
+            return found
+        again = slot_of(service.workspace, basis)
+        return again if isinstance(again, Refusal) else again.slot
+
+    return Sources(
+        slot=slot,
+        history=lambda body: past.history(service.store, rules, body),
+        file=explanation.files(service.workspace),
+    )
+
+
+def _old(body: dict[str, Any]) -> str:
+    return (
+        f"a record must be of format {record.FORMAT} to be explained, got {body.get('format', 1)}:"
+        f" look at it with GET /v1/decisions/{body['id']}"
+    )
+
+
+def _answer(said: dict[str, Any]) -> Response:
+    return Response(to_json(said), media_type="application/json")
+
+
+def _problem(status: HTTPStatus, detail: str) -> Response:
+    return Response(
+        Problem.of(status, detail).to_bytes(), status_code=status, media_type=MEDIA_TYPE
+    )

@@ -1,0 +1,1 @@
+"""What answers: the live model and policy of each kind of entity, followed as their refs move."""

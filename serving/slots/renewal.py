@@ -1,0 +1,177 @@
+"""A slot renewed: what moved is loaded, admitted and warmed; what cannot be taken is refused, and
+what there was goes on as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cluster import canonical
+from cluster.errors import FunnelcastError, Refusal
+from features.views import document, register, view
+from serving.policy import Policy
+from serving.slots import fit, policies
+from serving.slots.active import Refused
+from serving.slots.slot import Slot, admitted, no_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from cluster.refs import Ref
+    from cluster.workspace import Workspace
+    from serving.model import Model
+    from serving.slots.following import Followed
+
+AWAY = (OSError, sa.exc.SQLAlchemyError)  # no fault of what is loaded: to be tried again
+
+type Named = tuple[str, Model]  # id and model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """What became of a slot."""
+
+    slot: Slot | None
+    missing: str  # why there is none
+    refused: tuple[Refused, ...]  # of what it follows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """What one kind of entity follows, where that points now, and what was taken before."""
+
+    workspace: Workspace
+    followed: Followed
+    refs: Mapping[str, Ref]
+    old: Slot | None
+    refused: Mapping[str, Refused]  # before, by name of the ref
+    now: datetime
+
+    def run(self) -> Renewed:
+        """Load what moved, and take of it what fits and answers. Raises AWAY."""
+        new = dict(self._new())
+        slot, why = self._best(new)
+        used = () if slot is None else (slot.basis.model, slot.policy)
+        whys = {ref.name: _why(found, why, used) for ref, found in new.values()}
+        refused = [self._refused(self.refs[name], why) for name, why in whys.items() if why]
+        refused += [*self._known(), *self._views()]
+        return Renewed(slot=slot, missing=self._missing(slot, refused), refused=tuple(refused))
+
+    def _new(self) -> Iterator[tuple[str, tuple[Ref, Any]]]:
+        """Yield what was not looked at before: the ref, and what it names or why not."""
+        for name, load, held in (
+            (self.followed.model_ref, self._model, self.old and self.old.basis.model),
+            (self.followed.policy_ref, self._policy, self.old and _digest(self.old.policy)),
+        ):
+            ref = self.refs.get(name)
+            if ref is not None and ref.target != held and not self._is_known(ref):
+                yield name, (ref, load(ref.target))
+
+    def _model(self, id: str) -> Named | Refusal:
+        found = admitted(self.workspace, self.followed.target, id)
+        return found if isinstance(found, Refusal) else (id, found)
+
+    def _policy(self, digest: str) -> Policy | Refusal:
+        return policies.read(self.workspace, self.followed.policy, digest)
+
+    def _best(self, new: Mapping[str, tuple[Ref, Any]]) -> tuple[Slot | None, Refusal | None]:
+        """Return the slot with most of what is new that answers, and why it is not with all."""
+        old = self.old
+        models = self._either(new, self.followed.model_ref, old and (old.basis.model, old.model))
+        rules = self._either(new, self.followed.policy_ref, old and old.policy)
+        first: Refusal | None = None
+        for model, policy in product(models, rules):
+            if old and model[1] is old.model and policy is old.policy:
+                break
+            slot = Slot.of(self.followed.target, self.followed.program, model, policy)
+            why = tried(slot)
+            if why is None:
+                return slot, first
+            first = why if first is None else first
+        return old, first
+
+    def _either(self, new: Mapping[str, tuple[Ref, Any]], name: str, held: Any) -> list[Any]:
+        """Return what is new and was not refused, then what was there."""
+        found = [new[name][1]] if name in new else []
+        both = [*found, *([held] if held else [])]
+        return [each for each in both if not isinstance(each, Refusal)]
+
+    def _is_known(self, ref: Ref) -> bool:
+        known = self.refused.get(ref.name)
+        return known is not None and known.epoch == ref.epoch
+
+    def _known(self) -> Iterator[Refused]:
+        """Yield what was refused before and is named still."""
+        for name in (self.followed.model_ref, self.followed.policy_ref):
+            if name in self.refs and self._is_known(self.refs[name]):
+                yield self.refused[name]
+
+    def _views(self) -> Iterator[Refused]:
+        """Yield the views whose definition on record is not the one at hand, which is computed."""
+        for name in self.followed.target.views:
+            ref = self.refs.get(register.PREFIX + name)
+            why = None if ref is None else self._unlike(name, ref)
+            if ref is not None and why is not None:
+                yield (
+                    self.refused[ref.name] if self._is_known(ref) else self._refused(ref, str(why))
+                )
+
+    def _unlike(self, name: str, ref: Ref) -> Refusal | None:
+        try:
+            version, found = document.read(self.workspace.blobs.get(ref.target))
+        except FunnelcastError as error:
+            version, found = str(error), None
+        if found == view(name):
+            return None
+        return Refusal(
+            rule=f"the view '{name}' on record must be the one at hand, {view(name).version}",
+            value=version,
+            remedy="run the service with the code that made it",
+        )
+
+    def _refused(self, ref: Ref, why: str) -> Refused:
+        return Refused(what=ref.name, target=ref.target, epoch=ref.epoch, why=why, since=self.now)
+
+    def _missing(self, slot: Slot | None, refused: list[Refused]) -> str:
+        if slot is not None:
+            return ""
+        if self.followed.model_ref not in self.refs:
+            return str(no_model(self.followed.target))
+        return "; ".join(each.why for each in refused) or "no policy is published"
+
+
+def tried(slot: Slot) -> Refusal | None:
+    """Warm a slot; return why it does not answer."""
+    misfit = fit.of_policy(slot.policy, slot.target.features)
+    if misfit is not None:
+        return misfit
+    try:
+        slot.warm()
+    except AWAY:
+        raise
+    except Exception as error:  # whatever it is, a request would have met it
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        return Refusal(
+            rule=f"the model {slot.basis.model[:12]} must answer with {slot.policy.id}",
+            value=words,
+            remedy="go back to those before",
+        )
+    return None
+
+
+def _why(found: Named | Policy | Refusal, why: Refusal | None, used: tuple[object, ...]) -> str:
+    """Return why what was loaded is not taken; empty if it is, or only waits for its other half."""
+    if isinstance(found, Refusal):
+        return str(found)
+    id = found if isinstance(found, Policy) else found[0]
+    return "" if why is None or id in used else str(why)
+
+
+def _digest(policy: Policy) -> str:
+    """Return the name of a policy's blob."""
+    return canonical.digest(policy.document)

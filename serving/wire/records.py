@@ -1,0 +1,62 @@
+"""The answer to a decision straight from its record in the journal, without a model in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+
+def answer(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of DecisionOut, in their order, of a decision's record in the journal.
+
+    Nothing is checked: the record was, when it was made.
+    """
+    verdict, basis = body["verdict"], body["basis"]
+    reasons, fallback = body["reasons"], body.get("fallback")
+    return {
+        "id": body["id"],
+        "entity": body["entity"],
+        "account": body["account"],
+        "as_of": _zulu(body["time"]),
+        "score": float(body["probability"]),
+        "interval": [float(body["low"]), float(body["high"])],
+        "confidence": verdict["confidence"],
+        "route": verdict["route"],
+        "route_reason": verdict["reason"],
+        "reasons": None if reasons is None else [_reason(each) for each in reasons],
+        "trace": verdict["trace"],
+        "basis": {
+            "target": basis["target"],
+            "model": basis["model"],
+            "calibrator": basis.get("calibrator"),
+            "policy": basis["policy"],
+            "view": basis["view"],
+            "code": basis["code"],
+        },
+        "decided_at": _zulu(body["decided_at"]),
+        "fallback": fallback and {"cause": fallback["cause"], "detail": fallback["detail"]},
+    }
+
+
+def answer_bytes(body: dict[str, Any]) -> bytes:
+    """Return the JSON of a decision's record as DecisionOut writes it, several times faster."""
+    return to_json(answer(body))
+
+
+def _reason(reason: dict[str, Any]) -> dict[str, Any]:
+    change = reason["probability_change"]
+    return {
+        "feature": reason["feature"],
+        "label": reason["label"],
+        "value": reason["value"],
+        "contribution": float(reason["contribution"]),
+        "group": reason["group"],
+        "probability_change": None if change is None else float(change),
+        "text": reason["text"],
+        "features": reason["features"],
+    }
+
+
+def _zulu(moment: str) -> str:
+    return moment[:-6] + "Z" if moment.endswith("+00:00") else moment

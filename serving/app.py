@@ -39,7 +39,7 @@ class ServingArgs(BaseModel):
     health_check_timeout_s=5,
     graceful_shutdown_timeout_s=20,
     ray_actor_options={"num_cpus": 0.1},
-    logging_config={"enable_access_log": False},  # the journal has every decision
+    logging_config={"enable_access_log": False, "log_level": "WARNING"},  # the journal has it all
 )
 @serve.ingress()
 class Decisions:

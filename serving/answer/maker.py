@@ -51,7 +51,7 @@ class Maker:
         found = [ticket for ticket in tickets if self._gather(ticket)]
         for ticket in found:
             ticket.lap(stages.QUEUE)  # those that were gathered with it
-        for (_, _), group in groupby(sorted(found, key=_alike), key=_alike):
+        for _, group in groupby(sorted(found, key=_alike), key=_alike):
             self._decide_alike(list(group))
 
     def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
@@ -132,19 +132,27 @@ class Maker:
         self._record(ticket, made, why)
 
     def _record(self, ticket: Ticket, decision: Decision, why: Fallback | None = None) -> None:
-        made = record.Made(
-            id=ticket.id,
-            question=ticket.question,
-            decision=decision,
-            seen=ticket.found.seen if ticket.found else None,
-            fallback=why,
-            request=ticket.question.digest() if ticket.key else None,
-        )
-        body = made.body()
-        spelt = journal.Spelt(canonical.dumps(body).decode())
+        """Let the journal keep a decision, and settle its ticket when it has."""
         ticket.stage = stages.JOURNAL
-        future = self._journal.append(record.KIND, spelt, id=made.id, now=decision.decided_at)
-        future.add_done_callback(partial(_settle, ticket, body))
+        try:
+            body = _made(ticket, decision, why).body()
+            spelt = journal.Spelt(canonical.dumps(body).decode())
+            future = self._journal.append(record.KIND, spelt, id=ticket.id, now=decision.decided_at)
+        except Exception as error:  # nobody else will settle it: it is claimed
+            ticket.settle(questions.not_recorded(_said(error)))
+        else:
+            future.add_done_callback(partial(_settle, ticket, body))
+
+
+def _made(ticket: Ticket, decision: Decision, why: Fallback | None) -> record.Made:
+    return record.Made(
+        id=ticket.id,
+        question=ticket.question,
+        decision=decision,
+        seen=ticket.found.seen if ticket.found else None,
+        fallback=why,
+        request=ticket.question.digest() if ticket.key else None,
+    )
 
 
 def _settle(ticket: Ticket, body: dict[str, Any], done: Future[Entry]) -> None:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 DEADLINE_MS = 250.0  # of a request that says none
 RESERVE = 0.3  # of a deadline: for the rules, the journal and the way back
-MOST_RESERVE_MS = 60.0
+MOST_RESERVE_MS = 300.0  # a disk may stand still for some tenths of a second
+WAY_BACK = 0.03  # of a deadline
 STUCK_S = 0.5  # a group of tickets takes some milliseconds
 
 
@@ -100,13 +101,13 @@ class DecisionService:
         self, question: Question, *, key: str | None = None, deadline_ms: float = DEADLINE_MS
     ) -> Outcome:
         """Answer, and wait for it: for a caller with a thread of its own."""
-        done = threading.Event()
+        done, began = threading.Event(), time.monotonic()
         ticket = self.submit(question, lambda _: done.set(), key=key)
         if isinstance(ticket, Refusal):
             return ticket
         if not done.wait(budget_ms(deadline_ms) / 1000):
             self.expire(ticket)
-            done.wait((deadline_ms - budget_ms(deadline_ms)) / 1000)
+            done.wait(began + last_ms(deadline_ms) / 1000 - time.monotonic())
         return questions.overdue(deadline_ms) if ticket.outcome is None else ticket.outcome
 
     def arrive(self, body: bytes, *, is_batch: bool) -> list[arrivals.Outcome] | Refusal:
@@ -167,7 +168,16 @@ class DecisionService:
 def budget_ms(deadline_ms: float) -> float:
     """Return how long the model has, so that what follows is done by the deadline.
 
-    >>> budget_ms(250), budget_ms(100)
-    (190.0, 70.0)
+    >>> budget_ms(250), budget_ms(10_000)
+    (175.0, 9700.0)
     """
     return deadline_ms - min(RESERVE * deadline_ms, MOST_RESERVE_MS)
+
+
+def last_ms(deadline_ms: float) -> float:
+    """Return when an answer must be under way.
+
+    >>> last_ms(1_000)
+    970.0
+    """
+    return (1 - WAY_BACK) * deadline_ms

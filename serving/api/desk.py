@@ -12,7 +12,7 @@ from serving.answer import questions, stages
 from serving.answer.gate import Gate
 from serving.answer.lane import TOGETHER
 from serving.answer.questions import Question
-from serving.answer.service import DEADLINE_MS, budget_ms
+from serving.answer.service import DEADLINE_MS, budget_ms, last_ms
 from serving.answer.ticket import Answered
 from serving.wire.decisions import Wrong
 
@@ -79,7 +79,7 @@ class Desk:
         if isinstance(ticket, Refusal):
             return ticket
         budget = loop.call_later(budget_ms(deadline_ms) / 1000, self.service.expire, ticket)
-        last = loop.call_later(deadline_ms / 1000, _settle, waiter, None)
+        last = loop.call_later(last_ms(deadline_ms) / 1000, _settle, waiter, None)
         return _Waiting(ticket, waiter, (budget, last), deadline_ms)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, waiter: Waiter, outcome: Outcome) -> None:

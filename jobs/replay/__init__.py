@@ -1,0 +1,1 @@
+"""Decisions made once more: do the same bytes come out?"""

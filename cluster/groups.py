@@ -1,10 +1,12 @@
-"""Groups: a queue whose items are handed on together by one thread, so that they share one cost."""
+"""Groups: a queue whose items are handed on together by one thread, so that they share one cost.
+
+The thread is woken once for a group, not once for an item: where other threads compute, every wake
+waits for Python's lock, up to `sys.getswitchinterval()`.
+"""
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from cluster import errors
@@ -39,15 +41,15 @@ class Groups[T]:
         self._wait_s = wait_s
         self._waits_alone = waits_alone
         self._limit = limit
-        self._queue: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._items: list[T] = []
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._lock = threading.Lock()  # keeps items from being queued behind the end mark
+        self._changed = threading.Condition(threading.Lock())
         self._started = False
         self._closed = False
 
     def put(self, item: T) -> None:
         """Queue an item; WrongUse after close, GroupsStopped in a fork of the process."""
-        with self._lock:
+        with self._changed:
             if self._closed:
                 raise errors.WrongUse("a closed queue takes nothing, got one more: open it again")
             if not self._started:
@@ -58,36 +60,36 @@ class Groups[T]:
                     f"the thread '{self._thread.name}' must run, got a process without it: "
                     "open what owns it again in this process"
                 )
-            self._queue.put(item)
+            self._items.append(item)
+            if len(self._items) in (1, self._limit):  # the thread waits for nothing else
+                self._changed.notify()
 
     def close(self) -> None:
         """Hand on what is queued, then stop. May be called twice, and by the thread itself."""
-        with self._lock:
-            if not self._closed and self._started:
-                self._queue.put(None)
+        with self._changed:
             self._closed = True
+            self._changed.notify()
         if self._started and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _run(self) -> None:
-        is_open, before = True, 0
-        while is_open:
-            waits = self._waits_alone or before > 1 or not self._queue.empty()
-            group, is_open = self._gather(self._wait_s if waits else 0.0)
+        before = 0
+        while True:
+            group = self._gather(before)
+            if not group:
+                return
             before = len(group)
-            if group:
-                self._handle(group)
+            self._handle(group)
 
-    def _gather(self, wait_s: float) -> tuple[list[T], bool]:
-        group: list[T] = []
-        item = self._queue.get()
-        deadline = time.monotonic() + wait_s
-        while item is not None:
-            group.append(item)
-            if len(group) == self._limit:
-                return group, True
-            try:
-                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                return group, True
-        return group, False
+    def _gather(self, before: int) -> list[T]:
+        """Return the next group; an empty one at the end."""
+        with self._changed:
+            waits = self._waits_alone or before > 1 or (before > 0 and bool(self._items))
+            self._changed.wait_for(lambda: self._items or self._closed)
+            if waits:
+                self._changed.wait_for(self._is_full, timeout=self._wait_s)
+            group, self._items = self._items[: self._limit], self._items[self._limit :]
+            return group
+
+    def _is_full(self) -> bool:
+        return self._closed or len(self._items) >= self._limit

@@ -1,32 +1,28 @@
 """The journal: append-only entries in one hash chain per writer, acknowledged once durable.
 
 A thread writes everything queued as one transaction (group commit), so that many appends share one
-wait for the disk. How entries are chained is `cluster.chain`.
+wait for the disk. How entries are chained is `cluster.chain`, how links are stored `cluster.links`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from cluster import canonical, chain, database, errors, groups, schema
+from cluster import canonical, chain, chains, database, errors, groups, links, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-WAIT_MS = 3.0  # how long the first entry of a group waits for others
+WAIT_MS = 1.0  # how long the first entry of a group waits for others, if others are about
 GROUP_LIMIT = 500  # entries in one transaction
-PAGE = 1000  # entries read at once
 TRIES = 20  # of one group, against other processes that write the same chain or the same ids
-
-_TABLE = schema.journal
-_LOST_RACES = {"40001", "40P01"}  # PostgreSQL: serialisation failure, deadlock
 
 
 class JournalBroken(errors.FunnelcastError):
@@ -34,7 +30,25 @@ class JournalBroken(errors.FunnelcastError):
 
 
 class Conflict(errors.FunnelcastError):
-    """The id already belongs to an entry of another content."""
+    """The id already belongs to an entry of another content: `stored`."""
+
+    def __init__(self, stored: Entry) -> None:
+        self.stored = stored
+        super().__init__(
+            f"an id must name one content for ever, got '{stored.id}' again with another kind or "
+            "body: choose a new id, or append what is stored"
+        )
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[Entry]]:
+        """Return how to make it again in another process."""
+        return Conflict, (self.stored,)
+
+
+@dataclass(frozen=True)
+class Spelt:
+    """A body that is canonical JSON already: stored as it is, neither read nor spelt again."""
+
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +60,15 @@ class Entry:
     id: str  # unique in the whole journal
     kind: str
     at: datetime  # UTC, as said by the one who appended
-    body: dict[str, Any]
+    text: str  # the body, as it was spelt
     prev_hash: str
     hash: str
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """The body, read when it is first asked for."""
+        read: dict[str, Any] = json.loads(self.text)
+        return read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +97,19 @@ class Journal:
 
     def __init__(self, db: database.Database, writer: str, wait_ms: float = WAIT_MS) -> None:
         self._database = db
+        self._links = links.Links(db)
         self._writer = schema.checked_name("the writer of a journal", writer)
         self._head = chain.GENESIS  # the newest entry that this object made durable
         self._groups = groups.Groups(
-            self._settle, wait_s=wait_ms / 1000, limit=GROUP_LIMIT, name=f"journal {writer}"
+            self._settle,
+            wait_s=wait_ms / 1000,
+            limit=GROUP_LIMIT,
+            name=f"journal {writer}",
+            waits_alone=False,
         )
 
     def append(
-        self, kind: str, body: dict[str, Any], *, id: str | None = None, now: datetime
+        self, kind: str, body: dict[str, Any] | Spelt, *, id: str | None = None, now: datetime
     ) -> Future[Entry]:
         """Queue an entry; the future is done when it is durable, or failed if it is not.
 
@@ -102,34 +127,29 @@ class Journal:
         return draft.future
 
     def record(
-        self, kind: str, body: dict[str, Any], *, id: str | None = None, now: datetime
+        self, kind: str, body: dict[str, Any] | Spelt, *, id: str | None = None, now: datetime
     ) -> Entry:
         """Append and wait until the entry is durable."""
         return self.append(kind, body, id=id, now=now).result()
 
     def get(self, id: str) -> Entry | None:
         """Return the entry of this id, whoever wrote it."""
-        query = sa.select(_TABLE).where(_TABLE.c.id == id)
-        with self._database.connect() as connection:
-            row = connection.execute(query).first()
-        return _entry(chain.Link(*row)) if row else None
+        row = self._links.get(id)
+        return _entry(row) if row else None
 
     def entries(self, kind: str | None = None, since: datetime | None = None) -> Iterator[Entry]:
-        """Yield the entries at or after `since`, by (at, writer, seq), in pages of PAGE.
+        """Yield the entries at or after `since`, by (at, writer, seq).
 
         What is appended meanwhile is included if it sorts behind the page being read.
         """
         start = -(2**63) if since is None else schema.micros(since)
-        query = (
-            sa.select(_TABLE) if kind is None else sa.select(_TABLE).where(_TABLE.c.kind == kind)
-        )
-        for row in self._pages(query, ("at", "writer", "seq"), (start, "", 0)):
-            yield _entry(row)
+        return map(_entry, self._links.by_time(kind, start))
 
-    def verify(self) -> chain.Verified | errors.Refusal:
-        """Check every chain; the Refusal names the first bad writer and seq, by (writer, seq)."""
-        query = sa.select(*self._raw_columns())
-        return chain.verify(map(_decoded, self._pages(query, ("writer", "seq"), ("", 0))))
+    def verify(self) -> chain.Verified | chain.Break:
+        """Check every chain; the Break names the first bad writer and seq, by (writer, seq)."""
+        url = self._database.engine.url.render_as_string(hide_password=False)
+        with chains.open_chains(url) as there:
+            return chain.verify(itertools.chain.from_iterable(there.pages()))
 
     def close(self) -> None:
         """Write everything queued and stop; appending afterwards raises WrongUse."""
@@ -146,78 +166,53 @@ class Journal:
             draft.resolve(outcome)
 
     def _store(self, group: Sequence[_Draft]) -> list[Entry | Exception]:
+        """Make a group durable; as if nobody else wrote, and once more with a look if so."""
+        if not group:
+            return []
+        outcomes = self._stored_behind(group, self._head, {})
         for _ in range(TRIES):
-            try:
-                with self._database.begin() as connection:
-                    outcomes, head = self._write(connection, group)
-            except sa.exc.DBAPIError as error:
-                if not _lost_race(error):
-                    raise
-            else:
-                self._head = head
+            if outcomes is not None:
                 return outcomes
+            head, known = self._links.state(self._writer, [draft.id for draft in group])
+            self._check_grown(head)
+            outcomes = self._stored_behind(group, head, known)
         raise JournalBroken(f"a group must win within {TRIES} tries, got none: append it again")
 
-    def _write(
-        self, connection: sa.Connection, group: Sequence[_Draft]
-    ) -> tuple[list[Entry | Exception], chain.Head]:
-        stored = sa.select(_TABLE).where(_TABLE.c.id.in_([draft.id for draft in group]))
-        known = {row.id: chain.Link(*row) for row in connection.execute(stored)}
-        head, fresh = self._stored_head(connection), []
+    def _stored_behind(
+        self, group: Sequence[_Draft], head: chain.Head, known: dict[str, chain.Link]
+    ) -> list[Entry | Exception] | None:
+        """Return what became of each draft; None if the head or an id was not as said."""
+        fresh: list[chain.Link] = []
+        named, last = dict(known), head
         for draft in group:
-            if draft.id not in known:
-                row = draft.linked(self._writer, head)
-                head = chain.head_of(row)
-                known[row.id] = row
-                fresh.append(row._asdict())
-        if fresh:
-            connection.execute(_TABLE.insert(), fresh)
-        return [_outcome(draft, known[draft.id]) for draft in group], head
+            if draft.id not in named:
+                row = named[draft.id] = draft.linked(self._writer, last)
+                last = chain.head_of(row)
+                fresh.append(row)
+        if fresh and not self._links.extend(fresh, head):
+            return None
+        self._head = last
+        return [_outcome(draft, named[draft.id]) for draft in group]
 
-    def _stored_head(self, connection: sa.Connection) -> chain.Head:
-        # Read every time: another process may have extended the chain, but never shortened it.
-        mine = sa.select(_TABLE.c.seq, _TABLE.c.hash).where(_TABLE.c.writer == self._writer)
-        row = connection.execute(mine.order_by(_TABLE.c.seq.desc()).limit(1)).first()
-        head = chain.Head(seq=row.seq, hash=row.hash) if row else chain.GENESIS
+    def _check_grown(self, head: chain.Head) -> None:
+        # Another process may have extended the chain, but never shortened it.
         cut = head.seq < self._head.seq
         if cut or (head.seq == self._head.seq and head.hash != self._head.hash):
             raise JournalBroken(
                 f"the chain of '{self._writer}' must only grow, got seq {head.seq} where "
                 f"{self._head.seq} was durable: restore the database from a backup"
             )
-        return head
-
-    def _raw_columns(self) -> list[sa.ColumnElement[Any]]:
-        # A damaged file may hold bytes that are no text, and SQLite's driver fails on those.
-        if self._database.engine.dialect.name != "sqlite":
-            return list(_TABLE.c)
-        return [
-            sa.cast(column, sa.LargeBinary).label(column.name)
-            if isinstance(column.type, sa.Text)
-            else column
-            for column in _TABLE.c
-        ]
-
-    def _pages(
-        self, query: sa.Select[Any], order: tuple[str, ...], after: tuple[Any, ...]
-    ) -> Iterator[chain.Link]:
-        # Pages by key, so that no connection stays open while the caller thinks.
-        keys = [_TABLE.c[name] for name in order]
-        ordered = query.order_by(*keys).limit(PAGE)
-        while True:
-            page = ordered.where(sa.tuple_(*keys) > sa.tuple_(*after))
-            with self._database.connect() as connection:
-                rows = [chain.Link(*row) for row in connection.execute(page)]
-            yield from rows
-            if len(rows) < PAGE:
-                return
-            last = _decoded(rows[-1])
-            after = tuple(getattr(last, name) for name in order)
 
 
-def _spelt(body: dict[str, Any]) -> str:
+def _spelt(body: dict[str, Any] | Spelt) -> str:
+    """Return the text of a body; WrongUse for one that would fail the whole group it is in."""
     try:
-        return canonical.dumps(body).decode()
+        if not isinstance(body, Spelt):
+            return canonical.dumps(body).decode()
+        body.text.encode()
+        if "\0" in body.text:
+            raise ValueError("a NUL that is not escaped")
+        return body.text
     except (TypeError, ValueError) as error:
         raise errors.WrongUse(
             f"a body must be JSON, got '{database.cause(error)}': pass text, numbers, lists, maps"
@@ -225,31 +220,23 @@ def _spelt(body: dict[str, Any]) -> str:
 
 
 def _entry(row: chain.Link) -> Entry:
-    return Entry(**{**row._asdict(), "at": schema.moment(row.at), "body": json.loads(row.body)})
+    writer, seq, id, kind, at, body, prev_hash, hash = row
+    return Entry(
+        writer=writer,
+        seq=seq,
+        id=id,
+        kind=kind,
+        at=schema.moment(at),
+        text=body,
+        prev_hash=prev_hash,
+        hash=hash,
+    )
 
 
 def _outcome(draft: _Draft, row: chain.Link) -> Entry | Exception:
     if (row.kind, row.body) == (draft.kind, draft.body):
         return _entry(row)
-    return Conflict(
-        f"an id must name one content for ever, got '{draft.id}' again with another kind or body: "
-        "choose a new id, or append what is stored"
-    )
-
-
-def _decoded(row: chain.Link) -> chain.Link:
-    raw: Iterable[Any] = row
-    values: list[Any] = [_text(value) if isinstance(value, bytes) else value for value in raw]
-    return chain.Link(*values)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="surrogateescape")
-
-
-def _lost_race(error: sa.exc.DBAPIError) -> bool:
-    lost = getattr(error.orig, "sqlstate", None) in _LOST_RACES
-    return lost or isinstance(error, sa.exc.IntegrityError)
+    return Conflict(_entry(row))
 
 
 def _broken(error: Exception) -> JournalBroken:

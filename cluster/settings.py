@@ -80,8 +80,12 @@ class Settings(Frozen):
     tables_url: str | None = None
     master_key: SecretStr | None = None  # base64 of 32 bytes; see cluster/masterkey.py
     master_key_file: Path | None = None
+    checkpoints_url: str | None = None  # where the journal's heads are sealed; see docs/audit.md
+    checkpoint_s: float = Field(default=60.0, gt=0.0, le=86_400.0)  # between two checkpoints
+    signing_key: SecretStr | None = None  # base64 of 32 bytes; see cluster/signing.py
+    signing_key_file: Path | None = None
     buckets: int = Field(default=8, ge=1, le=4096)
-    journal_wait_ms: float = Field(default=3.0, ge=0.0, le=1000.0)
+    journal_wait_ms: float = Field(default=1.0, ge=0.0, le=1000.0)
     ray_from_rows: int = Field(default=2_000_000, ge=0)
     slice_events: int = Field(default=4_000_000, ge=1)  # of a bucket, to be computed at once
     ray: RaySettings = RaySettings()
@@ -97,7 +101,7 @@ class Settings(Frozen):
                 raise ValueError(f"must be absolute, got '{values['home']}'")
         return values
 
-    @field_validator("master_key_file")
+    @field_validator("master_key_file", "signing_key_file")
     @classmethod
     def _absolute_file(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_absolute():
@@ -115,6 +119,11 @@ class Settings(Frozen):
     def blobs(self) -> str:
         """Folder or URL of the content-addressed store."""
         return self.blobs_url or str(self.home / "blobs")
+
+    @property
+    def checkpoints(self) -> str:
+        """Folder or URL of the checkpoints of the journal."""
+        return self.checkpoints_url or str(self.home / "checkpoints")
 
     @property
     def warehouse(self) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from cluster import session
 from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import Settings, load_settings
-from serving.profile import Profile, told
+from serving.profiles import Profile, uses_haproxy
 
 
 def main(
@@ -32,7 +32,7 @@ def main(
 
 def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     _only_loopback(settings)
-    profile.prepare(os.environ)
+    profile.prepare(os.environ, settings.home)
     session.connect(settings)
     from ray import serve
 
@@ -42,9 +42,10 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     serve.start(proxy_location="HeadOnly", http_options=where)
     args = ServingArgs(settings=settings, answers=profile.answers)
     serve.run(build(args), name="funnelcast", route_prefix="/")
+    through = "HAProxy" if uses_haproxy(os.environ) else "Ray Serve's proxy"
     console.print(
         f"serving on http://{settings.serve.host}:{settings.serve.port}  (docs: /docs), through"
-        f" {told(os.environ)}"
+        f" {through}"
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

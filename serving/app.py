@@ -5,11 +5,13 @@ ingress.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from ray import serve
 
+from cluster.sealer import open_sealer
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving.answer.service import DecisionService
@@ -47,7 +49,10 @@ class Decisions:
 
     def __init__(self, args: ServingArgs) -> None:
         sys.setswitchinterval(SWITCH_S)
+        _keep_inside(args.settings.serve.host)
         self._workspace = Workspace.open(args.settings)
+        self._sealer = open_sealer(self._workspace)
+        self._sealer.start()
         self._service = DecisionService(self._workspace, args.answers)
 
     def __serve_build_asgi_app__(self) -> Front:
@@ -59,11 +64,25 @@ class Decisions:
         self._service.must_be_well()
 
     def __del__(self) -> None:
-        """Write what is queued."""
+        """Write what is queued, and seal it."""
         if hasattr(self, "_service"):
             self._service.close()
-        if hasattr(self, "_workspace"):
+            self._workspace.journal.close()
+            self._sealer.close()
             self._workspace.close()
+
+
+def _keep_inside(host: str) -> None:
+    """Bind the port by which replicas of Serve call one another to `host`.
+
+    Serve binds it to every interface, where anybody could send it pickled objects; there is no
+    setting for it but TLS. A test looks at every socket of a running service.
+    """
+    replica: Any = import_module("ray.serve._private.replica")
+    bind = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: bind(
+        server, address.replace("[::]", host)
+    )
 
 
 def build(args: ServingArgs) -> Application:

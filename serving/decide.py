@@ -105,8 +105,11 @@ def decide(
     lap(POLICY)
     worth = [None] * len(cases) if points is None else points.tolist()
     spread = zip(*(each.tolist() for each in chances), strict=True)
-    parts = zip(cases, scores.margin.tolist(), worth, spread, verdicts, told, strict=True)
-    return [_decision(*part, names=names, basis=basis, now=now) for part in parts]
+    scored = zip(scores.margin.tolist(), worth, spread, strict=True)
+    return [
+        _decision(*each, names=names, basis=basis, now=now)
+        for each in zip(cases, scored, verdicts, told, strict=True)
+    ]
 
 
 def cases_of(rows: pa.Table, names: Sequence[str]) -> list[Case]:
@@ -142,9 +145,7 @@ def _chances(
 
 def _decision(
     case: Case,
-    margin: float,
-    points: int | None,
-    chance: tuple[float, float, float],
+    scored: tuple[float, int | None, tuple[float, float, float]],
     verdict: Verdict,
     reasons: tuple[Reason, ...] | None,
     *,
@@ -152,7 +153,7 @@ def _decision(
     basis: Basis,
     now: datetime,
 ) -> Decision:
-    probability, low, high = chance
+    margin, points, (probability, low, high) = scored
     return Decision(
         entity=case.entity,
         account=case.account,

@@ -76,7 +76,7 @@ class Policy(Frozen):
     rules: tuple[Override, ...] = ()  # the first that fires is taken, before any score
     routes: tuple[Route, ...] = Field(min_length=1)  # the first that fits is taken
     review: Review | None = None
-    fallback: Fallback | None = None  # None: to the lowest route
+    fallback: Fallback | None = None  # None: see `without_model`
     high_confidence_below: float = 0.2  # width of the interval
     medium_confidence_below: float = 0.4
 
@@ -156,13 +156,13 @@ def apply_all(
 def without_model(policy: Policy, cause: str, row: Row | None = None) -> Verdict:
     """Return the verdict on a row that no model was asked about, and why none was.
 
-    Rules count as ever; what they leave over goes where the policy's fallback says, with low
-    confidence.
+    Rules count as ever; what they leave over goes where the policy's fallback says; without one,
+    where review sends what is unsure, or else to the lowest route. Confidence is low.
     """
     trace: list[str] = []
     fired = _override(policy.rules, row, trace) if policy.rules else None
-    lowest = policy.routes[-1]
-    other = policy.fallback or Fallback(route=lowest.route, reason="no model could be asked")
+    unsure = policy.review or policy.routes[-1]
+    other = policy.fallback or Fallback(route=unsure.route, reason="no model could be asked")
     if fired is None:
         trace.append(f"{other.route}: no score, {cause}: True")
     taken = fired or other

@@ -11,7 +11,8 @@ from cluster.blobs import BlobMissing
 from features import log
 from features.lineage import scan
 from features.lineage.graph import Key, Node, kept, matching
-from serving import bundle, registry, service
+from serving import bundle, registry
+from serving.answer.record import KIND
 from serving.forecast import record
 
 if TYPE_CHECKING:
@@ -188,11 +189,11 @@ class Decisions:
 
     def _entry(self, key: Key) -> Entry | None:
         found = self._journal.get(key.id)
-        return found if found is not None and found.kind == service.KIND else None
+        return found if found is not None and found.kind == KIND else None
 
     @cached_property
     def _first(self) -> list[Entry]:
-        return list(islice(self._journal.entries(service.KIND), DECISIONS))
+        return list(islice(self._journal.entries(KIND), DECISIONS))
 
     def _events(self, entry: Entry) -> Iterator[Key]:
         said = entry.body

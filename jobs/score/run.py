@@ -16,14 +16,15 @@ from jobs.console import Job, Progress, Report, option, required
 from jobs.score import parts
 from jobs.score.work import Place, Work
 from serving import batch, registry
-from serving.policy import load_policy
-from serving.service import Answer, Slot
+from serving.slots import policies
+from serving.slots.slot import Answer, Slot
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cluster.workspace import Workspace
     from features.targets import Target
+    from serving.policy import Policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class ScoreSettings:
     """Which target, under which policy, on which runner."""
 
     target: str = required("Name in configs/targets, or a file.")
-    policy: str = required("Name in configs/policies, or a file.")
+    policy: str = required("Name (the active one; if none is, configs/policies), or a file.")
     runner: str = option("auto", "auto (by size), ray or inline.")
     steady: float = option(
         batch.STEADY, "Change in log-odds from which a score rises or falls; less is steady."
@@ -51,7 +52,7 @@ def inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
         "rows": str(workspace.tables.head(target.scoring_table)),
         "model": ref.target if ref else "none",
         "target": target.version,
-        "policy": load_policy(settings.policy).id,
+        "policy": _policy(workspace, settings).id,
         "log": str(workspace.tables.head(log.TABLE)),  # the report says what is newer than the rows
     }
 
@@ -83,6 +84,13 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
         ],
         outputs=[Dataset.table(work.table, snapshot, len(scores))],
     )
+
+
+def _policy(workspace: Workspace, settings: ScoreSettings) -> Policy:
+    policy = policies.chosen(workspace, settings.policy)
+    if isinstance(policy, Refusal):
+        raise FunnelcastError(str(policy))
+    return policy
 
 
 def _slot(workspace: Workspace, settings: ScoreSettings) -> Slot:

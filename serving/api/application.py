@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi_offline import FastAPIOffline
 
-from serving.api import decisions, events, health, problems
+from serving.api import decisions, events, health, inference, problems, reading
 from serving.api.desk import Desk
 from serving.api.front import Front
 from serving.wire.problems import Problem
@@ -36,5 +36,7 @@ def make_api(desk: Desk) -> FastAPI:
     problems.add_handlers(api)
     api.include_router(decisions.router(desk))
     api.include_router(events.router(desk.service))
+    api.include_router(reading.router(desk.service))
+    api.include_router(inference.router(desk.service))
     api.include_router(health.router(desk))
     return api

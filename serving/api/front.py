@@ -6,6 +6,7 @@ docs/decisions/0011-service.md for the measurement.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from cluster.errors import Refusal
 from serving.answer import stages
 from serving.answer.gate import RETRY_AFTER_S
 from serving.api import problems
+from serving.wire.base import IDEMPOTENCY_KEY
 from serving.wire.decisions import BatchRequest, DecisionRequest, Wrong
 from serving.wire.problems import MEDIA_TYPE, Problem
 from serving.wire.records import answer_bytes
@@ -31,6 +33,7 @@ type Headers = list[tuple[bytes, bytes]]
 ONE, MANY = "/v1/decisions", "/v1/decisions:batch"
 MOST_BYTES = {ONE: 2**20, MANY: 2**24}
 KEY = b"idempotency-key"
+_KEY = re.compile(IDEMPOTENCY_KEY)
 _JSON = (b"content-type", b"application/json")
 _BUSY = Problem.of(
     HTTPStatus.SERVICE_UNAVAILABLE, "more requests wait than can be answered in time"
@@ -76,9 +79,8 @@ async def one(desk: Desk, body: bytes, key: str | None, began: float) -> tuple[i
     asked = _parsed(DecisionRequest, body)
     if isinstance(asked, Problem):
         return asked.status, asked.to_bytes(), _headers(asked)
-    if key and asked.idempotency_key and key != asked.idempotency_key:
-        detail = "the idempotency key of the header and of the body must be the same: leave one out"
-        found = Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    if key is not None and (wrong := _wrong_key(key, asked.idempotency_key)):
+        found = Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
         return found.status, found.to_bytes(), _headers(found)
     served = await desk.one(asked, key or asked.idempotency_key, began)
     if isinstance(served.outcome, Refusal):
@@ -114,6 +116,15 @@ async def read(receive: Receive, most: int) -> bytes | None:
 def header(scope: Scope, name: bytes) -> str | None:
     """Return a header of a request; None if it is not there."""
     return next((v.decode("latin-1") for n, v in scope["headers"] if n == name), None)
+
+
+def _wrong_key(key: str, of_body: str | None) -> str:
+    """Return what is wrong with the idempotency key of the header; empty if nothing is."""
+    if not _KEY.fullmatch(key):
+        return "the idempotency key must be 1 to 200 printable ASCII characters: choose another"
+    if of_body not in (None, key):
+        return "the idempotency key of header and body must be the same: leave one out"
+    return ""
 
 
 def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:

@@ -1,53 +1,41 @@
 """Routes of the Open Inference Protocol, version 2, as KServe's and Triton's clients call them.
 
-A model is a target, its version the id of the live model. Requests and answers are JSON; tensors may
-be bytes behind it (the binary tensor data extension). Errors are `{"error": ...}`, as the protocol
-has them. Work is done on threads beside the event loop.
+A model is a target, its version the id of the live model. Errors are `{"error": ...}`, as the
+protocol has them. Work is done on threads beside the event loop.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
 from cluster.errors import FunnelcastError
+from serving.api import front, messages
 from serving.model import SignatureMismatch
-from serving.reading import inference, tensors
-from serving.reading.tensors import Tensor, TensorBroken, shown
+from serving.reading import inference
+from serving.reading.tensors import TensorBroken, shown
 from serving.wire.inference import (
     InferErrorOut,
     InferOut,
-    InferRequest,
     LiveOut,
     ModelMetaOut,
     ModelReadyOut,
     ServerMetaOut,
     ServerReadyOut,
 )
-from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
     from serving.slots.active import Slots
     from serving.slots.slot import Slot
 
 NAME, VERSION = "funnelcast", "2"
-EXTENSION = "binary_tensor_data"
-LENGTH = "Inference-Header-Content-Length"  # of the JSON, where bytes follow it
 MOST_BYTES = 2**25  # of a request
-BINARY_SIZE, BINARY, ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
-# what the protocol names; what else a client sends is not ours to judge
-_REQUEST = ("id", "parameters", "inputs", "outputs")
-_INPUT = ("name", "shape", "datatype", "parameters", "data")
-_OUTPUT = ("name", "parameters")
 _ERROR: dict[str, Any] = {"model": InferErrorOut}
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -87,7 +75,7 @@ def router(service: Service) -> APIRouter:
 def _add_server(routes: APIRouter, service: Service) -> None:
     @routes.get("", responses={200: {"model": ServerMetaOut}}, summary="Describe the service")
     def server() -> Response:
-        return _json({"name": NAME, "version": VERSION, "extensions": [EXTENSION]})
+        return _json({"name": NAME, "version": VERSION, "extensions": [messages.EXTENSION]})
 
     @routes.get("/health/live", responses={200: {"model": LiveOut}}, summary="Does it live?")
     def live() -> Response:
@@ -129,20 +117,10 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         summary="Score given rows with the live model; nothing is looked up or recorded",
     )
     async def infer(request: Request) -> Response:
-        body = await _body(request)
+        body = await front.read(request.receive, MOST_BYTES)
         return await run_in_threadpool(
             _answered, lambda: _inferred(_slot(service, request), request.headers, body)
         )
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body; None for one that is too long, which is not read to its end."""
-    read = bytearray()
-    async for part in request.stream():
-        read += part
-        if len(read) > MOST_BYTES:
-            return None
-    return bytes(read)
 
 
 def _answered(answer: Callable[[], Response]) -> Response:
@@ -175,6 +153,10 @@ def _slot(service: Service, request: Request) -> Slot:
     return found
 
 
+def _ready(slot: Slot) -> dict[str, Any]:
+    return {"name": slot.target.name, "ready": True}
+
+
 def _described(slot: Slot) -> dict[str, Any]:
     return {
         "name": slot.target.name,
@@ -191,113 +173,14 @@ def _inferred(slot: Slot, headers: Mapping[str, str], body: bytes | None) -> Res
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"a request must have {MOST_BYTES:,} bytes at most, got more: send rows in parts",
         )
-    asked = _asked(headers, body)
-    given = [_tensor(each) for each in asked.inputs]
-    wanted = [each.name for each in asked.outputs or ()]
-    found = inference.infer(slot.model, given, wanted or inference.OUTPUTS)
+    asked = messages.read(headers.get(messages.LENGTH), body)
+    found = inference.infer(slot.model, messages.given(asked), messages.wanted(asked))
     said = {"model_name": slot.target.name, "model_version": slot.basis.model}
-    if asked.id is not None:
-        said["id"] = asked.id
-    return _scored(said, found, _binary(asked, found))
-
-
-def _asked(headers: Mapping[str, str], body: bytes) -> InferRequest:
-    said, behind = _parted(headers, body)
-    try:
-        known = _only(said, _REQUEST)
-        known["inputs"] = [_input(each, behind) for each in known.get("inputs", ())]
-        if behind.left:
-            raise TensorBroken(f"all bytes must be of a tensor, got {behind.left} more")
-        if known.get("outputs") is not None:
-            known["outputs"] = [_only(each, _OUTPUT) for each in known["outputs"]]
-        return InferRequest.model_validate(known)
-    except TypeError as error:
-        raise TensorBroken(
-            "inputs and outputs must be lists of objects: see the protocol"
-        ) from error
-    except ValidationError as error:
-        detail = Problem.invalid(error.errors(include_url=False, include_input=False)).detail
-        raise TensorBroken(detail) from error
-
-
-class _Behind:
-    """The bytes behind the JSON, which tensors take in their order."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        """How many no tensor took."""
-        return len(self._data) - self._at
-
-    def take(self, size: object) -> bytes:
-        """Return the next bytes."""
-        if type(size) is not int or not 0 <= size <= self.left:
-            raise TensorBroken(
-                f"{BINARY_SIZE} must be a number of bytes that are there, {self.left} at most"
-            )
-        self._at += size
-        return self._data[self._at - size : self._at]
-
-
-def _parted(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, Any], _Behind]:
-    """Return the JSON, and what is behind it."""
-    said = headers.get(LENGTH, str(len(body)))
-    if not (said.isascii() and said.isdigit() and len(said) < 12 and int(said) <= len(body)):
-        raise TensorBroken(f"{LENGTH} must be at most the length of the body, {len(body)}")
-    try:
-        found = json.loads(body[: int(said)])
-    except (ValueError, RecursionError) as error:
-        raise TensorBroken("the body must be JSON, got something else") from error
-    if not isinstance(found, dict):
-        raise TensorBroken("the body must be a JSON object, got something else")
-    return found, _Behind(body[int(said) :])
-
-
-def _input(said: Any, behind: _Behind) -> dict[str, Any]:
-    known = _only(said, _INPUT)
-    size = (known.get("parameters") or {}).get(BINARY_SIZE)
-    if size is not None:
-        data = behind.take(size)
-        known["data"] = tensors.unpacked(known.get("name", ""), known.get("datatype", ""), data)
-    return known
-
-
-def _only(said: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(said, dict):
-        raise TypeError
-    return {name: said[name] for name in names if name in said}
-
-
-def _tensor(said: Any) -> Tensor:
-    shape = tuple(said.shape)
-    return Tensor(name=said.name, datatype=said.datatype, shape=shape, values=said.flat)
-
-
-def _binary(asked: InferRequest, found: Mapping[str, np.ndarray]) -> set[str]:
-    """Return the outputs that are wanted as bytes."""
-    every = asked.parameters.get(ALL_BINARY) is True
-    said = {each.name: each.parameters.get(BINARY) for each in asked.outputs or ()}
-    return {name for name in found if (every if said.get(name) is None else said[name] is True)}
-
-
-def _scored(said: dict[str, Any], found: Mapping[str, np.ndarray], binary: set[str]) -> Response:
-    outputs, behind = [], []
-    for name, values in found.items():
-        shape = {"name": name, "shape": [len(values)], "datatype": inference.FLOAT}
-        if name in binary:
-            behind.append(tensors.packed(values))
-            outputs.append({**shape, "parameters": {BINARY_SIZE: len(behind[-1])}})
-        else:
-            outputs.append({**shape, "data": values.tolist()})
-    head = to_json({**said, "outputs": outputs})
+    head, behind = messages.written(said, asked, found)
     if not behind:
         return Response(head, media_type="application/json")
-    headers = {LENGTH: str(len(head))}
-    kind = "application/octet-stream"
-    return Response(b"".join([head, *behind]), headers=headers, media_type=kind)
+    length = {messages.LENGTH: str(len(head))}
+    return Response(head + behind, headers=length, media_type="application/octet-stream")
 
 
 def _json(said: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:

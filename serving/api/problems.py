@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from features.arrivals import TooMany
@@ -26,6 +26,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     NotRecorded: HTTPStatus.SERVICE_UNAVAILABLE,
     TooMany: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
+INFERENCE = "/v2"  # the Open Inference Protocol has errors of its own
 _BUSY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -62,13 +63,19 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
-    found = response(
-        Problem.of(status, f"{request.method} {request.url.path}: {status.phrase.lower()}")
-    )
+    detail = f"{request.method} {request.url.path}: {status.phrase.lower()}"
+    found = _said(request, Problem.of(status, detail))
     found.headers.update(getattr(error, "headers", None) or {})
     return found
 
 
+def _said(request: Request, problem: Problem) -> Response:
+    """Return a problem as the protocol of its path has it."""
+    if request.url.path.startswith(INFERENCE):
+        return JSONResponse({"error": problem.detail}, problem.status)
+    return response(problem)
+
+
 def _broken(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path} failed: {type(error).__name__}; ask again later"
-    return response(Problem.of(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+    return _said(request, Problem.of(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

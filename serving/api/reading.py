@@ -18,6 +18,7 @@ from cluster.settings import CONFIGS
 from features import contracts
 from serving import evidence
 from serving.answer import past, record
+from serving.api.problems import documented, response
 from serving.reading import accounts, catalogue, explanation, plain, priority
 from serving.reading.cursor import CursorGone
 from serving.reading.explanation import Sources
@@ -25,7 +26,7 @@ from serving.slots.past import slot_of
 from serving.wire.accounts import AccountScoresOut, PageOut
 from serving.wire.catalogue import ModelDetailOut, ModelsOut, PoliciesOut, PolicyDetailOut
 from serving.wire.explanations import ExplanationOut
-from serving.wire.problems import MEDIA_TYPE, Problem
+from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from serving.slots.slot import Slot
 
 LONGEST = 200  # letters of an id in a path
-_PROBLEM: dict[str, Any] = {"model": Problem, "content": {MEDIA_TYPE: {}}}
 
 
 def _printable(text: str) -> str:
@@ -78,7 +78,7 @@ def _add_explanation(routes: APIRouter, service: Service) -> None:
 
     @routes.get(
         "/v1/decisions/{id}/explanation",
-        responses={200: {"model": ExplanationOut}, 404: _PROBLEM, 410: _PROBLEM, 422: _PROBLEM},
+        responses={200: {"model": ExplanationOut}, **documented(404, 410, 422)},
         tags=["decisions"],
         summary="Explain a decision, down to the rows of its sources",
     )
@@ -100,7 +100,7 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
 
     @routes.get(
         "/v1/accounts/{id:path}/scores",
-        responses={200: {"model": AccountScoresOut}, 404: _PROBLEM, 422: _PROBLEM},
+        responses={200: {"model": AccountScoresOut}, **documented(404, 422)},
         tags=["accounts"],
         summary="Return how the scores of an account went, and why they moved",
     )
@@ -108,9 +108,12 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
         id: Id,
         target: Name | None = None,
         limit: Annotated[int, Query(ge=1, le=accounts.MOST)] = accounts.LIMIT,
+        why: bool = True,
     ) -> Response:
-        """Return the newest `limit` scores of each of its entities, by target, newest first."""
-        found = known.scores(id, target=target, limit=limit)
+        """Return the scores of its entities in the newest `limit` snapshots of each target, newest
+        first. `why=false` is faster: a move is told by scoring it again.
+        """
+        found = known.scores(id, target=target, limit=limit, why=why)
         if isinstance(found, Refusal):
             return _problem(HTTPStatus.NOT_FOUND, str(found))
         if not found and service.store.shard_of("account", id) is None:
@@ -125,7 +128,7 @@ def _add_lists(routes: APIRouter, service: Service) -> None:
 
     @routes.get(
         "/v1/accounts",
-        responses={200: {"model": PageOut}, 410: _PROBLEM, 422: _PROBLEM},
+        responses={200: {"model": PageOut}, **documented(410, 422)},
         tags=["accounts"],
         summary="Return whom to look at first, and why",
     )
@@ -161,7 +164,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
 
     @routes.get(
         "/v1/models/{target}",
-        responses={200: {"model": ModelDetailOut}, 404: _PROBLEM, 422: _PROBLEM},
+        responses={200: {"model": ModelDetailOut}, **documented(404, 422)},
         tags=["catalogue"],
         summary="Return the models of a target: which was live when, and how good the live one is",
     )
@@ -187,7 +190,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
 
     @routes.get(
         "/v1/policies/{name}",
-        responses={200: {"model": PolicyDetailOut}, 404: _PROBLEM, 422: _PROBLEM},
+        responses={200: {"model": PolicyDetailOut}, **documented(404, 422)},
         tags=["catalogue"],
         summary="Return the versions of a policy: which was active when, by whom and why",
     )
@@ -228,6 +231,4 @@ def _answer(said: dict[str, Any]) -> Response:
 
 
 def _problem(status: HTTPStatus, detail: str) -> Response:
-    return Response(
-        Problem.of(status, detail).to_bytes(), status_code=status, media_type=MEDIA_TYPE
-    )
+    return response(Problem.of(status, detail))

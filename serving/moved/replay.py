@@ -60,11 +60,11 @@ def stage(model: Model, policy: Policy, rows: pa.Table) -> Stage:
     """Score rows and route them."""
     found = scored(model, rows)
     low, high = model.calibrator.intervals(found.probability)
-    each = zip(found.probability.tolist(), low.tolist(), high.tolist(), strict=True)
+    verdicts = policies.apply_all(policy, found.probability, low, high, rows)
     return Stage(
         logit=on_grid(found.logit, LOGIT_BITS),
         probability=on_grid(found.probability, PROBABILITY_BITS),
-        routes=[policies.apply(policy, *numbers).route for numbers in each],
+        routes=[verdict.route for verdict in verdicts],
     )
 
 

@@ -68,7 +68,7 @@ class AccountScoresOut(Answered):
 class PriorityOut(Answered):
     """An account of a list, by the one of its entities that puts it there."""
 
-    account: str
+    account: str | None
     entity: str
     target: str
     score: Probability

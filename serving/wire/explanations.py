@@ -16,7 +16,9 @@ class ShareOut(Answered):
     name: str
     label: str
     value: Value = Field(description="Null when it is missing.")
-    contribution: float = Field(description="Change of the log-odds.")
+    contribution: float | None = Field(
+        description="Change of the log-odds; null of rules, and where the model is gone."
+    )
 
 
 class SourceRowOut(Answered):
@@ -49,5 +51,10 @@ class ExplanationOut(Answered):
     id: str
     entity: str
     score: Probability = Field(description="Calibrated probability.")
-    base: Probability = Field(description="Calibrated probability before any reason.")
+    base: Probability | None = Field(
+        description="Calibrated probability before any reason; null where the model is gone."
+    )
     reasons: list[ExplainedOut] = Field(description="All of them, strongest first.")
+    gone: list[str] = Field(
+        default=[], description="Sentences: what could not be had again, and is left out."
+    )

@@ -20,35 +20,38 @@ from typing import Any
 import alembic.command
 import psycopg  # noqa: F401  before the fork, for every child
 
-from cluster import database, journal
+from cluster import database, journal, links
 
 WRITER = "child"
 THREADS = 4
 
 
-class Careful(journal.Journal):
-    """The journal, with a slow commit: the moment before it is when a kill hurts."""
+class Owing(links.Links):
+    """Says of every group that it is stored, and owes it."""
+
+    def __init__(self, db: database.Database) -> None:
+        super().__init__(db)
+        self.owed: list[tuple[Any, Any]] = []
+
+    def extend(self, rows: Any, after: Any) -> bool:
+        self.owed.append((rows, after))
+        return True
+
+
+class Hasty(journal.Journal):
+    """The mutant: acknowledges before it stores."""
 
     pause_s = 0.02
 
-    def _write(self, connection: Any, group: Any) -> Any:
-        written = super()._write(connection, group)
-        time.sleep(self.pause_s)
-        return written
-
-
-class Hasty(Careful):
-    """The mutant: acknowledges before it commits."""
-
     def _settle(self, queued: Any) -> None:
-        with self._database.begin() as connection:
-            outcomes, _ = journal.Journal._write(self, connection, queued)
-            for draft, outcome in zip(queued, outcomes, strict=True):
-                draft.resolve(outcome)
-            time.sleep(self.pause_s)
+        self._links = owing = Owing(self._database)
+        super()._settle(queued)
+        time.sleep(self.pause_s)
+        for rows, after in owing.owed:
+            links.Links(self._database).extend(rows, after)
 
 
-KINDS = {"plain": journal.Journal, "careful": Careful, "hasty": Hasty}
+KINDS = {"plain": journal.Journal, "hasty": Hasty}
 
 
 def main() -> None:
@@ -62,13 +65,13 @@ def main() -> None:
         say(f"exit {os.waitpid(child, 0)[1]}")
 
 
-def work(work: str, url: str, prefix: str = "", count: int = 0) -> None:
+def work(work: str, url: str, prefix: str = "", count: int = 0, writer: str = WRITER) -> None:
     """Open the database, or append `count` entries from each thread, one after another."""
     if work == "open":
         open_slowly(url, meet=prefix)
         return
     db = database.open_database(url)
-    with closing(db), closing(KINDS[work](db, WRITER, wait_ms=1)) as log:
+    with closing(db), closing(KINDS[work](db, writer, wait_ms=1)) as log:
         threads = [
             threading.Thread(target=append, args=(log, f"{prefix}-{number}", count))
             for number in range(THREADS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster import errors, masterkey
+from cluster import keyfiles, errors, masterkey
 from cluster.settings import Settings, load_settings
 
 KEY = bytes(range(32))
@@ -53,9 +53,9 @@ def test_the_file_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
 
 def test_who_comes_second_takes_the_key_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "master.key"
-    masterkey._make(path)
+    keyfiles.make(path)
     first = path.read_bytes()
-    masterkey._make(path)
+    keyfiles.make(path)
     assert path.read_bytes() == first
 
 
@@ -76,7 +76,7 @@ def test_a_key_is_on_disk_before_it_can_be_read(
     synced, path = [], tmp_path / "master.key"
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: (synced.append(path.exists()), sync(number)))
-    masterkey._make(path)
+    keyfiles.make(path)
     assert synced == [False, True]  # the text before the name, the folder after it
 
 

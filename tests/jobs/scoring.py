@@ -104,7 +104,11 @@ class Company:
             calibrator=calibrator,
             rules=tuple(rules),
         )
-        said = hostile.provenance(target=self.target.model_dump(mode="json"))
+        said = hostile.provenance(
+            target=self.target.model_dump(mode="json"),
+            target_version=self.target.version,
+            views=self.target.view_versions,
+        )
         models = Registry(self.workspace.blobs, self.workspace.refs, self.workspace.journal)
         found = models.publish(
             bundle.pack(made, rows, said),

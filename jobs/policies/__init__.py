@@ -1,0 +1,1 @@
+"""Publish, show and compare policies; activate another version."""

@@ -1,0 +1,166 @@
+"""Every question of the API as a request and the way to read its answer. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from serving.client import errors
+from serving.client.flow import Asking, Call
+from serving.wire import accounts, catalogue, decisions, events, explanations, inference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+JSON = {"content-type": "application/json"}
+KEY_HEADER = "idempotency-key"
+
+
+def new_key() -> str:
+    """Return an idempotency key that nobody else makes."""
+    return uuid.uuid4().hex
+
+
+def decide(members: Mapping[str, Any]) -> Call[decisions.DecisionOut]:
+    """Ask for a decision; Invalid when the members of the request are wrong.
+
+    Its key goes in the header: kept over the retries, and the request is the same without it.
+    """
+    asked = request(members)
+    key = asked.idempotency_key or new_key()
+    asking = Asking(
+        method="POST",
+        path="/v1/decisions",
+        headers={**JSON, KEY_HEADER: key},
+        content=asked.model_dump_json(
+            exclude_none=True, exclude_defaults=True, exclude={"idempotency_key"}
+        ).encode(),
+    )
+    return Call(asking=asking, read=decisions.DecisionOut.model_validate_json)
+
+
+def request(members: Mapping[str, Any]) -> decisions.DecisionRequest:
+    """Return the request with the members that are not None; Invalid when they are wrong."""
+    try:
+        return decisions.DecisionRequest.model_validate(
+            {name: value for name, value in members.items() if value is not None}
+        )
+    except ValidationError as error:
+        raise errors.of_invalid("a decision", error) from None
+
+
+def batch(
+    asked: Sequence[decisions.DecisionRequest], deadline_ms: int | None, timeout_s: float
+) -> Call[decisions.BatchOut]:
+    """Ask for up to 1,000 decisions; each has its own key."""
+    try:
+        whole = decisions.BatchRequest(decisions=list(asked), deadline_ms=deadline_ms)
+    except ValidationError as error:
+        raise errors.of_invalid("a batch", error) from None
+    asking = Asking(
+        method="POST",
+        path="/v1/decisions:batch",
+        headers=JSON,
+        content=whole.model_dump_json(exclude_none=True, exclude_defaults=True).encode(),
+        timeout_s=timeout_s,
+    )
+    return Call(asking=asking, read=decisions.BatchOut.model_validate_json)
+
+
+def send_events(content: bytes) -> Call[events.ArrivalsOut]:
+    """Send a JSON array of up to 1,000 CloudEvents; sent again they change nothing."""
+    asking = Asking(
+        method="POST",
+        path="/v1/events",
+        headers={"content-type": events.BATCH},
+        content=content,
+    )
+    return Call(asking=asking, read=events.ArrivalsOut.model_validate_json)
+
+
+def decision(id: str) -> Call[decisions.DecisionOut]:
+    """Ask for a decision as it was recorded."""
+    return _get(f"/v1/decisions/{_part(id)}", decisions.DecisionOut)
+
+
+def explanation(id: str, most: int | None) -> Call[explanations.ExplanationOut]:
+    """Ask why, down to `most` source rows of each reason."""
+    path = f"/v1/decisions/{_part(id)}/explanation"
+    return _get(path, explanations.ExplanationOut, most=most)
+
+
+def replay(id: str) -> Call[decisions.ReplayOut]:
+    """Ask for the same decision under the versions of then."""
+    return _get(f"/v1/decisions/{_part(id)}/replay", decisions.ReplayOut)
+
+
+def scores(account: str, target: str | None, limit: int | None) -> Call[accounts.AccountScoresOut]:
+    """Ask how the scores of an account went."""
+    path = f"/v1/accounts/{_part(account)}/scores"
+    return _get(path, accounts.AccountScoresOut, target=target, limit=limit)
+
+
+def priority(name: str, limit: int, after: str | None) -> Call[accounts.PageOut]:
+    """Ask for a page of the accounts to look at first."""
+    params = {"order": "priority", "list": name, "limit": limit, "after": after}
+    return _get("/v1/accounts", accounts.PageOut, **params)
+
+
+def models() -> Call[catalogue.ModelsOut]:
+    """Ask for the targets that have models."""
+    return _get("/v1/models", catalogue.ModelsOut)
+
+
+def model(target: str) -> Call[catalogue.ModelDetailOut]:
+    """Ask for the models of a target."""
+    return _get(f"/v1/models/{_part(target)}", catalogue.ModelDetailOut)
+
+
+def policies() -> Call[catalogue.PoliciesOut]:
+    """Ask for the policies."""
+    return _get("/v1/policies", catalogue.PoliciesOut)
+
+
+def policy(name: str) -> Call[catalogue.PolicyDetailOut]:
+    """Ask for the versions of a policy."""
+    return _get(f"/v1/policies/{_part(name)}", catalogue.PolicyDetailOut)
+
+
+def ready() -> Call[catalogue.ReadyOut]:
+    """Ask whether the service answers; never retried, so that it may be polled."""
+    asking = Asking(method="GET", path="/readyz", is_retried=False)
+    return Call(asking=asking, read=catalogue.ReadyOut.model_validate_json)
+
+
+def infer(
+    model: str, version: str | None, tensors: Sequence[Mapping[str, Any]]
+) -> Call[inference.InferOut]:
+    """Ask for the scores of rows by the Open Inference Protocol, version 2."""
+    try:
+        asked = inference.InferRequest.model_validate({"inputs": list(tensors)})
+    except ValidationError as error:
+        raise errors.of_invalid(f"rows for '{model}'", error) from None
+    at = f"/versions/{_part(version)}" if version else ""
+    asking = Asking(
+        method="POST",
+        path=f"/v2/models/{_part(model)}{at}/infer",
+        headers=JSON,
+        content=asked.model_dump_json(exclude_defaults=True).encode(),
+    )
+    return Call(asking=asking, read=inference.InferOut.model_validate_json)
+
+
+def _get[M: BaseModel](path: str, answer: type[M], **params: object) -> Call[M]:
+    given = {name: str(value) for name, value in params.items() if value is not None}
+    asking = Asking(method="GET", path=path, params=given)
+    return Call(asking=asking, read=answer.model_validate_json)
+
+
+def _part(id: str) -> str:
+    """Return an id as one part of a path; Invalid for one that no path can hold."""
+    if not id or id in {".", ".."}:
+        raise errors.Invalid(f"an id must name something, got '{id}'")
+    return quote(id, safe="")

@@ -11,16 +11,16 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from cluster.settings import Settings
 from cluster.workspace import Workspace
+from serving.answer.questions import id_of_key
 from serving.client import AsyncClient, Retries
+from serving.wire.decisions import DecisionOut
 from tests.serving.running import Running, running
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
 
 pytestmark = pytest.mark.drill
 KILLS, RATE = 20, 60  # requests a second
@@ -80,15 +80,61 @@ def test_killing_replicas_costs_no_decision_and_doubles_none(
     """20 times under constant load, with the retries of the client that we ship."""
     environ = {"FUNNELCAST_SERVE__REPLICAS": "2"}
     with running(home, tmp_path / "log", environ=environ) as service:
-        asyncio.run(_all_ready(service))
-        load = asyncio.run(_under_load(service, leads, tmp_path / "log"))
-    failed = [outcome for outcome in load.values() if not isinstance(outcome, str)]
-    assert len(load) >= KILLS * RATE
-    assert failed == [], Counter(type(each).__name__ for each in failed)
-    with Workspace.open(_settings(home)) as workspace:
-        kept = Counter(entry.body["request_key"] for entry in [] if entry)
-        ids = [entry.id for entry in workspace.journal.entries("decision")]
-    assert kept == Counter()
-    assert len(ids) == len(set(ids))
-    assert {id for id in load.values() if isinstance(id, str)} <= set(ids)
-    assert len(set(load.values())) == len(load)
+        _until_replicas(service, 2)
+        outcomes, killed = asyncio.run(_under_load(service, leads))
+    failed = {key: each for key, each in outcomes.items() if isinstance(each, Exception)}
+    assert killed == KILLS
+    assert failed == {}
+    with Workspace.open(Settings(home=home, buckets=4)) as workspace:
+        made = [entry.id for entry in workspace.journal.entries("decision")]
+        assert workspace.journal.verify()
+    asked = {id_of_key(key) for key in outcomes}
+    assert {each.id for each in outcomes.values() if isinstance(each, DecisionOut)} == asked
+    assert Counter(id for id in made if id in asked) == Counter(asked)
+
+
+async def _under_load(
+    service: Running, leads: list[dict[str, Any]]
+) -> tuple[dict[str, DecisionOut | Exception], int]:
+    """Ask at a constant rate while replicas are killed, each when there are two again."""
+    outcomes: dict[str, DecisionOut | Exception] = {}
+    killing = asyncio.create_task(asyncio.to_thread(_kill, service))
+    tasks, loop = [], asyncio.get_running_loop()
+    began, run = loop.time(), uuid.uuid4().hex
+    async with AsyncClient(
+        service.url, timeout_s=60, deadline_ms=5_000, retries=Retries(most=40, reserve=10_000)
+    ) as client:
+        while not killing.done():
+            number = len(tasks)
+            lead = leads[number % len(leads)]["entity"]
+            tasks.append(asyncio.create_task(_ask(client, lead, f"{run}-{number}", outcomes)))
+            await asyncio.sleep(max(0.0, began + len(tasks) / RATE - loop.time()))
+        await asyncio.gather(*tasks)
+    return outcomes, await killing
+
+
+async def _ask(
+    client: AsyncClient, lead: str, key: str, outcomes: dict[str, DecisionOut | Exception]
+) -> None:
+    try:
+        outcomes[key] = await client.decide(lead=lead, idempotency_key=key)
+    except Exception as error:  # counted below
+        outcomes[key] = error
+
+
+def _kill(service: Running) -> int:
+    rng = random.Random(0)
+    for _ in range(KILLS):
+        _until_replicas(service, 2)
+        time.sleep(rng.uniform(0.2, 1.0))
+        os.kill(rng.choice(service.replicas()), signal.SIGKILL)
+    _until_replicas(service, 2)
+    return KILLS
+
+
+def _until_replicas(service: Running, count: int, within_s: float = 90.0) -> None:
+    """Wait until so many replicas are there."""
+    end = time.monotonic() + within_s
+    while len(service.replicas()) < count:
+        assert time.monotonic() < end, service.processes()
+        time.sleep(0.1)

@@ -1,0 +1,177 @@
+"""The whole way of a decision against a bare scorer: how much load each bears, and how fast.
+
+Bare: FastAPI on uvicorn, XGBoost scoring 50 numbers that the request brings. Full: the decision
+service, which reads some 300 events of the lead, makes the features, scores the same trees,
+calibrates, explains or not, routes, and journals durably before it answers. One scoring process
+each, both cores for it, the generator and all that belongs to it; each runs alone, in turn, so that
+other work on the machine meets both. Load is open: see load.py. What is borne is the highest rate
+at which 99 % are answered with 200 inside 100 ms; p50 and p99 are those at half of that.
+
+Beside that: as many decisions are in the journal as were answered, and answered scores equal those
+of the batch to the bit. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.bench import load, serving_capacity, serving_services, serving_workspace
+
+if TYPE_CHECKING:
+    from tests.bench.serving_workspace import Made
+
+SECONDS, WARMUP, HALF_S = 5.0, 1.0, 12.0
+ROUNDS = 2
+LOWEST = 150.0  # rate from which is searched
+SAMPLE = 20  # of the answers at half load so many-th are looked into
+
+type Figures = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Sender:
+    """Sends plans, each with idempotency keys of its own, and counts what was answered."""
+
+    answered: int = 0  # with 200, those of warm-ups too
+    unsure: int = 0  # requests of which nothing was heard, or that it had no time
+    samples: list[load.Answer] = field(default_factory=list)
+
+    def __call__(self, plan: load.Plan) -> load.Result:
+        """Send from a process apart."""
+        result = load.apart(replace(plan, key=uuid.uuid4().hex))
+        self.answered += result.statuses.get(200, 0) + result.warmup_statuses.get(200, 0)
+        for status in (0, 503):  # 503: its record may be there, yet not in time
+            self.unsure += result.warmup_statuses.get(status, 0)
+        self.unsure += sum(result.errors.values()) + result.statuses.get(503, 0)
+        self.samples += result.samples
+        return result
+
+
+def main() -> None:
+    """Measure in turn, check, print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_serving")
+    parser.add_argument("--profile", default="fast")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each step")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    home = Path(os.environ.get("FUNNELCAST_HOME") or load.ROOT / ".workspace").resolve()
+    plan = load.Plan(url="", rate=LOWEST, seconds=given.seconds, warmup=WARMUP)
+    rounds = []
+    for _ in range(given.rounds):
+        made = serving_workspace.fresh(home / "cache")
+        with tempfile.TemporaryDirectory(prefix="bench-serving-") as folder:
+            rounds.append(_round(plan, made, Path(folder), given.profile))
+    print(json.dumps({"profile": given.profile, **_together(rounds), **made.facts}))
+
+
+def _round(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
+    figures: Figures = {}
+    with serving_services.bare(made, folder) as url:
+        figures["bare"] = _measured(replace(plan, url=url, bodies=made.rows), Sender())
+    before, sender = serving_workspace.decisions(made.home), Sender()
+    with serving_services.full(made, folder, profile) as url:
+        for way, bodies in (("plain", made.leads), ("reasons", made.explained)):
+            figures[way] = _measured(replace(plan, url=url, bodies=bodies), sender)
+            figures[way]["stages"] = _stages(sender.samples)
+            figures[way]["checked"] = _checked(made, sender.samples)
+            sender.samples.clear()
+    figures["journal"] = _journalled(sender, serving_workspace.decisions(made.home) - before)
+    return figures
+
+
+def _measured(plan: load.Plan, sender: Sender) -> Figures:
+    found = serving_capacity.of(plan, sender, lowest=LOWEST)
+    half = replace(plan, rate=max(found.rate, LOWEST) / 2, seconds=max(HALF_S, plan.seconds),
+                   sample=SAMPLE)  # fmt: skip
+    at_half = sender(half)
+    if at_half.void:
+        print(at_half.void, flush=True)
+    figures = {
+        "rps": found.rate,
+        "p50_ms": at_half.p50_ms,
+        "p99_ms": at_half.p99_ms,
+        "max_ms": at_half.max_ms,
+        "generator_cpu": found.result.cpu,
+        "load": round(os.getloadavg()[0], 1),
+    }
+    print(json.dumps({"url": plan.url, **figures, "steps": found.steps}), flush=True)
+    return figures
+
+
+def _stages(samples: list[load.Answer]) -> dict[str, float]:
+    """Return the mean milliseconds of each stage, of answers that tell them."""
+    spent: dict[str, list[float]] = defaultdict(list)
+    for answer in samples:
+        for line in answer.head.decode("latin-1").split("\r\n"):
+            name, _, value = line.partition(": ")
+            if name.lower() == "server-timing":
+                for part in value.split(", "):
+                    stage, _, duration = part.partition(";dur=")
+                    spent[stage].append(float(duration))
+    return {stage: round(statistics.fmean(each), 4) for stage, each in spent.items()}
+
+
+def _checked(made: Made, samples: list[load.Answer]) -> int:
+    """Hold answered scores against the batch; returns how many were."""
+    bodies = [json.loads(answer.body) for answer in samples if answer.status == 200]
+    several = {body["entity"]: body for body in bodies if not body.get("fallback")}
+    chosen = list(several.values())[: serving_workspace.CHECKED]
+    if wrong := serving_workspace.mismatches(made.home, chosen):
+        raise SystemExit(f"answered scores must be those of the batch, got others for {wrong[:5]}")
+    return len(chosen)
+
+
+def _journalled(sender: Sender, entries: int) -> Figures:
+    """Hold the journal against the answers: every answer is there, and nothing that nobody sent."""
+    if not sender.answered <= entries <= sender.answered + sender.unsure:
+        raise SystemExit(
+            f"the journal must hold the {sender.answered} decisions that were answered, and at"
+            f" most {sender.unsure} more, got {entries}"
+        )
+    return {"answered": sender.answered, "unsure": sender.unsure, "entries": entries}
+
+
+def _together(rounds: list[Figures]) -> Figures:
+    """Return the medians over the rounds, each against the bare one of its own round."""
+
+    def median(way: str, name: str) -> float:
+        return round(statistics.median(each[way][name] for each in rounds), 3)
+
+    def ratio(way: str, name: str) -> float:
+        each = [one[way][name] / one["bare"][name] for one in rounds]
+        return round(statistics.median(each), 3)
+
+    return {
+        "ratio_plain": ratio("plain", "rps"),
+        "ratio_reasons": ratio("reasons", "rps"),
+        "p99_ratio": ratio("plain", "p99_ms"),
+        "p99_ratio_reasons": ratio("reasons", "p99_ms"),
+        "rps": median("plain", "rps"),
+        "rps_reasons": median("reasons", "rps"),
+        "rps_bare": median("bare", "rps"),
+        "p50_ms": median("plain", "p50_ms"),
+        "p99_ms": median("plain", "p99_ms"),
+        "p50_bare_ms": median("bare", "p50_ms"),
+        "p99_bare_ms": median("bare", "p99_ms"),
+        "p99_reasons_ms": median("reasons", "p99_ms"),
+        "stages": rounds[-1]["plain"]["stages"],
+        "stages_reasons": rounds[-1]["reasons"]["stages"],
+        "generator_cpu": median("plain", "generator_cpu"),
+        "checked": sum(each[way]["checked"] for each in rounds for way in ("plain", "reasons")),
+        "mismatches": 0,
+        "journal": rounds[-1]["journal"],
+        "rounds": len(rounds),
+    }
+
+
+if __name__ == "__main__":
+    main()

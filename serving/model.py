@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 type Row = Mapping[str, object]
 type Rows = pa.Table | pd.DataFrame | Sequence[Row]
 
+_PLAIN = {int, float, bool, type(None)}  # types of values that numpy takes as they are
 OTHER = 0  # code of a category that training saw too rarely, or never
 
 
@@ -105,11 +106,13 @@ class Signature:
         """Return rows as XGBoost sees them: (n, f) float32, contiguous, null as NaN."""
         if isinstance(rows, pd.DataFrame):
             rows = self.arrow(rows)
-        column = self._column if isinstance(rows, pa.Table) else self._values
         matrix = np.empty((len(rows), len(self.features)), np.float32)
         with np.errstate(over="ignore"):
-            for j, feature in enumerate(self.features):
-                matrix[:, j] = column(rows, feature)
+            if isinstance(rows, pa.Table):
+                for j, feature in enumerate(self.features):
+                    matrix[:, j] = self._column(rows, feature)
+            else:
+                self._fill(matrix, rows)
         self._must_be_finite(matrix)
         return matrix
 
@@ -133,13 +136,33 @@ class Signature:
             raise _missing(feature.name, table.column_names)
         return feature.column(table[feature.name])
 
-    @staticmethod
-    def _values(rows: Sequence[Row], feature: Feature) -> list[float]:
+    def _fill(self, matrix: np.ndarray, rows: Sequence[Row]) -> None:
+        """Write rows as XGBoost sees them: numbers all at once, categories one by one."""
         try:
-            return [feature.code(row[feature.name]) for row in rows]
+            values = [[row[name] for name in self._names] for row in rows]
         except KeyError as error:
-            short = min(rows, key=lambda row: feature.name in row)
-            raise _missing(feature.name, short) from error
+            name = error.args[0]
+            raise _missing(name, min(rows, key=lambda row: name in row)) from error
+        for j in self._categories:
+            code = self.features[j].code
+            for row in values:
+                row[j] = code(row[j])
+        if not {type(value) for row in values for value in row} <= _PLAIN:
+            values = [[f.code(v) for f, v in zip(self._coded, row, strict=True)] for row in values]
+        matrix[:] = np.array(values, np.float64).reshape(matrix.shape)  # None is NaN
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def _categories(self) -> tuple[int, ...]:
+        return tuple(j for j, feature in enumerate(self.features) if feature.kind == "category")
+
+    @cached_property
+    def _coded(self) -> tuple[Feature, ...]:
+        """The features where a category stands for its code already."""
+        return tuple(replace(feature, kind="number") for feature in self.features)
 
     def _must_be_finite(self, matrix: np.ndarray) -> None:
         # XGBoost takes an infinity silently at prediction and refuses it in training

@@ -1,4 +1,6 @@
-"""The parts of a history as arrays that are comparable across parts, for the kernels. Pure."""
+"""The parts of a history as arrays that are comparable across parts, for the kernels. Pure, and
+safe to share between threads: whoever is second makes the same.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,7 @@ class Gathered:
         self._parts = parts
         self._starts = [0, *accumulate(part.count for part in parts)]
         self._texts: dict[tuple[int, str], _Texts] = {}
+        self._shares: dict[tuple[str, str | None], Ints] = {}
         self.facts = _empty(program, self._starts[-1])
         for number, part in enumerate(parts):
             _read(part, program.has_numbers, self.facts, self._slice(number))
@@ -38,6 +41,14 @@ class Gathered:
 
     def shares(self, column: str, text: str | None) -> Ints:
         """Return which events have a text in a column, none for None: (events,) int32 of 0 or 1."""
+        found = self._shares.get((column, text))
+        return (
+            self._shares.setdefault((column, text), self._shared(column, text))
+            if found is None
+            else found
+        )
+
+    def _shared(self, column: str, text: str | None) -> Ints:
         found = np.zeros(self._starts[-1], np.int32)
         if text is not None:
             self._find(column, spelled([text]), found)

@@ -45,11 +45,10 @@ def row(program: Program, parts: Sequence[Part], keys: Mapping[str, str | None],
     return _row(program, gathered, (masks, shares), keys, at)
 
 
-def anchored(program: Program, parts: Sequence[Part], entity: str, at: int) -> Row | None:
+def anchored(program: Program, gathered: Gathered, entity: str, at: int) -> Row | None:
     """Return the same for an entity whose account is that of its anchor; None while its anchor is
-    not known.
+    not known. `gathered` is what the program needs of the parts.
     """
-    gathered = Gathered(program, parts)
     masks = seen.choices(gathered.facts, program.tables, at)
     shares = gathered.shares(program.view.entity, entity)
     place = seen.first(gathered.facts, masks, shares, program.anchor)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from features import spine
 from features.compute import single
+from features.compute.gathered import Gathered
 from features.compute.program import compiled
 from features.online.history import History
 from features.online.stored import Batch, Stored
@@ -39,7 +40,8 @@ def joined(history: History, shard: str, events: pa.Table) -> History:
 
 def row(program: Program, history: History, entity: str, at: datetime) -> Row | None:
     """Return the features of an entity at T; None while its anchor is not known."""
-    return single.anchored(program, history.parts, entity, (at - EPOCH) // MICROSECOND)
+    gathered = history.once(program, lambda: Gathered(program, history.parts))
+    return single.anchored(program, gathered, entity, (at - EPOCH) // MICROSECOND)
 
 
 def table(program: Program, found: Row | None) -> pa.Table:

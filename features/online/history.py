@@ -4,8 +4,9 @@ mapped file where they can be, and an Arrow table is made only when one is asked
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,12 @@ class History:
     """All events of one shard, each in one of the parts."""
 
     parts: tuple[Part, ...]
+    _made: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once[T](self, key: object, make: Callable[[], T]) -> T:
+        """Return what `make` makes of these events; it is kept beside them under its key."""
+        found = self._made.get(key)
+        return self._made.setdefault(key, make()) if found is None else found
 
     @property
     def count(self) -> int:

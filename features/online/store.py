@@ -20,6 +20,7 @@ from features.online.base import REF, Base
 from features.online.history import History
 from features.online.look import Looks
 from features.online.payload import Unpacked
+from features.online.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,15 +38,21 @@ class OnlineStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._looks = Looks(workspace.database)
+        self._recent = Recent()
         self._lock = Lock()
         self._open: tuple[int, Base | None] = (0, None)  # epoch of the ref, and its base
 
     def history(self, shard: str) -> History:
         """Return all events of a shard, in the parts in which they are kept."""
         base, packed = self._read(lambda: self._looks.events(shard))
+        kept = self._recent.get(shard, base, packed)
+        if kept is not None:
+            return kept
         stored = base.part(shard) if base else None
         late = _late(stored, packed) if packed else None
-        return History(parts=tuple(part for part in (stored, late) if part and part.count))
+        made = History(parts=tuple(part for part in (stored, late) if part and part.count))
+        self._recent.put(shard, base, packed, made)
+        return made
 
     def events(self, shard: str) -> pa.Table:
         """Return all events of a shard: SCHEMA columns."""

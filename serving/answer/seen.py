@@ -27,11 +27,23 @@ class Seen:
     @classmethod
     def of(cls, shard: str, history: History, at: int) -> Self:
         """Say which events of a history were known at T, microseconds since 1970."""
-        total = np.zeros(3, np.uint64)
-        for part in history.parts:
-            _add(part.numbers("known_at"), *part.halves(), at, total)
-        count, row, content = total.tolist()
-        return cls(shard=shard, count=count, digest=f"{row:016x}{content:016x}")
+        latest, whole = history.once(cls, lambda: _whole(shard, history))
+        return whole if at >= latest and whole.shard == shard else _summed(shard, history, at)
+
+
+def _whole(shard: str, history: History) -> tuple[int, Seen]:
+    """Return since when all events of a history are known, and all of them."""
+    latest = [int(part.numbers("known_at").max()) for part in history.parts if part.count]
+    since = max(latest, default=0)
+    return since, _summed(shard, history, since)
+
+
+def _summed(shard: str, history: History, at: int) -> Seen:
+    total = np.zeros(3, np.uint64)
+    for part in history.parts:
+        _add(part.numbers("known_at"), *part.halves(), at, total)
+    count, row, content = total.tolist()
+    return Seen(shard=shard, count=count, digest=f"{row:016x}{content:016x}")
 
 
 @njit(cache=True, nogil=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster import keyfiles, errors, masterkey
+from cluster import errors, keyfiles, masterkey
 from cluster.settings import Settings, load_settings
 
 KEY = bytes(range(32))

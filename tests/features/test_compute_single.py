@@ -233,7 +233,8 @@ def test_ranges_may_lie_beyond_the_numbers_there_are() -> None:
 def test_an_entity_without_history_has_the_values_of_none() -> None:
     """No part at all."""
     assert mismatches(VIEW, log.SCHEMA.empty_table(), ()) == []
-    assert single.anchored(compiled(VIEW, ANCHOR), (), "lead-0", AT) is None
+    program = compiled(VIEW, ANCHOR)
+    assert single.anchored(program, gathered.Gathered(program, ()), "lead-0", AT) is None
 
 
 def test_a_history_of_the_store_makes_the_same_row(

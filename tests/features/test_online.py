@@ -463,7 +463,7 @@ def test_an_event_is_counted_once_while_base_and_tail_hold_it(
     assert tail.count(small.database) == 40
     assert _seen(store) == _row_keys(140)
     monkeypatch.setattr("features.online.store._late", lambda _, packed: payload.Unpacked(packed))
-    assert len(_seen(store)) == 170
+    assert len(_seen(online.OnlineStore(small))) == 170
 
 
 POST = """

@@ -1,0 +1,57 @@
+"""The histories that were asked for last, with what was made of their columns: whoever asks about a
+busy account again finds them opened.
+
+What is kept is compared with what the database says at each look, so it is never out of date.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from features.online.base import Base
+    from features.online.history import History
+
+MOST_EVENTS = 1_000_000  # about 100 bytes each, for a view of fifty features
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    base: Base | None
+    packed: list[bytes]  # of the tail
+    history: History
+
+
+class Recent:
+    """At most so many events, those asked for last. Safe to share between threads."""
+
+    def __init__(self, most: int = MOST_EVENTS) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._events = 0
+        self._lock = Lock()
+
+    def get(self, shard: str, base: Base | None, packed: list[bytes]) -> History | None:
+        """Return the history of a shard made of this base and this tail; None if it is not kept."""
+        with self._lock:
+            kept = self._kept.get(shard)
+            if kept is None or kept.base is not base or kept.packed != packed:
+                return None
+            self._kept.move_to_end(shard)
+            return kept.history
+
+    def put(self, shard: str, base: Base | None, packed: list[bytes], history: History) -> None:
+        """Keep a history, and forget those that were not asked for the longest."""
+        with self._lock:
+            self._forget(shard)
+            self._kept[shard] = _Kept(base=base, packed=packed, history=history)
+            self._events += history.count
+            while self._events > self._most and self._kept:
+                self._forget(next(iter(self._kept)))
+
+    def _forget(self, shard: str) -> None:
+        kept = self._kept.pop(shard, None)
+        self._events -= kept.history.count if kept else 0

@@ -31,6 +31,7 @@ class Gathered:
         self._starts = [0, *accumulate(part.count for part in parts)]
         self._texts: dict[tuple[int, str], _Texts] = {}
         self._shares: dict[tuple[str, str | None], Ints] = {}
+        self._said: dict[tuple[str, int], str | None] = {}
         self.facts = _empty(program, self._starts[-1])
         for number, part in enumerate(parts):
             _read(part, program.has_numbers, self.facts, self._slice(number))
@@ -56,6 +57,11 @@ class Gathered:
 
     def text(self, column: str, place: int) -> str | None:
         """Return a text of the event at a place."""
+        if (column, place) not in self._said:
+            self._said[column, place] = self._text(column, place)
+        return self._said[column, place]
+
+    def _text(self, column: str, place: int) -> str | None:
         number = bisect_right(self._starts, place) - 1
         texts = self._of(number, column)
         code = texts.codes[place - self._starts[number]]

@@ -49,6 +49,7 @@ class Looks:
         self._base = _compiled(self._engine, _ref(sa.Text()))
         self._events = _compiled(self._engine, _either(_EVENTS.payload, _EVENTS.shard))
         self._shards = _compiled(self._engine, _either(_KEYS.shard, _KEYS.key))
+        self._both = _compiled(self._engine, _of_both())
 
     def base(self) -> Look[str]:
         """Look for the base alone."""
@@ -61,6 +62,13 @@ class Looks:
     def shards(self, key: str) -> Look[str]:
         """Look for the shards in which an entity, "kind:key", occurs."""
         return self._look(self._shards, key)
+
+    def both(self, key: str, shard: str) -> tuple[Look[str], list[bytes]]:
+        """Look for the shards in which an entity occurs, and for the events of one of them."""
+        rows = self._fetched(self._both, {"ref": REF, "key": key, "shard": shard})
+        epoch, target = next(((row[0], row[1]) for row in rows if row[0] is not None), (0, ""))
+        found = [row[2] for row in rows if row[2] is not None]
+        return Look(epoch=epoch, target=target, found=found), [row[3] for row in rows if row[3]]
 
     def _look(self, statement: _Statement, key: str) -> Look[Any]:
         rows = self._fetched(statement, {"ref": REF, "key": key})
@@ -95,3 +103,19 @@ def _either(wanted: sa.Column[Any], key: sa.Column[str]) -> sa.CompoundSelect[An
     epoch, target = (sa.cast(sa.null(), column.type) for column in (_REFS.epoch, _REFS.target))
     tail = sa.select(epoch, target, wanted).where(key == sa.bindparam("key"))
     return sa.union_all(_ref(wanted.type), tail)
+
+
+def _of_both() -> sa.CompoundSelect[Any]:
+    """The ref to the base, the shards of an entity and the events of a shard: (epoch, target,
+    shard, payload), null where it is another's.
+    """
+    types = (_REFS.epoch.type, _REFS.target.type, _KEYS.shard.type, _EVENTS.payload.type)
+    epoch, target, shard, payload = (sa.cast(sa.null(), each) for each in types)
+    ref = sa.select(_REFS.epoch, _REFS.target, shard, payload)
+    keys = sa.select(epoch, target, _KEYS.shard, payload)
+    events = sa.select(epoch, target, shard, _EVENTS.payload)
+    return sa.union_all(
+        ref.where(_REFS.name == sa.bindparam("ref")),
+        keys.where(_KEYS.key == sa.bindparam("key")),
+        events.where(_EVENTS.shard == sa.bindparam("shard")),
+    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from features.online.base import Base
     from features.online.history import History
 
+MOST_HOMES = 100_000
 MOST_EVENTS = 1_000_000  # about 100 bytes each, for a view of fifty features
 
 
@@ -55,3 +56,32 @@ class Recent:
     def _forget(self, shard: str) -> None:
         kept = self._kept.pop(shard, None)
         self._events -= kept.history.count if kept else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """The one shard in which an entity occurs, and what that was read from."""
+
+    shard: str
+    base: Base | None
+    late: list[str]  # shards of the tail
+
+
+class Homes:
+    """Where entities live that were asked about last. Safe to share between threads."""
+
+    def __init__(self, most: int = MOST_HOMES) -> None:
+        self._most = most
+        self._homes: OrderedDict[str, Home] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, name: str) -> Home | None:
+        """Return where an entity, "kind:key", lived when it was last asked about."""
+        return self._homes.get(name)
+
+    def put(self, name: str, base: Base | None, late: list[str], shard: str) -> None:
+        """Note where one lives, and forget who was noted first."""
+        with self._lock:
+            self._homes[name] = Home(shard=shard, base=base, late=late)
+            while len(self._homes) > self._most:
+                self._homes.popitem(last=False)

@@ -20,7 +20,7 @@ from features.online.base import REF, Base
 from features.online.history import History
 from features.online.look import Looks
 from features.online.payload import Unpacked
-from features.online.recent import Recent
+from features.online.recent import Homes, Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,31 @@ class OnlineStore:
         self._workspace = workspace
         self._looks = Looks(workspace.database)
         self._recent = Recent()
+        self._homes = Homes()
         self._lock = Lock()
         self._open: tuple[int, Base | None] = (0, None)  # epoch of the ref, and its base
 
     def history(self, shard: str) -> History:
         """Return all events of a shard, in the parts in which they are kept."""
         base, packed = self._read(lambda: self._looks.events(shard))
+        return self._made(shard, base, packed)
+
+    def of_entity(self, kind: str, key: str) -> tuple[str, History] | None:
+        """Return the shard an entity lives in, with all its events; None for one never seen.
+
+        Of an entity asked about before one look at the database says both.
+        """
+        name = keys.named(kind, key)
+        home = self._homes.get(name)
+        if home is not None:
+            look, packed = self._looks.both(name, home.shard)
+            epoch, base = self._open
+            if look.epoch == epoch and home.base is base and home.late == look.found:
+                return home.shard, self._made(home.shard, base, packed)
+        shard = self.shard_of(kind, key)
+        return None if shard is None else (shard, self.history(shard))
+
+    def _made(self, shard: str, base: Base | None, packed: list[bytes]) -> History:
         kept = self._recent.get(shard, base, packed)
         if kept is not None:
             return kept
@@ -69,6 +88,8 @@ class OnlineStore:
         found = sorted({*(base.shards(name) if base else ()), *late})
         if len(found) > 1:
             return _home(kind, key, pa.concat_tables([self.events(shard) for shard in found]))
+        if found:
+            self._homes.put(name, base, late, found[0])
         return found[0] if found else None
 
     def base(self) -> Base | None:

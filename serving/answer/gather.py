@@ -43,10 +43,10 @@ class Gatherer:
 
     def find(self, slot: Slot, question: Question, at: datetime) -> Found | Refusal:
         """Return whom a question may mean at T, with their features."""
-        shard = self.store.shard_of(question.kind, question.key)
-        if shard is None:
+        there = self.store.of_entity(question.kind, question.key)
+        if there is None:
             return questions.unknown(question)
-        stored = self.store.history(shard)
+        shard, stored = there
         history = self.joined(stored, shard, question, at)
         if isinstance(history, Refusal):
             return history

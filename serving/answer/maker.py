@@ -6,7 +6,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from cluster import canonical, journal
+from cluster import journal
 from cluster.errors import Refusal
 from serving.answer import fallback, questions, record, stages
 from serving.answer.breaker import Breaker
@@ -136,7 +136,7 @@ class Maker:
         ticket.stage = stages.JOURNAL
         try:
             body = _made(ticket, decision, why).body()
-            spelt = journal.Spelt(canonical.dumps(body).decode())
+            spelt = journal.Spelt(record.text_of(body))
             future = self._journal.append(record.KIND, spelt, id=ticket.id, now=decision.decided_at)
         except Exception as error:  # nobody else will settle it: it is claimed
             ticket.settle(questions.not_recorded(_said(error)))

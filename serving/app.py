@@ -5,8 +5,10 @@ ingress.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
     from serving.api.front import Front
 
-SWITCH_S = 0.0005  # for how long one thread may keep the others of a replica from running
+SWITCH_S = 0.00005  # for how long one thread may keep the others of a replica from running
 
 
-THRESHOLDS = (50_000, 50, 1_000_000)  # of the collector, by generation
+THRESHOLDS = (2_000, 10, 1_000_000)  # of the collector, by generation
 
 
 class ServingArgs(BaseModel):
@@ -53,6 +55,7 @@ class Decisions:
 
     def __init__(self, args: ServingArgs) -> None:
         sys.setswitchinterval(SWITCH_S)
+        _stay_on_one_core(serve.get_replica_context().rank.rank)
         _keep_inside(args.settings.serve.host)
         self._workspace = Workspace.open(args.settings)
         self._sealer = open_sealer(self._workspace)
@@ -75,6 +78,15 @@ class Decisions:
             self._workspace.journal.close()
             self._sealer.close()
             self._workspace.close()
+
+
+def _stay_on_one_core(rank: int) -> None:
+    """Keep the threads of a replica on one core, replica by replica: they take turns anyway, and
+    handing the turn to another core costs more than the work; see docs/decisions/0011-service.md.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {cores[-1 - rank % len(cores)]})
 
 
 def _keep_collections_short() -> None:

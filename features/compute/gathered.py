@@ -133,7 +133,7 @@ def _opened(part: Part, column: str) -> _Texts:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _match(codes: Ints, data: Array, offsets: Ints, words: Array, ends: Ints, found: Ints) -> None:
     """Write the numbers of words; a list of few texts is looked through once."""
     few = offsets.size - 1
@@ -148,7 +148,7 @@ def _match(codes: Ints, data: Array, offsets: Ints, words: Array, ends: Ints, fo
         found[i] = numbers[codes[i]] if codes[i] >= 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _word(data: Array, offsets: Ints, text: int, words: Array, ends: Ints) -> int:
     if text < 0:
         return 0
@@ -159,7 +159,7 @@ def _word(data: Array, offsets: Ints, text: int, words: Array, ends: Ints) -> in
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _same(one: Array, here: tuple[int, int], other: Array, there: tuple[int, int]) -> bool:
     size, k = here[1] - here[0], 0
     if there[1] - there[0] != size:
@@ -169,7 +169,7 @@ def _same(one: Array, here: tuple[int, int], other: Array, there: tuple[int, int
     return bool(k == size)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _spelled(codes: Ints, data: Array, offsets: Ints) -> tuple[Ints, Array]:
     """Return the length of each text, -1 where there is none, and their bytes in a row."""
     lengths, total = np.full(codes.size, -1, np.int64), 0
@@ -185,7 +185,7 @@ def _spelled(codes: Ints, data: Array, offsets: Ints) -> tuple[Ints, Array]:
     return lengths, spelled
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _numbers(lengths: Ints, spelled: Array) -> Ints:
     """Number texts by a table of their fingerprints: (n,) int32, -1 where there is none."""
     size = 2

@@ -28,7 +28,7 @@ type Words = np.ndarray  # uint64, (events, mask)
 type Flags = np.ndarray  # bool
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def features(
     facts: Facts, tables: Tables, seen: tuple[Words, Array], at: int
 ) -> tuple[Ints, Array]:
@@ -54,7 +54,7 @@ def features(
     return found, real
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _measured(
     facts: Facts, tables: Tables, places: Ints, masks: Words, at: int
 ) -> tuple[Ints, Array]:
@@ -85,7 +85,7 @@ def _measured(
     return whole, reals
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _own(
     events: tuple[Ints, Ints, Flags, Words], stream: Words, places: Ints, own: tuple[Ints, Ints]
 ) -> int:
@@ -102,13 +102,13 @@ def _own(
     return size
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _begin(times: Ints, window: int, at: int) -> int:
     """Return the first of ascending times that lies in a window."""
     return 0 if window == NEVER else int(np.searchsorted(times, at - window))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _end(reduction: int, own: Ints) -> Ints:
     """Return the places that a reduction looks at."""
     if reduction == p.LAST:
@@ -116,7 +116,7 @@ def _end(reduction: int, own: Ints) -> Ints:
     return own[:1] if reduction == p.FIRST else own
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _values(how: Ints, own: Ints, events: tuple[Ints, Ints, Flags, Words], values: Ints) -> None:
     """Write a value of each event; see items.py."""
     value, choice = how[p.VALUE], how[p.OF]
@@ -140,7 +140,7 @@ def _values(how: Ints, own: Ints, events: tuple[Ints, Ints, Flags, Words], value
             values[i] = numbers[place]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _pairs(how: Ints, own: Ints, times: Ints, masks: Words, values: Ints) -> int:
     """Write a value of each pair of events that follow one another, and return how many."""
     before, after, apart, value = how[p.BEFORE], how[p.AFTER], how[p.APART], how[p.VALUE]
@@ -157,7 +157,7 @@ def _pairs(how: Ints, own: Ints, times: Ints, masks: Words, values: Ints) -> int
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _of_pair(value: int, earlier: int, later: int) -> int:
     """Return a value of a pair; see items.py."""
     if value == p.ONE:
@@ -173,7 +173,7 @@ def _of_pair(value: int, earlier: int, later: int) -> int:
     return gap * gap if value == p.MINUTES2 or value == p.WORK2 else gap
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _reduced(reduction: int, values: Ints) -> int:
     """Return the sum, the least or the greatest value; `last` and `first` have one at most."""
     total = 0 if reduction == p.SUM else NONE
@@ -190,7 +190,7 @@ def _reduced(reduction: int, values: Ints) -> int:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _decayed(times: Ints, values: Ints, half_life: int, at: int) -> float:
     ring = np.zeros((2, decay.RING), np.int64)
     for i in range(times.size):
@@ -198,7 +198,7 @@ def _decayed(times: Ints, values: Ints, half_life: int, at: int) -> float:
     return decay.seen_at(ring, at, half_life)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _distinct(codes: Ints, own: Ints, stamps: Ints, stamp: int) -> int:
     """Return how many different codes there are; a code that was seen is stamped."""
     count = 0

@@ -29,7 +29,7 @@ class Facts(NamedTuple):
     distinct: Array  # (columns, events) int32: numbers of texts, -1 where there is none
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def choices(facts: Facts, tables: Tables, at: int) -> Words:
     """Return the selections that each event that a row at T may see is of, whatever its keys:
     (events, mask).
@@ -49,7 +49,7 @@ def choices(facts: Facts, tables: Tables, at: int) -> Words:
     return masks
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _standing(known: Ints, row: Words, content: Words, at: int) -> Flags:
     size = 2
     while size < 2 * known.size:
@@ -72,7 +72,7 @@ def _standing(known: Ints, row: Words, content: Words, at: int) -> Flags:
     return stands
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _keep(masks: Words, allowed: Words, words: Ints) -> None:
     """Leave what the word of each event allows."""
     for i in range(words.size):
@@ -80,7 +80,7 @@ def _keep(masks: Words, allowed: Words, words: Ints) -> None:
             masks[i, k] &= allowed[words[i], k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _keep_range(
     masks: Words, choice: int, has_number: Flags, numbers: Ints, least: int, most: int
 ) -> None:
@@ -90,7 +90,7 @@ def _keep_range(
             masks[i, word] &= others
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def first(facts: Facts, masks: Words, shares: Ints, choice: int) -> int:
     """Return the place of the earliest event of a selection that shares its key with the row, else
     -1; masks as `choices` returns them.
@@ -105,7 +105,7 @@ def first(facts: Facts, masks: Words, shares: Ints, choice: int) -> int:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def of_row(masks: Words, shares: Array, keys: Words) -> tuple[Words, Ints]:
     """Return what the events are of by their keys too, and the places of those of anything."""
     mine, places, count = np.zeros_like(masks), np.empty(masks.shape[0], np.int64), 0
@@ -123,7 +123,7 @@ def of_row(masks: Words, shares: Array, keys: Words) -> tuple[Words, Ints]:
     return mine, places[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def sort(facts: Facts, places: Ints) -> None:
     """Sort places in place by time, known_at and id; what is almost in order stays cheap."""
     times, known, (row, content) = facts.whole[TIMES], facts.whole[KNOWN], facts.halves
@@ -140,7 +140,7 @@ def sort(facts: Facts, places: Ints) -> None:
         places[free] = place
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _is_before(one: int, other: int, times: Ints, known: Ints, row: Words, content: Words) -> bool:
     if times[one] != times[other]:
         return bool(times[one] < times[other])
@@ -151,7 +151,7 @@ def _is_before(one: int, other: int, times: Ints, known: Ints, row: Words, conte
     return bool(content[one] < content[other])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def has(masks: Words, place: int, choice: int) -> bool:
     """Is the event at a place of a selection?"""
     return bool((masks[place, choice >> 6] >> np.uint64(choice & 63)) & np.uint64(1))

@@ -164,7 +164,7 @@ def _mark(text: np.ndarray) -> np.uint64:
     return np.uint64(fingerprint.of_text(text, 0, len(text)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _next(
     prints: np.ndarray,
     mark: np.uint64,

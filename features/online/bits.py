@@ -10,7 +10,7 @@ type Flags = np.ndarray  # bool
 type Codes = np.ndarray  # int32
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def flags(bits: Bits, start: int, count: int) -> Flags:
     """Return bits from `start` on: (count,) bool."""
     found = np.empty(count, np.bool_)
@@ -19,7 +19,7 @@ def flags(bits: Bits, start: int, count: int) -> Flags:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def masked(codes: Codes, bits: Bits, start: int) -> Codes:
     """Return codes, with -1 where the bit from `start` on is not set: (n,) int32."""
     found = np.empty(codes.size, np.int32)

@@ -64,8 +64,10 @@ class History:
 
     def once[T](self, key: object, make: Callable[[], T]) -> T:
         """Return what `make` makes of these events; it is kept beside them under its key."""
-        found = self._made.get(key)
-        return self._made.setdefault(key, make()) if found is None else found
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
     @property
     def count(self) -> int:
@@ -85,7 +87,7 @@ def has_text(part: Part, name: str, text: str) -> Flags:
     return _equal(part.codes(name), data, offsets, wanted)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _equal(codes: Ints, data: np.ndarray, offsets: Ints, wanted: np.ndarray) -> Flags:
     equal = np.zeros(codes.size, np.bool_)
     for i in range(codes.size):

@@ -21,7 +21,7 @@ def pairs(ids: pa.Array) -> Pairs:
     return words[ids.offset : ids.offset + len(ids)]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def halves(ids: Pairs) -> tuple[Words, Words]:
     """Return row and content, as log.halves does: (n,) uint64 each."""
     row, content = np.empty(len(ids), np.uint64), np.empty(len(ids), np.uint64)
@@ -30,7 +30,7 @@ def halves(ids: Pairs) -> tuple[Words, Words]:
     return row, content
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def among(ids: Pairs, wanted: Pairs) -> Flags:
     """Return which of the wanted ids are among others: (n wanted,) bool.
 
@@ -56,7 +56,7 @@ def among(ids: Pairs, wanted: Pairs) -> Flags:
     return found
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, inline="always")
 def _turned(word: np.uint64) -> np.uint64:
     """Return a big-endian word as a number, on a little-endian machine."""
     turned = np.uint64(0)

@@ -7,7 +7,7 @@ was added since can be told from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -25,7 +25,7 @@ class Seen:
     digest: str  # 32 hexadecimal digits: the sums of the halves of the ids
 
     @classmethod
-    def of(cls, shard: str, history: History, at: int) -> Self:
+    def of(cls, shard: str, history: History, at: int) -> Seen:
         """Say which events of a history were known at T, microseconds since 1970."""
         latest, whole = history.once(cls, lambda: _whole(shard, history))
         return whole if at >= latest and whole.shard == shard else _summed(shard, history, at)
@@ -46,7 +46,7 @@ def _summed(shard: str, history: History, at: int) -> Seen:
     return Seen(shard=shard, count=count, digest=f"{row:016x}{content:016x}")
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _add(
     known: np.ndarray, rows: np.ndarray, contents: np.ndarray, at: int, total: np.ndarray
 ) -> None:

@@ -102,7 +102,10 @@ def test_a_decision_reads_back_and_can_be_made_again(
     assert client.get(f"/v1/decisions/{id}").content == answer.content
     again = client.get(f"/v1/decisions/{id}/replay").json()
     assert again == {
-        "id": id, "equal": True, "differs": [], "gone": [],
+        "id": id,
+        "equal": True,
+        "differs": [],
+        "gone": [],
         "decision": answer.json(),
     }
     for path in ("/v1/decisions/nobody", "/v1/decisions/nobody/replay"):

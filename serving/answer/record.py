@@ -60,7 +60,7 @@ class Made:
             "account": made.account,
             "time": spelt(made.time),
             "decided_at": spelt(made.decided_at),
-            "seen": vars(self.seen) if self.seen else None,
+            "seen": dict(vars(self.seen)) if self.seen else None,
             "features": dict(made.features),
             "points": made.points,
             "margin": made.margin,
@@ -69,8 +69,8 @@ class Made:
             "high": made.high,
             "verdict": {**vars(made.verdict), "trace": list(made.verdict.trace)},
             "reasons": None if made.reasons is None else [_reason(each) for each in made.reasons],
-            "basis": vars(made.basis),
-            "fallback": vars(self.fallback) if self.fallback else None,
+            "basis": dict(vars(made.basis)),
+            "fallback": dict(vars(self.fallback)) if self.fallback else None,
             "request": self.request,
         }
 

@@ -20,7 +20,8 @@ from features.targets import load_target
 from jobs import console
 from jobs.lineage import page, run, tree
 from jobs.lineage.answers import Decisions
-from serving import registry, service
+from serving import registry
+from serving.answer import record
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -122,7 +123,7 @@ def _decision(workspace: Workspace, trained: Workspace) -> str:
         "verdict": {"route": rows[0]["route"]},
         "basis": {"model": rows[0]["model"], "target": f"{TARGET.name}@{TARGET.version}"},
     }
-    return workspace.journal.record(service.KIND, body, now=at).id
+    return workspace.journal.record(record.KIND, body, now=at).id
 
 
 def test_a_decision_leads_to_its_model_and_the_events_it_saw(

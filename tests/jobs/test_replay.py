@@ -1,0 +1,89 @@
+"""`jobs.replay`: decisions made again by both paths, and what is said of those that differ."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster.errors import FunnelcastError, WrongUse
+from cluster.workspace import Workspace
+from jobs.replay.run import KIND, ReplaySettings, run
+from serving.answer import again as again_module
+from serving.answer.questions import Question
+from serving.answer.service import DecisionService
+from serving.answer.ticket import Answered
+from serving.slots.slot import Answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEAD = Answer(target="lead_qualification", policy="lead_routing")
+DECISIONS = 30
+
+
+@pytest.fixture(scope="module")
+def decided(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """Open a copy of the small world in which some decisions were made."""
+    home: Path = tmp_path_factory.mktemp("replay") / "home"
+    shutil.copytree(trained.settings.home, home)
+    with Workspace.open(trained.settings.model_copy(update={"home": home})) as workspace:
+        service = DecisionService(workspace, {"lead": LEAD})
+        for row in workspace.tables.read("scores_lead_qualification").to_pylist()[:DECISIONS]:
+            asked = Question(kind="lead", key=row["entity"], as_of=row["time"])
+            assert isinstance(service.decide(asked, deadline_ms=10_000), Answered)
+        service.close()
+        yield workspace
+
+
+def _quiet(done: int, of: int, what: str) -> None:
+    return None
+
+
+def test_every_decision_comes_out_again_to_the_byte(decided: Workspace) -> None:
+    """By the path of requests and by that of batches; the count is journalled."""
+    report = run(decided, ReplaySettings(), _quiet)
+    assert report.figures == {"equal": DECISIONS, "differs": 0, "gone": 0}
+    told = [entry.body for entry in decided.journal.entries(KIND)]
+    assert told[-1] == {"equal": DECISIONS, "differs": 0, "gone": 0, "sample": DECISIONS}
+
+
+def test_a_sample_is_chosen_at_random_and_alike_for_a_seed(decided: Workspace) -> None:
+    """Ten of them, and not the first ten."""
+    assert run(decided, ReplaySettings(sample=10), _quiet).figures["equal"] == 10
+
+
+def test_one_that_differs_fails_and_is_named(
+    decided: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the engine of batches gives another score."""
+    monkeypatch.setattr(again_module, "skew", lambda *_: ("probability",))
+    with pytest.raises(FunnelcastError, match=r"30 of 30 that are not, .* batch prob"):
+        run(decided, ReplaySettings(), _quiet)
+
+
+def test_an_input_that_is_gone_is_said(decided: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no difference: nothing came out."""
+    from cluster.errors import Refusal
+    from serving.answer import replay
+
+    gone = Refusal(rule="the model must be there", value="none", remedy="restore it")
+    monkeypatch.setattr(replay, "slot_of", lambda *_: gone)
+    report = run(decided, ReplaySettings(sample=5), _quiet)
+    assert report.figures == {"equal": 0, "differs": 0, "gone": 5}
+    assert report.decided == ["5 x the model must be there, got none: restore it"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (ReplaySettings(id="nobody"), "must be that of a decision"),
+        (ReplaySettings(since="yesterday"), "--since must be a time"),
+    ],
+)
+def test_wrong_use_is_one_line(decided: Workspace, settings: Any, words: str) -> None:
+    """It names the option."""
+    with pytest.raises(WrongUse, match=words):
+        run(decided, settings, _quiet)

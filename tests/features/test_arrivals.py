@@ -107,7 +107,7 @@ def _grouped(
         futures = []
         for place, request in enumerate(requests):
             futures.append(pool.submit(opened.accept, request))
-            _until(lambda place=place: opened._groups._queue.qsize() == place)
+            _until(lambda place=place: len(opened._groups._items) == place)
             _until(lambda: "arrivals" in asks)
         connection.execute(sa.text(meanwhile))
     return futures

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,20 +55,39 @@ def running(
 ) -> Iterator[Running]:
     """Start a service over a workspace; `told` gets its words."""
     port = free_port()
-    given = {k: v for k, v in os.environ.items() if not k.startswith(("FUNNELCAST_", "RAY_"))}
-    given |= {"FUNNELCAST_HOME": str(home), "FUNNELCAST_SERVE__PORT": str(port)}
+    given = {"FUNNELCAST_HOME": str(home), "FUNNELCAST_SERVE__PORT": str(port)}
     given |= {name: str(free_port()) for name in PORTS} | dict(environ or {})
-    with told.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving", "--profile", profile],
-            cwd=ROOT, env=given, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
     found = Running(url=f"http://127.0.0.1:{port}", home=home)
     try:
-        _wait(process, f"{found.url}/readyz", told)
-        yield found
+        with started(["-m", "serving", "--profile", profile], given, told) as process:
+            wait(process, f"{found.url}/readyz", told)
+            yield found
     finally:
-        _stop(process, found)
+        for number in found.processes():
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+
+@contextmanager
+def started(
+    command: list[str], environ: Mapping[str, str], told: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module of this project, free of our own settings, until the end of the block."""
+    given = {k: v for k, v in os.environ.items() if not k.startswith(("FUNNELCAST_", "RAY_"))}
+    with told.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT, env=given | environ, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def free_port() -> int:
@@ -78,21 +97,8 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _stop(process: subprocess.Popen[bytes], found: Running) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for number in found.processes():
-        try:
-            os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, told: Path) -> None:
+def wait(process: subprocess.Popen[bytes], url: str, told: Path) -> None:
+    """Wait until a URL answers 200; RuntimeError with the last words of a process that does not."""
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         try:

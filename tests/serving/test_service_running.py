@@ -25,7 +25,11 @@ from tests.serving.running import Running, running
 pytestmark = pytest.mark.drill
 KILLS, RATE = 20, 60  # requests a second
 LISTENS = "0A"  # state of a socket in /proc/net/tcp
-LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # as /proc spells 127.0.0.1 and ::1
+LOOPBACK = {  # as /proc spells 127.0.0.1, ::1 and ::ffff:127.0.0.1
+    "0100007F",
+    "00000000000000000000000001000000",
+    "0000000000000000FFFF00000100007F",
+}
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,8 @@ def _stay_on_one_core(rank: int) -> None:
     """Keep the threads of a replica on one core, replica by replica: they take turns anyway, and
     handing the turn to another core costs more than the work; see docs/decisions/0011-service.md.
     """
+    if sys.platform != "linux":
+        return
     cores = sorted(os.sched_getaffinity(0))
     for thread in Path("/proc/self/task").iterdir():
         os.sched_setaffinity(int(thread.name), {cores[-1 - rank % len(cores)]})

@@ -63,7 +63,9 @@ class Desk:
             return asked
         own_ms = float(asked.deadline_ms or left_ms)
         waiting = self._begin(asked, asked.idempotency_key, min(own_ms, left_ms))
-        return await waiting if isinstance(waiting, _Waiting) else waiting
+        outcome = await waiting if isinstance(waiting, _Waiting) else waiting
+        self.service.meters.came(asked.kind, Served(outcome, {}).said)
+        return outcome
 
     def _begin(
         self, asked: DecisionRequest, key: str | None, deadline_ms: float

@@ -7,12 +7,11 @@ another.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from cluster import canonical
 from cluster.errors import FunnelcastError
 from serving import policy as policies
 
@@ -119,9 +118,9 @@ def cases_of(rows: pa.Table, names: Sequence[str]) -> list[Case]:
     return [Case(**keys, features=each) for keys, each in zip(spine, records, strict=True)]
 
 
-def calibrator_id(calibrator: Calibrator) -> str:
-    """Return the hash of all that a calibrator is made of."""
-    return canonical.digest(asdict(calibrator))
+def best(made: Sequence[Decision]) -> Decision:
+    """Return the decision about whom is likeliest; of equals the one whose id comes last."""
+    return max(made, key=lambda each: (each.probability, each.entity))
 
 
 def inputs(model: Model, policy: Policy) -> list[str]:

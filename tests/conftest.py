@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         plan = load(pipeline.Pipeline, Path(__file__).with_name("small.yaml"))
         assert all(not done.unchanged for _, done in pipeline.steps(plan, opened))
         yield opened
+
+
+@pytest.fixture(scope="session")
+def copied(trained: Workspace) -> Callable[[Path], Settings]:
+    """Return a function that copies the small world to a folder that is not there yet, for tests
+    that change it.
+    """
+
+    def copy(home: Path) -> Settings:
+        shutil.copytree(trained.settings.home, home)
+        return trained.settings.model_copy(update={"home": home})
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import numpy as np
 
 from serving import policy as policies
 from serving import ruled, rules
-from serving.decide import Decision, inputs
+from serving.decide import Decision, best, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from serving.slots.slot import Slot
 
 
-def best(
+def decision(
     slot: Slot, cases: Sequence[Case], now: datetime, *, cause: str, reasons: bool
 ) -> Decision:
     """Return the decision of the rules about the best of some cases (at least one).
 
     A case without features is one whose features did not come in time: then no rule fires.
     """
-    made = [_by_rules(slot, case, now, cause=cause, reasons=reasons) for case in cases]
-    return max(made, key=lambda each: (each.probability, each.entity))
+    return best([_by_rules(slot, each, now, cause=cause, reasons=reasons) for each in cases])
 
 
 def _by_rules(slot: Slot, case: Case, now: datetime, *, cause: str, reasons: bool) -> Decision:

@@ -11,7 +11,7 @@ from cluster.errors import Refusal
 from serving.answer import fallback, questions, record, stages
 from serving.answer.breaker import Breaker
 from serving.answer.ticket import Answered
-from serving.decide import Case, decide
+from serving.decide import Case, best, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,8 +55,19 @@ class Maker:
             self._decide_alike(list(group))
 
     def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
-        """Let the rules answer a ticket that is claimed by the caller."""
-        self._fall_back(ticket, record.Fallback(cause=cause, detail=detail))
+        """Let the rules answer a ticket that is claimed by the caller, who settles it by that."""
+        question = ticket.question
+        cases = _cases(ticket) or (
+            Case(entity=question.key, account=_account(ticket), time=ticket.at, features={}),
+        )
+        try:
+            made = fallback.decision(
+                ticket.slot, cases, self._clock(), cause=cause, reasons=question.reasons
+            )
+        except Exception as error:  # nobody else will settle it: it is claimed
+            ticket.settle(questions.not_recorded(_said(error)))
+        else:
+            self._record(ticket, made, record.Fallback(cause=cause, detail=detail))
 
     def _gather(self, ticket: Ticket) -> bool:
         """Find the features of a ticket; False if that settles it."""
@@ -115,21 +126,11 @@ class Maker:
         for ticket in tickets:
             mine = [next(made) for _ in _cases(ticket)]
             if ticket.claim():
-                self._record(ticket, max(mine, key=lambda each: (each.probability, each.entity)))
+                self._record(ticket, best(mine))
 
     def _claimed_fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         if ticket.claim():
             self.fall_back(ticket, cause, detail)
-
-    def _fall_back(self, ticket: Ticket, why: Fallback) -> None:
-        question = ticket.question
-        cases = _cases(ticket) or (
-            Case(entity=question.key, account=_account(ticket), time=ticket.at, features={}),
-        )
-        made = fallback.best(
-            ticket.slot, cases, self._clock(), cause=why.cause, reasons=question.reasons
-        )
-        self._record(ticket, made, why)
 
     def _record(self, ticket: Ticket, decision: Decision, why: Fallback | None = None) -> None:
         """Let the journal keep a decision, and settle its ticket when it has."""

@@ -44,7 +44,7 @@ class Question:
         return {
             "kind": self.kind,
             "key": self.key,
-            "as_of": _spelt(self.as_of) if self.as_of else None,
+            "as_of": spelt(self.as_of) if self.as_of else None,
             "events": events_said(self.events),
             "reasons": self.reasons,
         }
@@ -56,7 +56,7 @@ class Question:
 
 def events_said(events: tuple[Mapping[str, Any], ...]) -> list[dict[str, Any]]:
     """Return events of a request as plain JSON values."""
-    return [{**each, "event_time": _spelt(each["event_time"])} for each in events]
+    return [{**each, "event_time": spelt(each["event_time"])} for each in events]
 
 
 def events_read(said: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -88,7 +88,7 @@ def not_open(question: Question, at: datetime) -> Refusal:
     """Refuse a question about somebody who is not there at T."""
     what = "an open lead" if question.kind == "account" else f"a {question.kind} created"
     return Refusal(
-        rule=f"there must be {what} by {_spelt(at)}",
+        rule=f"there must be {what} by {spelt(at)}",
         value=f"none for '{question.key}'",
         remedy="ask as of a later time",
     )
@@ -97,8 +97,8 @@ def not_open(question: Question, at: datetime) -> Refusal:
 def not_before(event: Mapping[str, Any], at: datetime) -> Refusal:
     """Refuse an event of a request that does not lie before T."""
     return Refusal(
-        rule=f"an event must lie before the decision's time {_spelt(at)}",
-        value=_spelt(event["event_time"]),
+        rule=f"an event must lie before the decision's time {spelt(at)}",
+        value=spelt(event["event_time"]),
         remedy="leave it out, or ask as of a later time",
     )
 
@@ -139,5 +139,6 @@ def not_recorded(cause: str) -> NotRecorded:
     )
 
 
-def _spelt(time: datetime) -> str:
+def spelt(time: datetime) -> str:
+    """Return a time in UTC, ISO 8601."""
     return time.astimezone(UTC).isoformat()

@@ -5,13 +5,13 @@ Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
-from serving.answer.questions import Question, events_read, events_said
+from serving.answer.questions import Question, events_read, events_said, spelt
 from serving.answer.seen import Seen
 from serving.decide import Basis
 
@@ -126,11 +126,6 @@ def text_of(body: dict[str, Any]) -> str:
     if not all(map(isfinite, (body[name] for name in SCORES))):
         raise ValueError("JSON holds finite numbers alone, got a score that is none")
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def spelt(time: datetime) -> str:
-    """Return a time in UTC, ISO 8601."""
-    return time.astimezone(UTC).isoformat()
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -9,7 +9,7 @@ from cluster import canonical
 from cluster.errors import Refusal
 from serving.answer import fallback, gather, past
 from serving.answer.record import Made, Recorded
-from serving.decide import Case, decide
+from serving.decide import Case, best, decide
 from serving.slots.past import slot_of
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def _cases(
 def _decided(slot: Slot, then: Recorded, cases: tuple[Case, ...]) -> Decision:
     reasons, at = then.question.reasons, then.decided_at
     if then.fallback:
-        return fallback.best(slot, cases, at, cause=then.fallback.cause, reasons=reasons)
+        return fallback.decision(slot, cases, at, cause=then.fallback.cause, reasons=reasons)
     made = decide(slot.model, slot.policy, cases, at, basis=slot.basis, reasons=reasons)
-    return max(made, key=lambda each: (each.probability, each.entity))
+    return best(made)
 
 
 def _differs(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import Refusal
 from serving.answer import questions, stages
@@ -27,7 +27,7 @@ type Waiter = asyncio.Future[Outcome | None]
 
 
 class Desk:
-    """For one event loop, on which all of it runs but `settled`."""
+    """For one event loop, on which all of it runs but `_wake`."""
 
     def __init__(self, service: DecisionService) -> None:
         self.service = service
@@ -44,7 +44,8 @@ class Desk:
         total_ms = (perf_counter() - began) * 1000
         spent = waiting.ticket.spent_ms if isinstance(waiting, _Waiting) else {}
         served = Served(outcome, {stages.PARSE: parse_ms, **spent, stages.TOTAL: total_ms})
-        self._count(asked.kind, served)
+        self.service.meters.timed(served.spent_ms)
+        self.service.meters.came(asked.kind, said(outcome))
         return served
 
     async def many(self, asked: BatchRequest) -> list[Outcome | Wrong]:
@@ -64,7 +65,7 @@ class Desk:
         own_ms = float(asked.deadline_ms or left_ms)
         waiting = self._begin(asked, asked.idempotency_key, min(own_ms, left_ms))
         outcome = await waiting if isinstance(waiting, _Waiting) else waiting
-        self.service.meters.came(asked.kind, Served(outcome, {}).said)
+        self.service.meters.came(asked.kind, said(outcome))
         return outcome
 
     def _begin(
@@ -96,29 +97,12 @@ class Desk:
         while self._settled:
             _settle(*self._settled.popleft())
 
-    def _count(self, kind: str, served: Served) -> None:
-        self.service.meters.timed(served.spent_ms)
-        self.service.meters.came(kind, served.said)
 
-
-class Served:
+class Served(NamedTuple):
     """An outcome, and where the time went."""
 
-    __slots__ = ("outcome", "spent_ms")
-
-    def __init__(self, outcome: Outcome, spent_ms: dict[str, float]) -> None:
-        self.outcome = outcome
-        self.spent_ms = spent_ms
-
-    @property
-    def said(self) -> str:
-        """What came out, in a word."""
-        if not isinstance(self.outcome, Answered):
-            return "refused"
-        if self.outcome.is_replayed:
-            return "replayed"
-        why = self.outcome.body["fallback"]
-        return why["cause"] if why else "model"
+    outcome: Outcome
+    spent_ms: dict[str, float]
 
 
 class _Waiting:
@@ -154,6 +138,16 @@ def question(asked: DecisionRequest) -> Question:
         events=tuple(each.model_dump() for each in asked.events) if asked.events else (),
         reasons=asked.reasons,
     )
+
+
+def said(outcome: Outcome) -> str:
+    """Return what came out, in a word."""
+    if not isinstance(outcome, Answered):
+        return "refused"
+    if outcome.is_replayed:
+        return "replayed"
+    why = outcome.body["fallback"]
+    return why["cause"] if why else "model"
 
 
 def _settle(waiter: Waiter, outcome: Outcome | None) -> None:

@@ -5,8 +5,7 @@ corrected.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,8 @@ from serving.slots.slot import Answer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cluster.settings import Settings
+
 LEAD = Answer(target="lead_qualification", policy="lead_routing")
 ARRIVALS = 120  # as many again are corrections of them
 COMPARED = ("probability", "low", "high", "margin", "points")
@@ -34,12 +35,11 @@ COMPARED = ("probability", "low", "high", "margin", "points")
 
 @pytest.fixture(scope="module")
 def service(
-    trained: Workspace, tmp_path_factory: pytest.TempPathFactory
+    copied: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DecisionService]:
     """Return a service over a copy of the small world, to which events came late."""
     home: Path = tmp_path_factory.mktemp("batch") / "home"
-    shutil.copytree(trained.settings.home, home)
-    with Workspace.open(trained.settings.model_copy(update={"home": home})) as workspace:
+    with Workspace.open(copied(home)) as workspace:
         made = DecisionService(workspace, {"lead": LEAD})
         _send_late(made)
         yield made

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,16 +19,19 @@ from serving.slots.slot import Answer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cluster.settings import Settings
+
 LEAD = Answer(target="lead_qualification", policy="lead_routing")
 DECISIONS = 30
 
 
 @pytest.fixture(scope="module")
-def decided(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def decided(
+    copied: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workspace]:
     """Open a copy of the small world in which some decisions were made."""
     home: Path = tmp_path_factory.mktemp("replay") / "home"
-    shutil.copytree(trained.settings.home, home)
-    with Workspace.open(trained.settings.model_copy(update={"home": home})) as workspace:
+    with Workspace.open(copied(home)) as workspace:
         service = DecisionService(workspace, {"lead": LEAD})
         for row in workspace.tables.read("scores_lead_qualification").to_pylist()[:DECISIONS]:
             asked = Question(kind="lead", key=row["entity"], as_of=row["time"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from cluster.workspace import Workspace
-from serving.answer import lane, questions
+from serving.answer import fallback, lane, questions
 from serving.answer import service as services
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
@@ -23,7 +22,10 @@ from serving.model import Model
 from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cluster.errors import Refusal
+    from cluster.settings import Settings
 
 ANSWERS = {
     "lead": Answer(target="lead_qualification", policy="lead_routing"),
@@ -33,11 +35,12 @@ LONG_MS = 5_000  # a deadline that a busy machine keeps
 
 
 @pytest.fixture(scope="module")
-def opened(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def opened(
+    copied: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workspace]:
     """Open a copy of the small world: its journal is written."""
     home = tmp_path_factory.mktemp("answer") / "home"
-    shutil.copytree(trained.settings.home, home)
-    with Workspace.open(trained.settings.model_copy(update={"home": home})) as workspace:
+    with Workspace.open(copied(home)) as workspace:
         yield workspace
 
 
@@ -129,7 +132,7 @@ def test_together_and_alone_the_record_is_the_same(
 # -- what a model may do ---------------------------------------------------------------------------
 
 
-def _raises(*_: Any) -> Any:
+def _raises(*_: Any, **__: Any) -> Any:
     raise RuntimeError("out of trees")
 
 
@@ -203,6 +206,20 @@ def test_a_model_ten_times_as_slow_still_answers_or_is_flagged(
     answered = _asked(service, rows, 60, 500)
     assert max(spent for _, spent in answered) < 500
     assert all(isinstance(outcome, Answered) for outcome, _ in answered)
+
+
+def test_rules_that_fail_too_are_said_at_once_and_stop_nothing(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the deadline, and the next request is answered by the same thread."""
+    monkeypatch.setattr(Model, "score", _raises)
+    monkeypatch.setattr(fallback, "decision", _raises)
+    outcome = service.decide(_about(rows[0]), deadline_ms=LONG_MS)
+    assert isinstance(outcome, questions.NotRecorded)
+    assert "out of trees" in str(outcome)
+    monkeypatch.undo()
+    assert _body(service.decide(_about(rows[0]), deadline_ms=LONG_MS))["fallback"] is None
+    assert [each.name for each in threading.enumerate()].count("lane") == 1
 
 
 def test_without_the_rules_a_hanging_model_is_no_answer(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,11 @@ from serving.api.desk import Desk
 from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
+
+    from cluster.settings import Settings
 
 ANSWERS = {
     "lead": Answer(target="lead_qualification", policy="lead_routing"),
@@ -30,12 +33,11 @@ SLOW = {"deadline_ms": 5_000}
 
 @pytest.fixture(scope="module")
 def service(
-    trained: Workspace, tmp_path_factory: pytest.TempPathFactory
+    copied: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DecisionService]:
     """Return a service over a copy of the small world."""
     home = tmp_path_factory.mktemp("api") / "home"
-    shutil.copytree(trained.settings.home, home)
-    with Workspace.open(trained.settings.model_copy(update={"home": home})) as workspace:
+    with Workspace.open(copied(home)) as workspace:
         made = DecisionService(workspace, ANSWERS)
         yield made
         made.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +22,15 @@ from serving.slots.slot import Answer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cluster.settings import Settings
+
 LEAD = Answer(target="lead_qualification", policy="lead_routing")
 
 
 @pytest.fixture
-def service(trained: Workspace, tmp_path: Path) -> Iterator[DecisionService]:
+def service(copied: Callable[[Path], Settings], tmp_path: Path) -> Iterator[DecisionService]:
     """Return a service over a copy of the small world."""
-    shutil.copytree(trained.settings.home, tmp_path / "home")
-    moved = trained.settings.model_copy(update={"home": tmp_path / "home"})
-    with Workspace.open(moved) as workspace:
+    with Workspace.open(copied(tmp_path / "home")) as workspace:
         made = DecisionService(workspace, {"lead": LEAD})
         yield made
         made.close()

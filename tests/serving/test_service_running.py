@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,10 @@ LOOPBACK = {  # as /proc spells 127.0.0.1, ::1 and ::ffff:127.0.0.1
 
 
 @pytest.fixture(scope="module")
-def home(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(copied: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the small world."""
     found = tmp_path_factory.mktemp("running") / "home"
-    shutil.copytree(trained.settings.home, found)
-    return found
+    return copied(found).home
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUSY_TIMEOUT_S = 30
+LONGEST_LOG = 20_000  # pages; a commit that makes it longer folds it: see cluster.folding
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 
 _DRIVERS = {
@@ -153,6 +154,7 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from ray import serve
 
+from cluster.folding import Folding
 from cluster.sealer import open_sealer
 from cluster.settings import Settings
 from cluster.workspace import Workspace
@@ -58,6 +59,8 @@ class Decisions:
         _stay_on_one_core(serve.get_replica_context().rank.rank)
         _keep_inside(args.settings.serve.host)
         self._workspace = Workspace.open(args.settings)
+        self._folding = Folding(self._workspace.database)
+        self._folding.start()
         self._sealer = open_sealer(self._workspace)
         self._sealer.start()
         self._service = DecisionService(self._workspace, args.answers)
@@ -77,6 +80,7 @@ class Decisions:
             self._service.close()
             self._workspace.journal.close()
             self._sealer.close()
+            self._folding.close()
             self._workspace.close()
 
 

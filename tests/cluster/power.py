@@ -78,6 +78,10 @@ class Driver:
         self.rows = list(self._connection.execute(statement, given))
         return self
 
+    def fetchone(self) -> tuple[Any, ...]:
+        """Return the first row of the newest statement."""
+        return self.rows[0]
+
     @property
     def rowcount(self) -> int:
         """Rows changed by the newest statement."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster import chain, database, journal, links
+from cluster import chain, database, folding, journal, links
 from tests.cluster import power
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POINTS, DRILL_POINTS = 50, 500
-GROUPS = 330  # long enough for the log to be folded into the file, and begun anew, twice
+GROUPS = 330
+FOLDED = 40  # groups after which the log is folded
 BODY = '{"text":"' + "x" * 2800 + '"}'
 
 
@@ -30,6 +31,12 @@ def disk() -> Iterator[power.Disk]:
     made = power.Disk()
     yield made
     made.unregister()
+
+
+@pytest.fixture(autouse=True)
+def begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the log begin anew whenever it is folded."""
+    monkeypatch.setattr(folding, "LONG", 1)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,8 @@ def _after_cuts(
     shutil.copy(newest, folder / "work" / "power.db")
     _write(folder / "work" / "power.db", disk.steps, rng)
     assert {"power.db", "power.db-wal"} == {step.file for step in disk.steps if step.file}
+    log = [step for step in disk.steps if step.file == "power.db-wal" and step.what == "write"]
+    assert sum(step.offset == 0 for step in log) >= GROUPS // FOLDED  # it began anew so often
     moments = sorted(rng.sample(range(len(disk.steps)), points))
     found = []
     for files, said in power.cuts(start, disk.steps, moments, rng):
@@ -92,6 +101,8 @@ def _write(path: Path, steps: list[power.Step], rng: random.Random) -> None:
             last = chain.head_of(rows[-1])
         assert links.extend_sqlite(driver, rows, head) == len(rows)
         head = last
+        if group % FOLDED == 0:
+            folding.fold(driver)
         steps.append(power.Step("said", ids=tuple(row.id for row in rows)))
 
 

@@ -1,12 +1,13 @@
 """The model: rows in, margin and calibrated probability out, with the reasons. Pure.
 
 A score is a function of its row alone, to the last bit: alone or in a batch, in any order, on any
-number of threads. XGBoost adds the leaves of a row in tree order as float32, and the probability is
-made of correctly rounded operations only.
+number of threads. The leaves of a row are added in tree order as float32, by XGBoost or, of few
+rows, as XGBoost does it; and the probability is made of correctly rounded operations only.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -23,6 +24,9 @@ from serving import ruled, rules
 from serving.explain import Groups
 from serving.explain import Reason as Reason  # a name of this module too
 from serving.shapley import Explainer
+from serving.trees import TreesBroken
+from serving.walker import MOST_ROWS, NotExact, Walker
+from serving.walker import margins as margins  # a name of this module too
 from serving.wording import PLAIN, Wording
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 type Row = Mapping[str, object]
 type Rows = pa.Table | pd.DataFrame | Sequence[Row]
 
+_LOG = logging.getLogger(__name__)
 _PLAIN = {int, float, bool, type(None)}  # types of values that numpy takes as they are
 OTHER = 0  # code of a category that training saw too rarely, or never
 
@@ -204,7 +209,7 @@ class Model:
 
         PointsMissing where the points count and are not given.
         """
-        margin = margins(self.booster, self._checked(matrix))
+        margin = self._margins(self._checked(matrix))
         return Scores(margin=margin, probability=self.calibrator.probability(margin, points))
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
@@ -238,9 +243,26 @@ class Model:
         return Explainer.of(self.booster)
 
     @cached_property
+    def walker(self) -> Walker | None:
+        """What scores few rows, where it is known to score as XGBoost does; else None."""
+        try:
+            return Walker.of(self.booster, self.explainer.splits)
+        except TreesBroken:
+            return None
+        except NotExact as error:
+            _LOG.warning("%s", error)
+            return None
+
+    @cached_property
     def groups(self) -> Groups:
         """The features by what they say."""
         return Groups.among(self.signature.features)
+
+    def _margins(self, matrix: np.ndarray) -> np.ndarray:
+        walker = self.walker if len(matrix) <= MOST_ROWS else None
+        if walker is None or not walker.takes(matrix):
+            return margins(self.booster, matrix)
+        return walker.margins(matrix)
 
     def _checked(self, matrix: np.ndarray) -> np.ndarray:
         wide = len(self.signature.features)
@@ -249,15 +271,6 @@ class Model:
                 f"rows must have shape (n, {wide}), got {matrix.shape}: encode them with this model"
             )
         return np.ascontiguousarray(matrix, np.float32)
-
-
-def margins(booster: xgb.Booster, matrix: np.ndarray, rounds: int = 0) -> np.ndarray:
-    """Return the log-odds of encoded rows (n,) float32, from the first `rounds` trees (0: all)."""
-    if not len(matrix):
-        return np.empty(0, np.float32)  # XGBoost gives shape (0, 0)
-    return booster.inplace_predict(
-        matrix, predict_type="margin", iteration_range=(0, rounds), validate_features=False
-    )
 
 
 def feature_types(signature: Signature) -> list[str]:

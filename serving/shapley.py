@@ -71,6 +71,7 @@ class Walk(NamedTuple):
 class Explainer:
     """The tables of a model. Safe to share between threads."""
 
+    splits: Splits  # what the tables are made from
     walk: Walk
     passes: tuple[tuple[Array, Array], ...]  # each: (splits, 3, 2 * POINTS) float32: leaves, edges
     base: float  # mean margin of the training rows, as the trees remember them
@@ -85,7 +86,8 @@ class Explainer:
             _tables(splits, ratios, points[n : n + POINTS], weights[n : n + POINTS])
             for n in range(0, len(points), POINTS)
         )
-        return cls(walk=Walk.of(splits), passes=passes, base=splits.base + _mean(splits))
+        base = splits.base + _mean(splits)
+        return cls(splits=splits, walk=Walk.of(splits), passes=passes, base=base)
 
     def contributions(self, matrix: Array) -> Array:
         """Return what each feature adds to the margin of encoded rows (n, f) float32: (n, f + 1)

@@ -47,6 +47,7 @@ class Splits:
     same_side: Array  # (splits,) int64: which side of it
     share: Array  # (splits, 2) float64: of the rows here, those that go left and right
     leaf: Array  # (splits, 2) float64: values of the children that are leaves, else 0
+    lone: Array  # (trees,) float64: value of a tree without a split, else 0
     base: float  # log-odds before any tree, with those of trees without a split
 
     @classmethod
@@ -68,6 +69,7 @@ class _Reader:
         self.constant = 0.0
         self._features = features
         self._starts = [0]
+        self._lone: list[float] = []
         self._plain: list[tuple[int, float, bool, int, int, int, int, int]] = []
         self._pairs: list[tuple[float, float, float, float]] = []
         self._right: list[list[int]] = []
@@ -75,8 +77,8 @@ class _Reader:
     def add(self, tree: Tree) -> None:
         """Add a tree, in the order in which a row may walk it."""
         left, count = tree["left_children"], len(tree["left_children"])
-        if left[0] == NONE:
-            self.constant += tree["split_conditions"][0]
+        self._lone.append(tree["split_conditions"][0] if left[0] == NONE else 0.0)
+        self.constant += self._lone[-1]
         todo: list[tuple[int, int, int, dict[int, tuple[int, int]]]] = []
         todo += [(0, NONE, 0, {})] if left[0] != NONE else []
         while todo:
@@ -88,6 +90,7 @@ class _Reader:
             for child, way in zip(children, (LEFT, RIGHT), strict=True):
                 if left[child] != NONE:
                     todo.append((child, place, way, {**path, feature: (place, way)}))
+        _must_be_beside(tree)
         self._starts.append(len(self._plain))
 
     def columns(self) -> dict[str, Array]:
@@ -99,6 +102,7 @@ class _Reader:
         return {
             **whole,
             "starts": np.array(self._starts, np.int64),
+            "lone": np.array(self._lone, np.float64),
             "threshold": plain[1].astype(np.float32),
             "default": plain[2].astype(bool),
             "goes_right": _table(self._right),
@@ -161,9 +165,21 @@ def _base(learner: dict[str, Any]) -> float:
 
 
 def _must_be_known(learner: dict[str, Any]) -> None:
-    found = (learner["gradient_booster"]["name"], learner["objective"]["name"])
-    if found != ("gbtree", "binary:logistic"):
-        raise _broken("a booster must be of gbtree and binary:logistic", ", ".join(found))
+    targets = learner["learner_model_param"].get("num_target", "1")
+    found = (learner["gradient_booster"]["name"], learner["objective"]["name"], targets)
+    if found != ("gbtree", "binary:logistic", "1"):
+        rule = "a booster must be of gbtree and binary:logistic, for 1 target"
+        raise _broken(rule, ", ".join(found))
+    dropped = learner["gradient_booster"]["model"].get("weight_drop")
+    if dropped:
+        raise _broken("trees must count in full, without dropout", f"weights {dropped[:2]}")
+
+
+def _must_be_beside(tree: Tree) -> None:
+    # where XGBoost looks for it when it scores a row alone (GetNextNode in predict_fn.h)
+    for left, right in zip(tree["left_children"], tree["right_children"], strict=True):
+        if left != NONE and right != left + 1:
+            raise _broken("a right child must come right after the left one", f"{left}, {right}")
 
 
 def _must_be_below(place: int, count: int, what: str, of: str) -> None:

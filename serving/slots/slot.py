@@ -84,7 +84,7 @@ class Slot:
 
     def warm(self) -> None:
         """Answer about nobody, so that no kernel is left to be compiled by a request."""
-        _ = self.explainer
+        _ = self.explainer, self.model.walker
         for history in warm.histories(self.target):
             for asked in (self._one(history), self._open_leads(history)):
                 decide(self.model, self.policy, asked, warm.AT, basis=self.basis)

@@ -17,7 +17,7 @@ from serving.slots.slot import Answer
 
 type RayVariable = Annotated[str, StringConstraints(pattern=r"^RAY_[A-Za-z0-9_]+$")]
 
-HAPROXY = Path(__file__).with_name("haproxy") / "loopback"
+HAPROXY = Path(__file__).with_name("haproxy") / "haproxy"
 LONGEST_FOLDER = 32  # letters: a socket below it may have 107, and Ray adds a folder of 56
 
 

@@ -18,6 +18,7 @@ from cluster.folding import Folding
 from cluster.sealer import open_sealer
 from cluster.settings import Settings
 from cluster.workspace import Workspace
+from serving import ahead
 from serving.answer.service import DecisionService
 from serving.api.application import make_application
 from serving.slots.slot import Answer
@@ -68,7 +69,9 @@ class Decisions:
 
     def __serve_build_asgi_app__(self) -> Front:
         """Return the application that Serve calls for each request."""
-        return make_application(self._service)
+        front = make_application(self._service)
+        ahead.use(front)
+        return front
 
     def check_health(self) -> None:
         """Fail when the database does not answer, or so much is stuck that a new process is due."""

@@ -52,16 +52,20 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path = scope.get("path")
-        if path not in MOST_BYTES or scope.get("method") != "POST":
+        if not self.is_hot(scope):
             await self._behind(scope, receive, send)
         elif not self._desk.gate.enter():
             await _send(send, _BUSY.status, _BUSY.to_bytes(), _headers(_BUSY))
         else:
             try:
-                await self._answer(path, scope, receive, send)
+                await self._answer(scope["path"], scope, receive, send)
             finally:
                 self._desk.gate.leave()
+
+    @staticmethod
+    def is_hot(scope: Scope) -> bool:
+        """Is this a request for decisions?"""
+        return scope.get("path") in MOST_BYTES and scope.get("method") == "POST"
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()

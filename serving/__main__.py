@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,11 @@ from cluster import session
 from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import Settings, load_settings
 from serving.profiles import Profile, uses_haproxy
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ServeStatus
+
+NAME = "funnelcast"  # of the application
 
 
 def main(
@@ -41,7 +46,10 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     where = {"host": settings.serve.host, "port": settings.serve.port}
     serve.start(proxy_location="HeadOnly", http_options=where)
     args = ServingArgs(settings=settings, answers=profile.answers)
-    serve.run(build(args), name="funnelcast", route_prefix="/")
+    try:
+        serve.run(build(args), name=NAME, route_prefix="/")
+    except RuntimeError as error:
+        raise _not_started(serve.status()) from error
     through = "HAProxy" if uses_haproxy(os.environ) else "Ray Serve's proxy"
     console.print(
         f"serving on http://{settings.serve.host}:{settings.serve.port}  (docs: /docs), through"
@@ -55,6 +63,17 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     finally:
         serve.shutdown()  # type: ignore[no-untyped-call]
         session.disconnect()
+
+
+def _not_started(status: ServeStatus) -> FunnelcastError:
+    """Say what the newest replica that failed said last; Serve's own error does not."""
+    told = [each.message for each in status.applications[NAME].deployments.values()]
+    lines = [line.strip() for line in "\n".join(told).splitlines() if line.strip()]
+    causes = [line for line in lines if "Error" in line or "Exception" in line] or lines
+    return FunnelcastError(
+        f"the service must start, got '{(causes or ['no replica'])[-1]}': mend that and start it"
+        " again; the whole story is in the log of the replica"
+    )
 
 
 def _only_loopback(settings: Settings) -> None:

@@ -14,6 +14,8 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 if TYPE_CHECKING:
     from cluster.database import Database
 
@@ -48,7 +50,7 @@ class Folding:
             try:
                 with closing(self._engine.raw_connection()) as connection:
                     fold(connection.driver_connection)
-            except sqlite3.Error as error:  # commits fold a log that became far too long
+            except (sqlite3.Error, sa.exc.SQLAlchemyError) as error:  # commits need no fold
                 _LOG.warning("the log of the database must be folded, got '%s': trying on", error)
 
 

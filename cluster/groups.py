@@ -64,6 +64,11 @@ class Groups[T]:
             if len(self._items) in (1, self._limit):  # the thread waits for nothing else
                 self._changed.notify()
 
+    @property
+    def waiting(self) -> int:
+        """How many items nobody has in hand yet."""
+        return len(self._items)
+
     def close(self) -> None:
         """Hand on what is queued, then stop. May be called twice, and by the thread itself."""
         with self._changed:

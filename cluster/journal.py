@@ -132,6 +132,11 @@ class Journal:
         """Append and wait until the entry is durable."""
         return self.append(kind, body, id=id, now=now).result()
 
+    @property
+    def waiting(self) -> int:
+        """How many entries are queued behind the group that is being written."""
+        return self._groups.waiting
+
     def get(self, id: str) -> Entry | None:
         """Return the entry of this id, whoever wrote it."""
         row = self._links.get(id)

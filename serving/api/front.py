@@ -6,6 +6,7 @@ docs/decisions/0011-service.md for the measurement.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 from time import perf_counter
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 type Headers = list[tuple[bytes, bytes]]
 
 ONE, MANY = "/v1/decisions", "/v1/decisions:batch"
-MOST_BYTES = {ONE: 2**20, MANY: 2**24}
+MOST_BYTES = {ONE: 2**20, MANY: 2**22}
+BODY_S = 5.0  # within which a body must be there
+LARGE = 2**16  # bytes from which a body is parsed beside the loop
+MOST_WRONG = 1_000  # broken rules that are looked at one by one
 KEY = b"idempotency-key"
 _KEY = re.compile(IDEMPOTENCY_KEY)
 _JSON = (b"content-type", b"application/json")
@@ -54,11 +58,15 @@ class Front:
         """Answer one request."""
         if not self.is_hot(scope):
             await self._behind(scope, receive, send)
-        elif not self._desk.gate.enter():
+            return
+        body = await _body(scope["path"], receive)
+        if isinstance(body, Problem):
+            await _send(send, body.status, body.to_bytes(), _headers(body))
+        elif not self._desk.gate.enter():  # with its body: who is slow to send it keeps no place
             await _send(send, _BUSY.status, _BUSY.to_bytes(), _headers(_BUSY))
         else:
             try:
-                await self._answer(scope["path"], scope, receive, send)
+                await _send(send, *await self._answer(scope, body))
             finally:
                 self._desk.gate.leave()
 
@@ -67,17 +75,10 @@ class Front:
         """Is this a request for decisions?"""
         return scope.get("path") in MOST_BYTES and scope.get("method") == "POST"
 
-    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        began = perf_counter()
-        body = await read(receive, MOST_BYTES[path])
-        if body is None:
-            most = f"a request must hold at most {MOST_BYTES[path]} bytes: send it in several"
-            found = Problem.of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most)
-            await _send(send, found.status, found.to_bytes(), _headers(found))
-        elif path == ONE:
-            await _send(send, *await one(self._desk, body, header(scope, KEY), began))
-        else:
-            await _send(send, *await many(self._desk, body))
+    async def _answer(self, scope: Scope, body: bytes) -> tuple[int, bytes, Headers]:
+        if scope["path"] == MANY:
+            return await many(self._desk, body)
+        return await one(self._desk, body, header(scope, KEY), perf_counter())
 
 
 class Hot:
@@ -93,7 +94,7 @@ class Hot:
 
 async def one(desk: Desk, body: bytes, key: str | None, began: float) -> tuple[int, bytes, Headers]:
     """Return status, bytes and headers of the answer to one request."""
-    asked = _parsed(DecisionRequest, body)
+    asked = await _parsed(DecisionRequest, body)
     if isinstance(asked, Problem):
         return asked.status, asked.to_bytes(), _headers(asked)
     if key is not None and (wrong := _wrong_key(key, asked.idempotency_key)):
@@ -109,7 +110,7 @@ async def one(desk: Desk, body: bytes, key: str | None, began: float) -> tuple[i
 
 async def many(desk: Desk, body: bytes) -> tuple[int, bytes, Headers]:
     """Return status, bytes and headers of the answer to a batch."""
-    asked = _parsed(BatchRequest, body)
+    asked = await _parsed(BatchRequest, body)
     if isinstance(asked, Problem):
         return asked.status, asked.to_bytes(), _headers(asked)
     found = b",".join(_item(each) for each in await desk.many(asked))
@@ -144,10 +145,34 @@ def _wrong_key(key: str, of_body: str | None) -> str:
     return ""
 
 
-def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
+async def _body(path: str, receive: Receive) -> bytes | Problem:
+    """Return the body of a request, or what to answer when it is too large or too slow."""
+    most = MOST_BYTES[path]
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await read(receive, most)
+    except TimeoutError:
+        rule = f"a body must be there within {BODY_S:g} seconds: send it at once"
+        return Problem.of(HTTPStatus.REQUEST_TIMEOUT, rule)
+    if body is None:
+        rule = f"a request must hold at most {most} bytes: send it in several"
+        return Problem.of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, rule)
+    return body
+
+
+async def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
+    if len(body) < LARGE:
+        return _read(kind, body)
+    return await asyncio.to_thread(_read, kind, body)
+
+
+def _read[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
+        if (count := error.error_count()) > MOST_WRONG:
+            rule = f"a request must keep its rules, got {count} that are broken: see /docs"
+            return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
         return Problem.invalid(error.errors(include_url=False, include_input=False))
 
 

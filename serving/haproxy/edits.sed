@@ -10,8 +10,12 @@ s/^([[:space:]]*)(option httplog|log 127\.0\.0\.1:514 .*)$/\1# \2/
 
 # Serve would watch every connection for its end, to cancel what nobody waits for, at two tasks of a
 # replica's loop per request. A decision is made and recorded all the same.
+#
+# A request goes to a replica when it is there: who is slow to send it keeps nobody's place.
 /^frontend http_frontend/a\
-    http-request set-header x-request-disconnect-disabled ?1
+    http-request set-header x-request-disconnect-disabled ?1\
+    option http-buffer-request\
+    timeout http-request 5s
 
 # Beyond what a replica holds at once (the gate of the application, serving/answer/gate.py) requests
 # wait here, where refusing them costs the replica nothing, and not for long. Ray would answer 500.

@@ -135,6 +135,33 @@ def test_the_thread_folds_while_entries_come_in(
     assert "folding" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_the_thread_goes_on_when_a_fold_fails(
+    db: database.Database,
+    file: Path,
+    write: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Whatever failed: the database, or no connection was free."""
+    really, failures = folding.fold, [sqlite3.OperationalError("busy"), sa.exc.TimeoutError("all")]
+
+    def fails_at_first(connection: object) -> None:
+        if failures:
+            raise failures.pop()
+        really(connection)
+
+    monkeypatch.setattr(folding, "EVERY_S", 0.02)
+    monkeypatch.setattr(folding, "fold", fails_at_first)
+    at_work = folding.Folding(db)
+    at_work.start()
+    write(20)
+    until = time.monotonic() + 10
+    while _in_file(file, tmp_path) < 20 and time.monotonic() < until:
+        time.sleep(0.05)
+    at_work.close()
+    assert _in_file(file, tmp_path) == 20
+
+
 def test_a_database_without_such_a_log_is_left_alone() -> None:
     """PostgreSQL does it on its own."""
     postgresql = sa.create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")

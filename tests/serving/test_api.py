@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from starlette.testclient import TestClient
 
 from cluster.workspace import Workspace
+from serving.answer.gate import MOST_INSIDE
 from serving.answer.service import DecisionService
+from serving.api import front
 from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
 from serving.slots.slot import Answer
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from starlette.types import ASGIApp, Message
 
     from cluster.settings import Settings
 
@@ -138,6 +143,8 @@ def test_a_batch_is_answered_in_order_each_by_itself(
         ("/v1/decisions", b'{"lead": "' + b"x" * 2**20 + b'"}', 413),
         ("/v1/decisions:batch", b'{"decisions": []}', 422),
         ("/v1/decisions", b'{"lead": "a", "deadline_ms": 1}', 422),
+        ("/v1/decisions", orjson.dumps({f"lead-{n}": {} for n in range(2_000)}), 422),
+        ("/v1/decisions:batch", orjson.dumps({f"lead-{n}": {} for n in range(9_000)}), 422),
     ],
 )
 def test_what_cannot_be_read_is_a_problem_document(
@@ -162,6 +169,57 @@ def test_what_is_too_much_is_refused_at_once(service: DecisionService) -> None:
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert refused.headers["content-type"] == "application/problem+json"
     assert (desk.gate.shed, desk.gate.inside) == (1, 0)
+
+
+def test_who_is_slow_to_send_keeps_nobodys_place(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More unfinished bodies than may be inside; each ends with 408, and others are answered."""
+    monkeypatch.setattr(front, "BODY_S", 0.5)
+    application = make_application(service)
+
+    async def all_at_once() -> list[int]:
+        slow = [asyncio.create_task(_status(application, None)) for _ in range(2 * MOST_INSIDE)]
+        await asyncio.sleep(0.1)
+        body = orjson.dumps({"lead": rows[0]["entity"], **SLOW})
+        return [await _status(application, body), *await asyncio.gather(*slow)]
+
+    assert asyncio.run(all_at_once()) == [200, *[408] * 2 * MOST_INSIDE]
+
+
+async def _status(application: ASGIApp, body: bytes | None) -> int:
+    """Send a request whose body never comes if it is None."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if body is None:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/decisions", "headers": []}
+    await application(scope, receive, send)
+    found: int = sent[0]["status"]
+    return found
+
+
+def test_a_large_body_is_read_beside_the_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small one is not: handing it over would cost more than reading it."""
+    read, threads = front._read, []
+
+    def noted(kind: Any, body: bytes) -> Any:
+        threads.append(threading.current_thread().name)
+        return read(kind, body)
+
+    monkeypatch.setattr(front, "_read", noted)
+    for blank in (b"", b" " * front.LARGE):
+        assert client.post("/v1/decisions", content=b"{}" + blank).status_code == 422
+    assert threads[0] != threads[1]
+    assert threads[1].startswith("asyncio_")
 
 
 def test_the_front_and_the_framework_answer_alike(

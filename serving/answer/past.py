@@ -18,7 +18,7 @@ from features import log
 from features.online import entity
 from features.online.history import History
 from serving.answer.gather import Gatherer
-from serving.answer.record import Recorded
+from serving.answer.record import FORMAT, Recorded
 from serving.answer.seen import Seen
 
 if TYPE_CHECKING:
@@ -31,9 +31,23 @@ MOST_ORIGINS = 12  # documents of which every subset is tried
 type Words = np.ndarray  # uint64
 
 
+def read(body: Mapping[str, Any]) -> Recorded | Refusal:
+    """Return what a decision was made from by its record, refusing one of another format."""
+    found = body.get("format", 1)  # the first format did not say which it was
+    if found != FORMAT:
+        return Refusal(
+            rule=f"a record must be of format {FORMAT}",
+            value=str(found),
+            remedy="look at the record itself",
+        )
+    return Recorded.read(body)
+
+
 def history(store: OnlineStore, rules: Rules, body: Mapping[str, Any]) -> History | Refusal:
     """Return the events that a decision saw, those of its request beside them."""
-    past = Recorded.read(body)
+    past = read(body)
+    if isinstance(past, Refusal):
+        return past
     if past.seen is None:
         return Refusal(
             rule="a decision must rest on events to be traced to them",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import canonical
 from cluster.errors import Refusal
 from serving.answer import fallback, gather, past
-from serving.answer.record import Made, Recorded
+from serving.answer.record import Made
 from serving.decide import Case, best, decide
 from serving.slots.past import slot_of
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from features.contracts import Rules
     from features.online import OnlineStore
+    from serving.answer.record import Recorded
     from serving.decide import Decision
     from serving.slots.slot import Slot
 
@@ -42,7 +43,9 @@ def replay(
     workspace: Workspace, store: OnlineStore, rules: Rules, body: Mapping[str, Any]
 ) -> Replayed:
     """Make the decision of a record once more, and compare every byte."""
-    then = Recorded.read(body)
+    then = past.read(body)
+    if isinstance(then, Refusal):
+        return Replayed(id=body["id"], body=None, differs=(), gone=(str(then),))
     found = slot_of(workspace, then.basis)
     if isinstance(found, Refusal):
         return Replayed(id=then.id, body=None, differs=(), gone=(str(found),))

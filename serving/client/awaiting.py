@@ -101,6 +101,9 @@ class AsyncClient:
         Columns of the frame: lead, opportunity, account (of each row one), and if wanted as_of,
         events, reasons, deadline_ms, idempotency_key. A row that was not decided has a status other
         than 200 and a problem. `progress` is called after each page with the rows answered and all.
+
+        When the service cannot be asked any more, the rows that are left have status 503: asked
+        again with the `idempotency_key` of the answers, what was decided is not decided anew.
         """
         common = {"as_of": as_of, "reasons": reasons}
         many = Many(common=common, deadline_ms=self._deadline_ms, page=page, progress=progress)

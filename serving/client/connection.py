@@ -57,8 +57,9 @@ def terms(
 def request(send: Send) -> dict[str, Any]:
     """Return the arguments of a request for httpx.
 
-    `x-request-disconnect-disabled` is not sent: Ray Serve stops work for a caller who has gone, and
-    a service that is behind needs that; whatever was recorded is found by its key.
+    Nothing is said of a caller who goes before the answer: that is the service's to settle. In the
+    profile fast HAProxy has the work done and recorded all the same, in the profile portable Ray
+    Serve may cancel it. Either way, what was recorded is found by its key.
     """
     asking = send.asking
     return {

@@ -1,7 +1,7 @@
 """The flow of a call without its waiting: what to send, when to wait, when to give up.
 
-A flow yields what is to be done and is sent what came of it; it returns the answer or raises. The
-two clients only perform: one blocks, one awaits.
+A flow yields what is to be done and is sent what came of it, or is thrown the Problem; it returns
+the answer or raises. The two clients only perform: one blocks, one awaits.
 """
 
 from __future__ import annotations
@@ -107,22 +107,32 @@ def attempts[T](call: Call[T], terms: Terms) -> Attempts[T]:
 
 
 def drive[D, R, T](flow: Generator[D, R, T], perform: Callable[[D], R]) -> T:
-    """Do what a flow yields, blocking, and return what it returns."""
+    """Do what a flow yields, blocking, and return what it returns; it may catch a Problem."""
     try:
         step = next(flow)
         while True:
-            step = flow.send(perform(step))
+            try:
+                outcome = perform(step)
+            except errors.Problem as problem:
+                step = flow.throw(problem)
+            else:
+                step = flow.send(outcome)
     except StopIteration as done:
         answer: T = done.value
         return answer
 
 
 async def adrive[D, R, T](flow: Generator[D, R, T], perform: Callable[[D], Awaitable[R]]) -> T:
-    """Do what a flow yields, awaiting, and return what it returns."""
+    """Do what a flow yields, awaiting, and return what it returns; it may catch a Problem."""
     try:
         step = next(flow)
         while True:
-            step = flow.send(await perform(step))
+            try:
+                outcome = await perform(step)
+            except errors.Problem as problem:
+                step = flow.throw(problem)
+            else:
+                step = flow.send(outcome)
     except StopIteration as done:
         answer: T = done.value
         return answer

@@ -1,4 +1,8 @@
-"""Decisions for a DataFrame: one row in, one row out, page by page."""
+"""Decisions for a DataFrame: one row in, one row out, page by page.
+
+When the service cannot be asked any more, what it answered so far is kept: the frame comes back
+whole, with the key of each row, so that asking again decides nothing twice.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from serving.wire.decisions import KINDS, MOST_DECISIONS, BatchItemOut, Decision
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from serving.client.flow import Flow, Terms
     from serving.wire.decisions import DecisionOut
@@ -27,9 +31,10 @@ _OBJECTS = ("reasons", "trace")  # lists
 COLUMNS = (
     "status", "id", "entity", "account", "as_of", "score", "low", "high", "confidence", "route",
     "route_reason", "reasons", "trace", "target", "model", "policy", "decided_at", "fallback",
-    "problem",
+    "problem", "idempotency_key",
 )  # fmt: skip
 
+type Asked = Sequence[DecisionRequest | BatchItemOut]
 type Progress = Callable[[int, int], None]  # rows that are answered, rows of the frame
 
 
@@ -43,17 +48,26 @@ class Many:
     progress: Progress | None
 
     def flow(self, frame: pd.DataFrame, terms: Terms) -> Flow[pd.DataFrame]:
-        """Return one row of COLUMNS per row of the frame, with its index."""
+        """Return one row of COLUMNS per row of the frame, with its index.
+
+        After a page for which the service cannot be asked no other is sent: 503 for its open rows,
+        with the reason, and for those that follow.
+        """
         frames.require_columns(frame, _MEMBERS, one_of=KINDS)
         if not 1 <= self.page <= MOST_DECISIONS:
             raise errors.Invalid(f"a page must hold 1..{MOST_DECISIONS} rows, got {self.page}")
         asked = [self._asked(row) for row in frames.rows(frame)]
         answers: list[BatchItemOut] = []
         for start in range(0, len(asked), self.page):
-            answers += yield from self._page(asked[start : start + self.page], terms)
+            part = asked[start : start + self.page]
+            found, is_there = yield from self._page(part, terms)
+            answers += found
+            if not is_there:
+                answers += _unasked(asked[len(answers) :])
+                break
             if self.progress:
                 self.progress(len(answers), len(asked))
-        return table(answers, frame.index)
+        return table(answers, frame.index, [_key(each) for each in asked])
 
     def _asked(self, row: Mapping[str, Any]) -> DecisionRequest | BatchItemOut:
         """Return the request of a row with a key of its own; its answer when it is none."""
@@ -63,17 +77,21 @@ class Many:
         except errors.Invalid as wrong:
             return BatchItemOut(status=422, problem=wrong.document)
 
-    def _page(
-        self, asked: Sequence[DecisionRequest | BatchItemOut], terms: Terms
-    ) -> Flow[list[BatchItemOut]]:
-        """Answer the rows of a page; those that may pass are asked again under the same keys."""
-        answers = [each if isinstance(each, BatchItemOut) else _UNASKED for each in asked]
+    def _page(self, asked: Asked, terms: Terms) -> Flow[tuple[list[BatchItemOut], bool]]:
+        """Answer the rows of a page; those that may pass are asked again under the same keys.
+
+        The second value is False when the service could not be asked.
+        """
+        answers = _unasked(asked)
         open = [place for place, each in enumerate(asked) if isinstance(each, DecisionRequest)]
         end, retry = terms.clock() + PAGE_TIMEOUT_S, 0
         while open:
             left_s = end - terms.clock()
             requests = [each for p in open if isinstance(each := asked[p], DecisionRequest)]
-            found = yield calls.batch(requests, self.deadline_ms, left_s)
+            try:
+                found = yield calls.batch(requests, self.deadline_ms, left_s)
+            except (errors.Overloaded, errors.Unavailable) as error:
+                return _because(error, answers, set(open)), False
             if len(found.decisions) != len(open):
                 raise errors.BadAnswer(_number(len(open), len(found.decisions)))
             for place, answer in zip(open, found.decisions, strict=True):
@@ -84,15 +102,35 @@ class Many:
             if wait_s is None:
                 break
             yield Wait(seconds=wait_s)
-        return answers
+        return answers, True
 
 
 _UNASKED = BatchItemOut(status=503, problem=Problem.of(503, "was not asked"))
 
 
-def table(answers: Sequence[BatchItemOut], index: pd.Index) -> pd.DataFrame:
+def _unasked(asked: Asked) -> list[BatchItemOut]:
+    """Return what stands for rows before they are asked: a wrong one is answered."""
+    return [each if isinstance(each, BatchItemOut) else _UNASKED for each in asked]
+
+
+def _because(
+    error: errors.Problem, answers: Sequence[BatchItemOut], open: Collection[int]
+) -> list[BatchItemOut]:
+    """Return answers with the reason why there is none at the places that are open."""
+    why = BatchItemOut(status=503, problem=Problem.of(503, str(error)))
+    return [why if place in open else each for place, each in enumerate(answers)]
+
+
+def _key(asked: DecisionRequest | BatchItemOut) -> str | None:
+    """Return the key of a request; a row that is none needs none."""
+    return asked.idempotency_key if isinstance(asked, DecisionRequest) else None
+
+
+def table(
+    answers: Sequence[BatchItemOut], index: pd.Index, keys: Sequence[str | None]
+) -> pd.DataFrame:
     """Return answers as rows of COLUMNS: times in UTC, what a row has not is missing."""
-    rows = [_row(each) for each in answers]
+    rows = [{**_row(each), "idempotency_key": key} for each, key in zip(answers, keys, strict=True)]
     columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
     return pd.DataFrame({name: _column(name, columns[name]) for name in COLUMNS}).set_index(index)
 

@@ -13,6 +13,7 @@ from cluster.workspace import Workspace
 from jobs.replay.run import KIND, ReplaySettings, run
 from serving.answer import again as again_module
 from serving.answer.questions import Question
+from serving.answer.record import KIND as KIND_OF_ONE
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
 from serving.slots.slot import Answer
@@ -111,6 +112,22 @@ def test_an_input_that_is_gone_is_said(decided: Workspace, monkeypatch: pytest.M
     report = run(decided, ReplaySettings(sample=5), _quiet)
     assert report.figures == {"equal": 0, "differs": 0, "gone": 5}
     assert report.decided == ["5 x the model must be there, got none: restore it"]
+
+
+def test_a_record_of_an_older_format_is_gone(
+    copied: Callable[[Path], Settings], tmp_path: Path
+) -> None:
+    """The first format did not say which it was, and lacks what a decision is made again from."""
+    with Workspace.open(copied(tmp_path / "home")) as workspace:
+        for number in range(3):
+            body = {"id": f"old-{number}", "entity": "lead-1", "time": "2026-02-01T00:00:00+00:00"}
+            workspace.journal.record(KIND_OF_ONE, body, id=body["id"], now=workspace.clock())
+        report = run(workspace, ReplaySettings(), _quiet)
+    assert report.figures == {"equal": 0, "differs": 0, "gone": 3}
+    assert report.table is not None
+    assert set(report.table["decision"]) == {"old-0", "old-1", "old-2"}
+    (told,) = report.decided
+    assert told.startswith("3 x a record must be of format 2, got 1: ")
 
 
 @pytest.mark.parametrize(

@@ -510,6 +510,100 @@ def test_rows_that_stay_refused_are_rows_all_the_same(through: Any) -> None:
     assert len(server.got) == 7
 
 
+def _of_key(got: Got, made: Counter[str]) -> list[dict[str, Any]]:
+    """Answer a batch as the service does: a key that was decided before is not decided anew."""
+    for each in got.json["decisions"]:
+        made[each["lead"]] += not made[each["idempotency_key"]]
+        made[each["idempotency_key"]] += 1
+    return [_item(each) for each in got.json["decisions"]]
+
+
+def _lost(got: Got, writer: asyncio.StreamWriter, made: Counter[str]) -> None:
+    """Decide, and drop the connection before the answer."""
+    _of_key(got, made)
+    flaky.reset(writer)
+
+
+NO_PAGE: dict[str, Callable[..., Any]] = {
+    "unavailable": lambda got, writer, made: problem(writer, 503, "busy"),
+    "overloaded": lambda got, writer, made: problem(writer, 429, "busy"),
+    "answer lost": _lost,
+}
+FIVE = pd.DataFrame({"lead": ["nobody", "b", "c", "d", "e"], "account": None}, index=list("vwxyx"))
+
+
+def _second_fails(failure: str, made: Counter[str], up: threading.Event) -> flaky.Play:
+    """Count decisions by lead and by key; the page of c fails until the service is up."""
+
+    def play(got: Got, writer: asyncio.StreamWriter) -> None:
+        if not up.is_set() and got.json["decisions"][0]["lead"] == "c":
+            NO_PAGE[failure](got, writer, made)
+        else:
+            answer(writer, 200, {"decisions": _of_key(got, made)})
+
+    return play
+
+
+@both
+@pytest.mark.parametrize("failure", NO_PAGE)
+@pytest.mark.parametrize("keeps_keys", [True, False])
+def test_pages_that_were_answered_are_kept_when_one_is_not(
+    through: Any, failure: str, keeps_keys: bool
+) -> None:
+    """The rest is not asked; asked again under the keys of the answers, nothing is decided twice.
+
+    The mutant of it: without the keys, the first page is.
+    """
+    made: Counter[str] = Counter()
+    up = threading.Event()
+    told: list[tuple[int, int]] = []
+    ask = {"page": 2, "progress": lambda *at: told.append(at)}
+    with running(_second_fails(failure, made, up)) as server:
+        first, _ = through(
+            server.url, lambda c: c.decide_many(FIVE, **ask), retries=Retries(most=1)
+        )
+        assert [len(got.json["decisions"]) for got in server.got] == [2, 2, 2]
+        up.set()
+        keys = {"idempotency_key": first["idempotency_key"]} if keeps_keys else {}
+        again, _ = through(server.url, lambda c: c.decide_many(FIVE.assign(**keys), **ask))
+    assert first["status"].tolist() == [404, 200, 503, 503, 503]
+    assert first.index.tolist() == list("vwxyx")
+    assert first["problem"].iloc[2:4].str.contains("POST /v1/decisions:batch: .*tried 2").all()
+    assert first["problem"].iloc[4] == "was not asked"
+    assert first["idempotency_key"].nunique() == 5
+    assert told == [(2, 5), (2, 5), (4, 5), (5, 5)]
+    assert again["status"].tolist() == [404, 200, 200, 200, 200]
+    assert again["idempotency_key"].equals(first["idempotency_key"]) == keeps_keys
+    assert ({made[lead] for lead in FIVE["lead"]} == {1}) == keeps_keys
+
+
+@both
+def test_answers_of_a_page_are_kept_when_its_rest_is_not_answered(through: Any) -> None:
+    """And a wrong row behind it is still wrong: it has no key, for it was not sent."""
+
+    def play(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.number:
+            return problem(writer, 503, "gone away")
+        busy = {"status": 503, "problem": {"title": "Busy", "status": 503, "detail": "busy"}}
+        return answer(writer, 200, {"decisions": [_item(got.json["decisions"][0]), busy]})
+
+    frame = pd.DataFrame({"lead": ["a", "b", None, "d"]})
+    with running(play) as server:
+        found, _ = through(server.url, lambda c: c.decide_many(frame, page=2))
+    assert found["status"].tolist() == [200, 503, 422, 503]
+    assert "gone away" in found["problem"].iloc[1]
+    assert found["idempotency_key"].isna().tolist() == [False, False, True, False]
+
+
+@both
+def test_a_page_that_is_wrong_is_raised(through: Any) -> None:
+    """It would be wrong again: that is not said in a row of a frame."""
+    play = lambda got, writer: problem(writer, 413, "too long")  # noqa: E731
+    with running(play) as server, pytest.raises(Invalid, match="too long"):
+        through(server.url, lambda c: c.decide_many(FIVE))
+    assert len(server.got) == 1
+
+
 def test_an_answer_too_few_is_said() -> None:
     """Else rows would stand beside the answers of others."""
     play = lambda got, writer: answer(writer, 200, {"decisions": []})  # noqa: E731

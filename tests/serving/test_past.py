@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from starlette.testclient import TestClient
 
 from cluster.errors import Refusal
 from cluster.workspace import Workspace
 from features import log
 from features.online import tail
-from serving.answer import past
+from serving.answer import past, record
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
+from serving.api.application import make_application
 from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
@@ -97,6 +99,39 @@ def test_an_event_that_is_gone_is_said(service: DecisionService) -> None:
     assert isinstance(found, Refusal)
     assert "that the decision saw must be there" in str(found)
     assert service.replayed(body).gone
+
+
+@pytest.mark.parametrize("found", [None, 1, 3])
+def test_a_record_of_another_format_is_gone(service: DecisionService, found: int | None) -> None:
+    """The first format did not say which it was; over HTTP it is an answer, and no error."""
+    row, body = _decided(service)
+    id = f"format-{found}"
+    names = ("entity", "account", "time", "probability", "low", "high", "verdict", "reasons",
+             "basis", "decided_at")  # fmt: skip
+    old = {"id": id, **{name: body[name] for name in names}}
+    old |= {} if found is None else {"format": found}
+    service.workspace.journal.record(record.KIND, old, id=id, now=row["time"])
+    said = f"a record must be of format 2, got {found or 1}: "
+    history = service.history(old)
+    assert isinstance(history, Refusal)
+    assert str(history).startswith(said)
+    with TestClient(make_application(service), raise_server_exceptions=False) as http:
+        answer = http.get(f"/v1/decisions/{id}/replay")
+        assert http.get(f"/v1/decisions/{id}").status_code == 200
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["id"], told["equal"], told["decision"]) == (id, False, None)
+    assert [each.startswith(said) for each in told["gone"]] == [True]
+
+
+def test_without_the_look_at_its_format_a_record_is_an_error(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence switched off: the record is read as if it were one of today."""
+    _, body = _decided(service)
+    monkeypatch.setattr(past, "read", record.Recorded.read)
+    with pytest.raises(ValueError, match="must be of format 2, got 1"):
+        service.replayed({**body, "format": 1})
 
 
 def test_events_of_the_request_are_part_of_the_record(service: DecisionService) -> None:

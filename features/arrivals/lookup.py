@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ FILE = "POST /v1/events"  # of the origin
 MAPPING = "cloudevents-1.0"
 NO_SOURCE = "unknown"  # of what has no readable envelope
 HOMED = ("lead", "opportunity")  # in whose shard an event without an account is put
+MOST_SOURCES = 4_096  # whose origins are remembered, those that sent last: a source is free text
 EMAIL = "e-mail"  # namespace of the pseudonyms of addresses
 
 
@@ -54,7 +56,7 @@ class Lookup:
         self._terms = terms
         self._lock = Lock()
         self._contracts: dict[str, str] | None = None
-        self._origins: dict[str, str] = {}
+        self._origin = lru_cache(maxsize=MOST_SOURCES)(self._put_origin)
 
     def arrivals(self, sent: Sequence[Sent | Malformed]) -> list[Arrival]:
         """Return what was sent with what is known of it, in its order."""
@@ -95,16 +97,15 @@ class Lookup:
                 found[place] = known[named]
         return found
 
-    def _origin(self, source: str) -> str:
-        if source not in self._origins:
-            self._origins[source] = Origin(
-                source=source,
-                file=FILE,
-                content=canonical.sha256_hex(b""),
-                mapping=MAPPING,
-                contracts=self._in_force(),
-            ).put(self._workspace.blobs)
-        return self._origins[source]
+    def _put_origin(self, source: str) -> str:
+        """Keep the origin of a source and return its name: quarantine needs it too."""
+        return Origin(
+            source=source,
+            file=FILE,
+            content=canonical.sha256_hex(b""),
+            mapping=MAPPING,
+            contracts=self._in_force(),
+        ).put(self._workspace.blobs)
 
     def _in_force(self) -> dict[str, str]:
         with self._lock:

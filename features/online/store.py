@@ -6,6 +6,7 @@ only after a base that holds them is in place, so a reader with that base open h
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
     from features.online.stored import Stored
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A base, with what was made of it: that is forgotten with the base, and whoever still reads an
+    old one adds to what goes with it.
+    """
+
+    epoch: int  # of the ref; 0 where there is none yet
+    base: Base | None
+    recent: Recent = field(default_factory=Recent)
+    homes: Homes = field(default_factory=Homes)
+
+
 class OnlineStore:
     """The newest events by shard, and which shard an entity lives in. Safe to share between
     threads.
@@ -38,15 +51,12 @@ class OnlineStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._looks = Looks(workspace.database)
-        self._recent = Recent()
-        self._homes = Homes()
         self._lock = Lock()
-        self._open: tuple[int, Base | None] = (0, None)  # epoch of the ref, and its base
+        self._open = _Opened(epoch=0, base=None)
 
     def history(self, shard: str) -> History:
         """Return all events of a shard, in the parts in which they are kept."""
-        base, packed = self._read(lambda: self._looks.events(shard))
-        return self._made(shard, base, packed)
+        return _made(shard, *self._read(lambda: self._looks.events(shard)))
 
     def of_entity(self, kind: str, key: str) -> tuple[str, History] | None:
         """Return the shard an entity lives in, with all its events; None for one never seen.
@@ -54,24 +64,14 @@ class OnlineStore:
         Of an entity asked about before one look at the database says both.
         """
         name = keys.named(kind, key)
-        home = self._homes.get(name)
+        opened = self._open
+        home = opened.homes.get(name)
         if home is not None:
             look, packed = self._looks.both(name, home.shard)
-            epoch, base = self._open
-            if look.epoch == epoch and home.base is base and home.late == look.found:
-                return home.shard, self._made(home.shard, base, packed)
+            if look.epoch == opened.epoch and home.late == look.found:
+                return home.shard, _made(home.shard, opened, packed)
         shard = self.shard_of(kind, key)
         return None if shard is None else (shard, self.history(shard))
-
-    def _made(self, shard: str, base: Base | None, packed: list[bytes]) -> History:
-        kept = self._recent.get(shard, base, packed)
-        if kept is not None:
-            return kept
-        stored = base.part(shard) if base else None
-        late = _late(stored, packed) if packed else None
-        made = History(parts=tuple(part for part in (stored, late) if part and part.count))
-        self._recent.put(shard, base, packed, made)
-        return made
 
     def events(self, shard: str) -> pa.Table:
         """Return all events of a shard: SCHEMA columns."""
@@ -84,31 +84,30 @@ class OnlineStore:
         account, it is that of the earliest event that still stands.
         """
         name = keys.named(kind, key)
-        base, late = self._read(lambda: self._looks.shards(name))
-        found = sorted({*(base.shards(name) if base else ()), *late})
+        opened, late = self._read(lambda: self._looks.shards(name))
+        found = sorted({*(opened.base.shards(name) if opened.base else ()), *late})
         if len(found) > 1:
             return _home(kind, key, pa.concat_tables([self.events(shard) for shard in found]))
         if found:
-            self._homes.put(name, base, late, found[0])
+            opened.homes.put(name, late, found[0])
         return found[0] if found else None
 
     def base(self) -> Base | None:
         """Return the base as it is now."""
-        base, _ = self._read(self._looks.base)
-        return base
+        opened, _ = self._read(self._looks.base)
+        return opened.base
 
-    def _read[T](self, ask: Callable[[], Look[T]]) -> tuple[Base | None, list[T]]:
+    def _read[T](self, ask: Callable[[], Look[T]]) -> tuple[_Opened, list[T]]:
         while True:
-            look = ask()
-            epoch, base = self._open
-            if look.epoch == epoch:
-                return base, look.found
+            look, opened = ask(), self._open
+            if look.epoch == opened.epoch:
+                return opened, look.found
             self._follow(look)
 
     def _follow(self, look: Look[Any]) -> None:
         """Open the base that the ref points to now; one that was replaced meanwhile is skipped."""
         with self._lock:
-            if self._open[0] >= look.epoch > 0:
+            if self._open.epoch >= look.epoch > 0:
                 return
             try:
                 base = Base.read(self._workspace.blobs, look.target) if look.target else None
@@ -117,7 +116,18 @@ class OnlineStore:
                 if now is None or now.epoch == look.epoch:
                     raise
                 return
-            self._open = (look.epoch, base)
+            self._open = _Opened(epoch=look.epoch, base=base)
+
+
+def _made(shard: str, opened: _Opened, packed: list[bytes]) -> History:
+    kept = opened.recent.get(shard, packed)
+    if kept is not None:
+        return kept
+    stored = opened.base.part(shard) if opened.base else None
+    late = _late(stored, packed) if packed else None
+    made = History(parts=tuple(part for part in (stored, late) if part and part.count))
+    opened.recent.put(shard, packed, made)
+    return made
 
 
 def _late(stored: Stored | None, packed: list[bytes]) -> Unpacked:

@@ -29,7 +29,16 @@ from cluster.errors import WrongUse
 from cluster.settings import CONFIGS, ROOT, Settings
 from cluster.workspace import Workspace
 from features import arrivals, compaction, log, online
-from features.arrivals import Entrance, EntranceBroken, Malformed, Outcome, Sent, entrance, pending
+from features.arrivals import (
+    Entrance,
+    EntranceBroken,
+    Malformed,
+    Outcome,
+    Sent,
+    entrance,
+    lookup,
+    pending,
+)
 from features.arrivals.intake import Intake
 from features.arrivals.lookup import Lookup
 from features.contracts import load_contracts
@@ -417,3 +426,24 @@ def test_every_arrival_leads_back_to_its_source_and_contracts(workspace: Workspa
     assert sorted(o.source for o in origins) == ["/other", "/test"]
     assert {(o.file, o.mapping) for o in origins} == {("POST /v1/events", "cloudevents-1.0")}
     assert all(set(o.contracts) == set(CONTRACTS) for o in origins)
+
+
+@pytest.mark.parametrize("most", [4, None])
+def test_origins_are_remembered_of_the_sources_that_sent_last(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, most: int | None
+) -> None:
+    """A source is free text; one that keeps sending is put once, one forgotten has the same name
+    again. The mutant remembers all there ever were.
+    """
+    monkeypatch.setattr(lookup, "MOST_SOURCES", most)
+    asked = Lookup(workspace, online.OnlineStore(workspace), CONTRACTS)
+    names = []
+    for n in range(40):
+        sent = _read(_event(source="/often"), _event(source=f"/{n}"))
+        names.append([arrival.ingest for arrival in asked.arrivals(sent)])
+    said = asked._origin.cache_info()
+    assert (said.currsize, said.misses) == (most or 41, 41)
+    assert {often for often, _ in names} == {names[0][0]}
+    (again,) = asked.arrivals(_read(_event(source="/0")))
+    assert again.ingest == names[0][1]
+    assert origin.read(workspace.blobs, again.ingest).source == "/0"

@@ -6,6 +6,7 @@ import functools
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +20,14 @@ from hypothesis import strategies as st
 
 from cluster.workspace import Workspace
 from features import fingerprint, log, online
-from features.online import build, follower, ids, keys, payload, tail
+from features.online import build, follower, ids, keys, payload, recent, tail
 from features.online.base import KEYS as KEY_INDEX
 from features.online.base import REF, Base
-from features.online.history import Part, has_text
+from features.online.history import History, Part, has_text
 from features.online.look import Look, Looks
+from features.online.recent import Homes, Recent
+from features.online.store import _Opened
+from features.online.stored import Batch, Stored
 
 type Make = Callable[..., pa.Table]
 
@@ -298,6 +302,109 @@ def test_files_of_a_replaced_base_are_deleted(small: Workspace, make_events: Mak
     assert part is not None
     assert part.table().num_rows > 0
     assert _seen(store) == _row_keys(200)
+
+
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_what_was_made_of_a_replaced_base_goes_with_it(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch, is_mutant: bool
+) -> None:
+    """Of each of twenty bases one account is asked for. The mutant keeps what it made from base to
+    base: all of them stay mapped, and it says what was true of the first.
+    """
+    monkeypatch.setattr(follower, "FEW", 0)
+    if is_mutant:
+        _keep_from_base_to_base(monkeypatch, Recent(), lambda: None)
+    store, mapped = online.OnlineStore(small), weakref.WeakSet[Batch]()
+    for n in range(20):
+        names = ("all", f"only {n}")
+        small.tables.append(log.TABLE, make_events(*({"at": n, "account": a} for a in names)))
+        online.follow(small)
+        counts = [_asked(store, name) for name in (*names, *names)]
+        assert (counts == [n + 1, 1] * 2) != (is_mutant and n > 0)
+        mapped.add(_mapped(_base(store), names[1]))
+    assert _epoch(small) == 20
+    assert len(mapped) == (20 if is_mutant else 1)
+
+
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_what_a_slow_reader_makes_of_a_replaced_base_goes_with_it(
+    small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch, is_mutant: bool
+) -> None:
+    """Another base is opened while it reads. The mutant has one place for what was made of any
+    base, and clears it for each base that is opened: before the reader is done.
+    """
+    monkeypatch.setattr(follower, "FEW", 0)
+    if is_mutant:
+        kept = Recent()
+        _keep_from_base_to_base(monkeypatch, kept, kept._kept.clear)
+    _append(small, make_events, 0, 10)
+    online.follow(small)
+    store, part = online.OnlineStore(small), Base.part
+    old = weakref.ref(_mapped(_base(store), "a-0"))
+
+    def slow(base: Base, shard: str) -> Stored | None:
+        monkeypatch.setattr(Base, "part", part)
+        _append(small, make_events, 10, 10)
+        online.follow(small)
+        assert _base(store) is not base
+        return part(base, shard)
+
+    monkeypatch.setattr(Base, "part", slow)
+    assert _asked(store, "a-0") == 2
+    assert (old() is not None) == is_mutant
+
+
+def _keep_from_base_to_base(
+    monkeypatch: pytest.MonkeyPatch, kept: Recent, opens: Callable[[], None]
+) -> None:
+    homes = Homes()
+
+    def opened(**given: Any) -> _Opened:
+        opens()
+        return _Opened(recent=kept, homes=homes, **given)
+
+    monkeypatch.setattr("features.online.store._Opened", opened)
+
+
+def _asked(store: online.OnlineStore, account: str) -> int:
+    found = store.of_entity("account", account)
+    return found[1].count if found else 0
+
+
+def _base(store: online.OnlineStore) -> Base:
+    base = store.base()
+    assert base is not None
+    return base
+
+
+def _mapped(base: Base, shard: str) -> Batch:
+    part = base.part(shard)
+    assert part is not None
+    return part.batch
+
+
+@pytest.mark.parametrize("is_mutant", [False, True])
+def test_histories_of_few_events_are_bounded_too(
+    make_events: Make, monkeypatch: pytest.MonkeyPatch, is_mutant: bool
+) -> None:
+    """Each weighs more than its events; those asked for last stay. The mutant counts events alone,
+    so of histories without any it keeps all.
+    """
+    if is_mutant:
+        monkeypatch.setattr(recent, "OPENED", 0)
+    empty, of_one = History(parts=()), History(parts=(payload.Unpacked(_packed(make_events)),))
+    for history, own in ((empty, 0), (of_one, 1)):
+        kept = Recent(most=10 * (64 + own))
+        for n in range(100):
+            kept.put(f"a-{n}", [], history)
+            kept.put(f"a-{n}", [], history)  # made by two at once
+            kept.get("a-0", [])
+        found = [n for n in range(100) if kept.get(f"a-{n}", [])]
+        assert (found == [0, *range(91, 100)]) != is_mutant
+
+
+def _packed(make_events: Make) -> list[bytes]:
+    return payload.pack(make_events({"at": 1}))
 
 
 @pytest.mark.parametrize("harm", ["changed", "missing"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +20,16 @@ TOGETHER = 16  # tickets of one group
 MOST_LOST = 8  # threads that may be lost in a call that does not return
 
 
+class _Group(NamedTuple):
+    since: float
+    tickets: tuple[Ticket, ...]
+
+
 @dataclass(kw_only=True)
 class _Work:
     """What one thread is at."""
 
-    since: float | None = None  # when its group began; None: it waits for one
+    group: _Group | None = None  # None: it waits for one
     is_lost: bool = False
 
 
@@ -55,16 +60,16 @@ class Lane:
         """Queue a ticket."""
         self._queue.put(ticket)
 
-    def replace_stuck(self, longest_s: float) -> bool:
-        """Start another thread if this one is at a group for longer; returns whether it was."""
+    def replace_stuck(self, longest_s: float) -> tuple[Ticket, ...]:
+        """Start another thread if this one is at a group for longer; returns that group."""
         with self._lock:
-            since = self._work.since
-            if since is None or self._monotonic() - since < longest_s or self.is_spent:
-                return False
+            group = self._work.group
+            if group is None or self._monotonic() - group.since < longest_s or self.is_spent:
+                return ()
             self._work.is_lost = True
             self._lost += 1
             self._work = self._start()
-            return True
+            return group.tickets
 
     def close(self) -> None:
         """End the thread once it is through with its group; what is queued stays."""
@@ -78,10 +83,10 @@ class Lane:
     def _run(self, work: _Work) -> None:
         while True:
             group, is_open = self._take()
-            work.since = self._monotonic()
+            work.group = _Group(self._monotonic(), tuple(group))
             if group:
                 self._make(group)
-            work.since = None
+            work.group = None
             if work.is_lost:
                 self._lost -= 1  # it came back after all
                 return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import journal
 from cluster.errors import Refusal
 from serving.answer import fallback, questions, record, stages
-from serving.answer.breaker import Breaker
+from serving.answer.breaker import Breaker, Call
 from serving.answer.ticket import Answered
 from serving.decide import Case, best, decide
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.journal import Entry, Journal
-    from serving.answer.gather import Gatherer
+    from serving.answer.gather import Found, Gatherer
     from serving.answer.record import Cause, Fallback
     from serving.answer.ticket import Ticket
     from serving.decide import Decision
@@ -56,18 +56,17 @@ class Maker:
 
     def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         """Let the rules answer a ticket that is claimed by the caller, who settles it by that."""
-        question = ticket.question
-        cases = _cases(ticket) or (
-            Case(entity=question.key, account=_account(ticket), time=ticket.at, features={}),
-        )
+        found = ticket.found  # read once: another thread may set it meanwhile
+        cases = found.cases if found else (_unseen(ticket),)
+        reasons = ticket.question.reasons
         try:
             made = fallback.decision(
-                ticket.slot, cases, self._clock(), cause=cause, reasons=question.reasons
+                ticket.slot, cases, self._clock(), cause=cause, reasons=reasons
             )
         except Exception as error:  # nobody else will settle it: it is claimed
             ticket.settle(questions.not_recorded(_said(error)))
         else:
-            self._record(ticket, made, record.Fallback(cause=cause, detail=detail))
+            self._record(ticket, made, found, record.Fallback(cause=cause, detail=detail))
 
     def _gather(self, ticket: Ticket) -> bool:
         """Find the features of a ticket; False if that settles it."""
@@ -83,8 +82,10 @@ class Maker:
             if ticket.claim():
                 ticket.settle(found)
             return False
+        if ticket.is_claimed:
+            return False
         ticket.found = found
-        return not ticket.is_claimed
+        return True
 
     def _decide_alike(self, tickets: list[Ticket]) -> None:
         """Decide on tickets of one slot that all want reasons, or all do not."""
@@ -93,14 +94,17 @@ class Maker:
             for ticket in tickets:
                 self._claimed_fall_back(ticket, "breaker_open", "the model does not answer")
             return
+        call = Call(breaker=breaker, began=self._monotonic())
+        for ticket in tickets:
+            ticket.call = call
         try:
             self._ask(tickets)
         except Exception as error:  # a model may raise anything, and the rules do not need it
-            breaker.failed(self._monotonic())
+            call.came_back(self._monotonic(), well=False)
             for ticket in tickets:
                 self._claimed_fall_back(ticket, "model_failed", _said(error))
         else:
-            breaker.answered()
+            call.came_back(self._monotonic(), well=True)
 
     def _ask(self, tickets: list[Ticket]) -> None:
         for ticket in tickets:
@@ -126,31 +130,36 @@ class Maker:
         for ticket in tickets:
             mine = [next(made) for _ in _cases(ticket)]
             if ticket.claim():
-                self._record(ticket, best(mine))
+                self._record(ticket, best(mine), ticket.found)
 
     def _claimed_fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         if ticket.claim():
             self.fall_back(ticket, cause, detail)
 
-    def _record(self, ticket: Ticket, decision: Decision, why: Fallback | None = None) -> None:
+    def _record(
+        self, ticket: Ticket, decision: Decision, found: Found | None, why: Fallback | None = None
+    ) -> None:
         """Let the journal keep a decision, and settle its ticket when it has."""
         ticket.stage = stages.JOURNAL
         try:
-            body = _made(ticket, decision, why).body()
+            body = _made(ticket, decision, found, why).body()
             spelt = journal.Spelt(record.text_of(body))
             future = self._journal.append(record.KIND, spelt, id=ticket.id, now=decision.decided_at)
         except Exception as error:  # nobody else will settle it: it is claimed
             ticket.settle(questions.not_recorded(_said(error)))
         else:
+            ticket.write(future)
             future.add_done_callback(partial(_settle, ticket, body))
 
 
-def _made(ticket: Ticket, decision: Decision, why: Fallback | None) -> record.Made:
+def _made(
+    ticket: Ticket, decision: Decision, found: Found | None, why: Fallback | None
+) -> record.Made:
     return record.Made(
         id=ticket.id,
         question=ticket.question,
         decision=decision,
-        seen=ticket.found.seen if ticket.found else None,
+        seen=found.seen if found else None,
         fallback=why,
         request=ticket.question.digest() if ticket.key else None,
     )
@@ -159,6 +168,9 @@ def _made(ticket: Ticket, decision: Decision, why: Fallback | None) -> record.Ma
 def _settle(ticket: Ticket, body: dict[str, Any], done: Future[Entry]) -> None:
     """Settle a ticket by what became of its record."""
     ticket.lap(stages.JOURNAL)
+    if done.cancelled():
+        ticket.settle(questions.not_recorded("one that was taken back, as nobody waits for it"))
+        return
     error = done.exception()
     if error is None:
         ticket.settle(Answered(body=body))
@@ -179,8 +191,11 @@ def _cases(ticket: Ticket) -> tuple[Case, ...]:
     return ticket.found.cases if ticket.found else ()
 
 
-def _account(ticket: Ticket) -> str | None:
-    return ticket.question.key if ticket.question.kind == "account" else None
+def _unseen(ticket: Ticket) -> Case:
+    """Return whom a ticket is about as long as there are no features."""
+    asked = ticket.question
+    account = asked.key if asked.kind == "account" else None
+    return Case(entity=asked.key, account=account, time=ticket.at, features={})
 
 
 def _alike(ticket: Ticket) -> tuple[str, bool]:

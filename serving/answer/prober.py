@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from features.online import warm
-from serving.answer import gather
+from serving.answer import breaker, gather
 from serving.answer.questions import Question
 from serving.decide import decide
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from serving.slots.active import Slots
     from serving.slots.slot import Slot
 
+_LOG = logging.getLogger(__name__)
 EVERY_S = 0.1
-SLOWEST_S = 0.1  # a probe that takes longer has failed
+MOST_OUT = 8  # probes that may be under way, or lost
 
 
 class Prober:
@@ -29,7 +31,14 @@ class Prober:
         self._maker = maker
         self._slots = slots
         self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._out = 0  # probes that have not come back
         threading.Thread(target=self._run, name="prober", daemon=True).start()
+
+    @property
+    def is_spent(self) -> bool:
+        """Are so many probes lost that the process should be replaced?"""
+        return self._out >= MOST_OUT
 
     def close(self) -> None:
         """Stop looking."""
@@ -38,9 +47,23 @@ class Prober:
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
             for slot in self._slots().by_kind.values():
-                if self._maker.breaker(slot).probe_due(time.monotonic()):
-                    # a probe may never return: it must not keep this thread
-                    threading.Thread(target=self._probe, args=(slot,), daemon=True).start()
+                if not self.is_spent and self._maker.breaker(slot).probe_due(time.monotonic()):
+                    self._send(slot)
+
+    def _send(self, slot: Slot) -> None:
+        # a probe may never return: it must not keep this thread
+        probe = threading.Thread(target=self._probe, args=(slot,), name="probe", daemon=True)
+        self._count(1)
+        try:
+            probe.start()
+        except RuntimeError as error:  # the machine has no thread left: the next pause may help
+            _LOG.warning("a probe must have a thread, got '%s': trying on", error)
+            self._count(-1)
+            self._maker.breaker(slot).probed(time.monotonic(), well=False)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._out += more
 
     def _probe(self, slot: Slot) -> None:
         began = time.monotonic()
@@ -49,7 +72,8 @@ class Prober:
         except Exception:  # the model may raise anything
             is_well = False
         else:
-            is_well = time.monotonic() - began <= SLOWEST_S
+            is_well = time.monotonic() - began <= breaker.SLOWEST_S
+        self._count(-1)
         self._maker.breaker(slot).probed(time.monotonic(), well=is_well)
 
 

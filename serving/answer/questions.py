@@ -139,6 +139,15 @@ def not_recorded(cause: str) -> NotRecorded:
     )
 
 
+def journal_busy(most: int) -> NotRecorded:
+    """Refuse a request at once, as its record would wait behind too many."""
+    return NotRecorded(
+        rule=f"at most {most} records may wait for the journal",
+        value="more",
+        remedy="ask again later, with the same idempotency key",
+    )
+
+
 def spelt(time: datetime) -> str:
     """Return a time in UTC, ISO 8601."""
     return time.astimezone(UTC).isoformat()

@@ -11,7 +11,7 @@ from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS
 from features import arrivals, contracts, online
 from features.online import warm
-from serving.answer import past, questions, record, stages
+from serving.answer import past, questions, record
 from serving.answer.gather import Gatherer
 from serving.answer.lane import Lane
 from serving.answer.maker import Maker
@@ -36,6 +36,7 @@ RESERVE = 0.3  # of a deadline: for the rules, the journal and the way back
 MOST_RESERVE_MS = 300.0  # a disk may stand still for some tenths of a second
 WAY_BACK = 0.03  # of a deadline
 STUCK_S = 0.5  # a group of tickets takes some milliseconds
+MOST_UNRECORDED = 1_000  # records that wait for the journal: two groups of it
 
 
 class Unwell(FunnelcastError):
@@ -75,6 +76,8 @@ class DecisionService:
         slot = self.slots.of(question.kind)
         if slot is None:
             return questions.no_model(question.kind, self.slots.missing)
+        if self.workspace.journal.waiting > MOST_UNRECORDED:
+            return questions.journal_busy(MOST_UNRECORDED)
         ticket = Ticket(
             question=question,
             id=questions.id_of_key(key) if key else uuid.uuid4().hex,
@@ -90,11 +93,11 @@ class DecisionService:
         """Let the rules answer a ticket whose budget is spent, unless its decision is in hand."""
         if not ticket.claim():
             return
-        breaker = self._maker.breaker(ticket.slot)
-        if self._lane.replace_stuck(STUCK_S):
-            breaker.trip(time.monotonic())
-        elif ticket.stage == stages.SCORE:
-            breaker.failed(time.monotonic())
+        if ticket.call:
+            ticket.call.is_given_up = True
+        for stuck in self._lane.replace_stuck(STUCK_S):
+            if stuck.call:  # else it is the store that does not answer
+                stuck.call.stuck(time.monotonic())
         self._maker.fall_back(ticket, "deadline", f"still at '{ticket.stage or 'queue'}'")
 
     def decide(
@@ -107,7 +110,8 @@ class DecisionService:
             return ticket
         if not done.wait(budget_ms(deadline_ms) / 1000):
             self.expire(ticket)
-            done.wait(began + last_ms(deadline_ms) / 1000 - time.monotonic())
+            if not done.wait(began + last_ms(deadline_ms) / 1000 - time.monotonic()):
+                ticket.abandon()
         return questions.overdue(deadline_ms) if ticket.outcome is None else ticket.outcome
 
     def arrive(self, body: bytes, *, is_batch: bool) -> list[arrivals.Outcome] | Refusal:
@@ -136,7 +140,7 @@ class DecisionService:
     def must_be_well(self) -> None:
         """Unwell when a new process would do better than this one."""
         self.workspace.refs.get("ready")
-        if self._lane.is_spent:
+        if self._lane.is_spent or self._prober.is_spent:
             raise Unwell("calls of a model must return, got too many that do not: replace me")
 
     def facts(self) -> dict[str, float]:

@@ -11,8 +11,11 @@ from cluster.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from datetime import datetime
 
+    from cluster.journal import Entry
+    from serving.answer.breaker import Call
     from serving.answer.gather import Found
     from serving.answer.questions import Question
     from serving.slots.slot import Slot
@@ -41,6 +44,9 @@ class Ticket:
     notify: Callable[[Ticket], None]  # called once when it is settled, on any thread
     found: Found | None = None  # the features, once they are there
     stage: str = ""  # in which it is
+    call: Call | None = None  # of its model, once it is made
+    writing: Future[Entry] | None = None  # its record, once the journal has it
+    is_abandoned: bool = False  # was the caller told that it came to nothing?
     outcome: Outcome | None = None
     spent_ms: dict[str, float] = field(default_factory=dict)  # by stage
     _since: float = field(default_factory=perf_counter)
@@ -66,3 +72,15 @@ class Ticket:
         if self.outcome is None:
             self.outcome = outcome
             self.notify(self)
+
+    def write(self, writing: Future[Entry]) -> None:
+        """Note what becomes of its record."""
+        self.writing = writing
+        if self.is_abandoned:
+            writing.cancel()
+
+    def abandon(self) -> None:
+        """Take its record back if the journal has not begun to write it: no caller waits for it."""
+        self.is_abandoned = True  # before the look: what is written from now on looks there
+        if self.writing:
+            self.writing.cancel()

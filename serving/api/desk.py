@@ -82,7 +82,7 @@ class Desk:
         if isinstance(ticket, Refusal):
             return ticket
         budget = loop.call_later(budget_ms(deadline_ms) / 1000, self.service.expire, ticket)
-        last = loop.call_later(last_ms(deadline_ms) / 1000, _settle, waiter, None)
+        last = loop.call_later(last_ms(deadline_ms) / 1000, _abandon, ticket, waiter)
         return _Waiting(ticket, waiter, (budget, last), deadline_ms)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, waiter: Waiter, outcome: Outcome) -> None:
@@ -148,6 +148,12 @@ def said(outcome: Outcome) -> str:
         return "replayed"
     why = outcome.body["fallback"]
     return why["cause"] if why else "model"
+
+
+def _abandon(ticket: Ticket, waiter: Waiter) -> None:
+    """Answer that nothing is durable in time, and let nothing become so later if that may be."""
+    _settle(waiter, None)
+    ticket.abandon()
 
 
 def _settle(waiter: Waiter, outcome: Outcome | None) -> None:

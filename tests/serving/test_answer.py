@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from cluster.workspace import Workspace
-from serving.answer import fallback, lane, questions
+from serving.answer import breaker, fallback, lane, prober, questions
 from serving.answer import service as services
+from serving.answer.gather import Gatherer
 from serving.answer.questions import Question
-from serving.answer.service import DecisionService
-from serving.answer.ticket import Answered
+from serving.answer.service import DecisionService, Unwell
+from serving.answer.ticket import Answered, Ticket
+from serving.api import problems
+from serving.api.desk import Desk
 from serving.model import Model
 from serving.slots.slot import Answer
+from serving.wire.decisions import DecisionRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,6 +272,101 @@ def test_a_record_that_is_not_durable_is_no_decision(
     assert service.recorded(again["id"]) == again
 
 
+# -- a journal that is held up ---------------------------------------------------------------------
+
+
+@contextmanager
+def _held_up(workspace: Workspace) -> Iterator[None]:
+    """Hold the write lock as another process may; at the end all that was queued is through."""
+    path = sa.make_url(workspace.settings.database).database
+    journal, now = workspace.journal, workspace.clock()
+    with closing(sqlite3.connect(str(path), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        first = journal.append("note", {}, now=now)
+        _until(first.running)
+        yield
+    journal.record("note", {}, now=now)
+
+
+def _by_thread(service: DecisionService, row: dict[str, Any], key: str) -> Any:
+    return service.decide(_about(row), key=key, deadline_ms=300)
+
+
+def _by_desk(service: DecisionService, row: dict[str, Any], key: str) -> Any:
+    said = {"lead": row["entity"], "as_of": row["time"], "deadline_ms": 300}
+
+    async def ask() -> Any:
+        asked = DecisionRequest.model_validate(said)
+        return (await Desk(service).one(asked, key, time.perf_counter())).outcome
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("ask", [_by_thread, _by_desk])
+def test_what_was_refused_is_not_recorded_later(
+    service: DecisionService, opened: Workspace, rows: list[dict[str, Any]], ask: Any
+) -> None:
+    """And asked again with its key it is decided, once."""
+    key = f"held up {ask.__name__}"
+    with _held_up(opened):
+        assert isinstance(ask(service, rows[3], key), questions.NotRecorded)
+    assert service.recorded(questions.id_of_key(key)) is None
+    again = service.decide(_about(rows[3]), key=key, deadline_ms=LONG_MS)
+    assert isinstance(again, Answered)
+    assert not again.is_replayed
+    assert _body(ask(service, rows[3], key)) == again.body
+
+
+@pytest.mark.parametrize("ask", [_by_thread, _by_desk])
+def test_without_taking_it_back_it_would_be(
+    service: DecisionService,
+    opened: Workspace,
+    rows: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Any,
+) -> None:
+    """The defence switched off."""
+    monkeypatch.setattr(Ticket, "abandon", lambda _: None)
+    key = f"not taken back {ask.__name__}"
+    with _held_up(opened):
+        assert isinstance(ask(service, rows[3], key), questions.NotRecorded)
+    assert service.recorded(questions.id_of_key(key)) is not None
+
+
+def test_what_is_abandoned_before_it_is_queued_is_taken_back_too(
+    service: DecisionService, opened: Workspace, rows: list[dict[str, Any]]
+) -> None:
+    """The caller may go while the decision is being made."""
+    ticket = _ticket(service, rows[3])
+    with _held_up(opened):
+        ticket.abandon()
+        service._maker.make([ticket])
+        assert isinstance(ticket.outcome, questions.NotRecorded)
+    assert service.recorded(ticket.id) is None
+
+
+@pytest.mark.parametrize(("most", "waiting"), [(2, 3), (1_000, 8)])
+def test_no_more_records_wait_than_may(
+    service: DecisionService,
+    opened: Workspace,
+    rows: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    waiting: int,
+) -> None:
+    """Further requests are refused at once, to be asked again; without the limit all wait."""
+    monkeypatch.setattr(services, "MOST_UNRECORDED", most)
+    with _held_up(opened):
+        outcomes = [service.decide(_about(rows[0]), deadline_ms=200) for _ in range(8)]
+        assert opened.journal.waiting == waiting
+    assert all(isinstance(each, questions.NotRecorded) for each in outcomes)
+    refused = [each for each in outcomes if f"at most {most} records" in str(each)]
+    assert refused == outcomes[waiting:]
+    answers = [problems.response(problems.of_refusal(each)) for each in refused]
+    assert {(each.status_code, "retry-after" in each.headers) for each in answers} <= {(503, True)}
+    assert isinstance(service.decide(_about(rows[0]), deadline_ms=LONG_MS), Answered)
+
+
 # -- threads ---------------------------------------------------------------------------------------
 
 
@@ -284,7 +387,7 @@ def test_a_lane_goes_on_beside_a_group_that_does_not_return(
         found.put(SimpleNamespace(name=name, is_claimed=False))  # type: ignore[arg-type]
     time.sleep(0.05)
     assert not found.replace_stuck(1.0)
-    assert found.replace_stuck(0.01)
+    assert [each.name for each in found.replace_stuck(0.01)] == ["stuck"]  # type: ignore[attr-defined]
     _until(lambda: "next" in made)
     free.set()
     _until(lambda: "stuck" in made)
@@ -312,3 +415,153 @@ def test_of_an_account_the_best_open_lead_is_taken(
     asked = Question(kind="account", key=row["account"], as_of=row["time"])
     body = _body(service.decide(asked, deadline_ms=LONG_MS))
     assert (body["entity"], body["probability"]) == (row["entity"], row["probability"])
+
+
+# -- whose fault it is -----------------------------------------------------------------------------
+
+
+def _ticket(service: DecisionService, row: dict[str, Any]) -> Ticket:
+    """Return a ticket that no lane has."""
+    slot = service.slots.of("lead")
+    assert slot is not None
+    return Ticket(
+        question=_about(row),
+        id=f"by hand {time.monotonic_ns()}",
+        key=None,
+        slot=slot,
+        at=row["time"],
+        notify=lambda _: None,
+    )
+
+
+def _open_kinds(service: DecisionService) -> set[str]:
+    """Return the kinds for which no model is asked."""
+    by_kind = service.slots.by_kind.items()
+    return {kind for kind, slot in by_kind if service._maker.breaker(slot).is_open}
+
+
+@pytest.mark.parametrize("slowest_s", [0.0, 60.0])
+def test_deadlines_within_one_call_are_at_most_one_failure(
+    service: DecisionService,
+    rows: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    slowest_s: float,
+) -> None:
+    """And none where the call is not slow, however many callers gave it up."""
+    monkeypatch.setattr(breaker, "SLOWEST_S", slowest_s)
+    for call in range(1, breaker.IN_A_ROW + 1):
+        _all_expire(service, rows[: 2 * breaker.IN_A_ROW], monkeypatch)
+        is_too_much = call == breaker.IN_A_ROW and slowest_s == 0.0
+        assert ("lead" in _open_kinds(service)) == is_too_much
+
+
+def _all_expire(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let all tickets of one call be given up while the model is at it."""
+    tickets = [_ticket(service, row) for row in rows]
+
+    def score(model: Model, matrix: np.ndarray, points: Any = None) -> Any:
+        for ticket in tickets:
+            service.expire(ticket)
+        return _SCORE(model, matrix, points)
+
+    monkeypatch.setattr(Model, "score", score)
+    service._maker.make(tickets)
+
+
+@pytest.mark.parametrize(
+    ("hangs", "opened_kinds"), [("model", {"lead", "account"}), ("store", set())]
+)
+def test_a_group_that_is_stuck_is_laid_to_the_model_in_it(
+    service: DecisionService,
+    rows: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: str,
+    opened_kinds: set[str],
+) -> None:
+    """Not to the model of who waits behind it, and to none where the store hangs."""
+    monkeypatch.setattr(services, "STUCK_S", 60.0)
+    at_it, free = threading.Event(), threading.Event()
+
+    def held(*_: Any, **__: Any) -> Any:
+        at_it.set()
+        free.wait(10)
+        raise RuntimeError("out of time")
+
+    where = (Model, "score") if hangs == "model" else (Gatherer, "find")
+    monkeypatch.setattr(*where, held)
+    first = service.submit(_about(rows[0]), lambda _: None)
+    assert isinstance(first, Ticket)
+    at_it.wait(10)
+    service.expire(first)  # the rules answer it: that it is stuck shows later
+    behind = service.submit(Question(kind="opportunity", key="any"), lambda _: None)
+    assert isinstance(behind, Ticket)
+    monkeypatch.setattr(services, "STUCK_S", 0.0)
+    service.expire(behind)
+    assert service._lane._lost == 1
+    assert _open_kinds(service) == opened_kinds & set(service.slots.by_kind)
+    free.set()
+
+
+def test_probes_that_do_not_come_back_are_counted(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others follow them up to a limit, and then the process is unwell; one that is well closes."""
+    monkeypatch.setattr(breaker, "LONGEST_S", 0.1)
+    monkeypatch.setattr(prober, "MOST_OUT", 2)
+    free, ask = threading.Event(), prober._ask
+    monkeypatch.setattr(prober, "_ask", lambda _: free.wait(10))
+    slot = service.slots.by_kind["lead"]
+    service._maker.breaker(slot).trip(time.monotonic() - 10)
+    service.must_be_well()
+    _until(lambda: service._prober.is_spent)
+    with pytest.raises(Unwell):
+        service.must_be_well()
+    monkeypatch.setattr(prober, "_ask", ask)
+    free.set()
+    _until(lambda: not _open_kinds(service))
+    service.must_be_well()
+
+
+def test_a_probe_without_a_thread_is_one_that_failed(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next is sent by the same loop."""
+    monkeypatch.setattr(breaker, "LONGEST_S", 0.1)
+    start, refused = threading.Thread.start, []
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name == "probe" and len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    slot = service.slots.by_kind["lead"]
+    service._maker.breaker(slot).trip(time.monotonic() - 10)
+    _until(lambda: not _open_kinds(service))
+    assert len(refused) == 2
+
+
+def test_features_that_come_while_the_rules_answer_are_left_out(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record says what the rules saw, and so the decision can be made again."""
+    ticket, by_rules = _ticket(service, rows[0]), fallback.decision
+    found = service._gatherer.find(ticket.slot, ticket.question, ticket.at)
+
+    def overtaken(*args: Any, **more: Any) -> Any:
+        ticket.found = found  # type: ignore[assignment]
+        return by_rules(*args, **more)
+
+    monkeypatch.setattr(fallback, "decision", overtaken)
+    assert ticket.claim()
+    service._maker.make([ticket])
+    assert ticket.found is None  # nobody hands features to a ticket that is claimed
+    service._maker.fall_back(ticket, "deadline", "still at 'features'")
+    monkeypatch.undo()
+    _until(lambda: ticket.outcome is not None)
+    body = _body(ticket.outcome)
+    assert body["seen"] is None
+    assert service.replayed(body).is_equal

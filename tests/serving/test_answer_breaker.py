@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from serving.answer import breaker
-from serving.answer.breaker import FIRST_S, IN_A_ROW, LONGEST_S, WINDOW, Breaker
+from serving.answer.breaker import FIRST_S, IN_A_ROW, LONGEST_S, SLOWEST_S, WINDOW, Breaker, Call
 
 if TYPE_CHECKING:
     import pytest
@@ -36,10 +36,22 @@ def test_a_probe_is_due_once_per_pause_and_a_good_one_closes() -> None:
     made = Breaker()
     made.trip(10.0)
     assert not made.probe_due(10.0 + FIRST_S - 0.01)
-    assert [made.probe_due(10.0 + FIRST_S), made.probe_due(100.0)] == [True, False]
+    assert [made.probe_due(10.0 + FIRST_S), made.probe_due(12.0)] == [True, False]
     made.probed(12.0, well=True)
     assert not made.is_open
     assert not made.failed(13.0)
+
+
+def test_for_a_probe_that_is_lost_another_is_due() -> None:
+    """After the longest pause; what the lost one says later does not open a closed breaker."""
+    made = Breaker()
+    made.trip(0.0)
+    assert made.probe_due(FIRST_S)
+    assert not made.probe_due(FIRST_S + LONGEST_S - 0.01)
+    assert made.probe_due(FIRST_S + LONGEST_S)
+    made.probed(20.0, well=True)
+    made.probed(21.0, well=False)
+    assert not made.is_open
 
 
 def test_pauses_double_up_to_the_longest() -> None:
@@ -69,3 +81,41 @@ def test_without_the_count_in_a_row_it_opens_late(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(breaker, "IN_A_ROW", 1000)
     made = Breaker()
     assert not any(made.failed(0.0) for _ in range(IN_A_ROW))
+
+
+# -- calls -----------------------------------------------------------------------------------------
+
+
+def _opens(*, given_up: bool, spent_s: float, well: bool = True) -> bool:
+    """Do IN_A_ROW calls of this kind open a breaker?"""
+    made = Breaker()
+    for _ in range(IN_A_ROW):
+        call = Call(breaker=made, began=0.0)
+        call.is_given_up = given_up
+        call.came_back(spent_s, well=well)
+    return made.is_open
+
+
+def test_a_deadline_alone_is_no_failure_of_the_model() -> None:
+    """Only a call that raised, or one that was given up and was slow as well."""
+    assert not _opens(given_up=True, spent_s=SLOWEST_S)
+    assert not _opens(given_up=False, spent_s=10 * SLOWEST_S)
+    assert _opens(given_up=True, spent_s=2 * SLOWEST_S)
+    assert _opens(given_up=False, spent_s=0.0, well=False)
+
+
+def test_without_the_limit_short_deadlines_would_open_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defence switched off."""
+    monkeypatch.setattr(breaker, "SLOWEST_S", 0.0)
+    assert _opens(given_up=True, spent_s=SLOWEST_S)
+
+
+def test_a_call_that_came_back_is_not_stuck() -> None:
+    """Though the group that it was part of may be."""
+    made = Breaker()
+    call = Call(breaker=made, began=0.0)
+    call.came_back(0.01, well=True)
+    call.stuck(1.0)
+    assert not made.is_open
+    Call(breaker=made, began=0.0).stuck(1.0)
+    assert made.is_open

@@ -51,6 +51,12 @@ def _in_file(file: Path, folder: Path) -> int:
     return found
 
 
+def _wait_for(count: int, file: Path, folder: Path) -> None:
+    until = time.monotonic() + 10
+    while _in_file(file, folder) < count and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def _fold(db: database.Database) -> None:
     with closing(db.engine.raw_connection()) as connection:
         folding.fold(connection.driver_connection)
@@ -127,9 +133,7 @@ def test_the_thread_folds_while_entries_come_in(
     at_work = folding.Folding(db)
     at_work.start()
     write(200)
-    until = time.monotonic() + 10
-    while _in_file(file, tmp_path) < 200 and time.monotonic() < until:
-        time.sleep(0.05)
+    _wait_for(200, file, tmp_path)
     assert _in_file(file, tmp_path) == 200
     at_work.close()
     assert "folding" not in {thread.name for thread in threading.enumerate()}
@@ -155,9 +159,7 @@ def test_the_thread_goes_on_when_a_fold_fails(
     at_work = folding.Folding(db)
     at_work.start()
     write(20)
-    until = time.monotonic() + 10
-    while _in_file(file, tmp_path) < 20 and time.monotonic() < until:
-        time.sleep(0.05)
+    _wait_for(20, file, tmp_path)
     at_work.close()
     assert _in_file(file, tmp_path) == 20
 

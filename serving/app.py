@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from serving.api.front import Front
 
 SWITCH_S = 0.00005  # for how long one thread may keep the others of a replica from running
-
-
 THRESHOLDS = (2_000, 10, 1_000_000)  # of the collector, by generation
 
 

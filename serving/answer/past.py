@@ -38,7 +38,7 @@ def read(body: Mapping[str, Any]) -> Recorded | Refusal:
         return Refusal(
             rule=f"a record must be of format {FORMAT}",
             value=str(found),
-            remedy="look at the record itself",
+            remedy="look at it with GET /v1/decisions/{id}",
         )
     return Recorded.read(body)
 

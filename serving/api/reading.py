@@ -17,7 +17,7 @@ from cluster.errors import Refusal
 from cluster.settings import CONFIGS
 from features import contracts
 from serving import evidence
-from serving.answer import past, record
+from serving.answer import past
 from serving.api.problems import documented, response
 from serving.reading import accounts, catalogue, explanation, plain, priority
 from serving.reading.cursor import CursorGone
@@ -90,8 +90,8 @@ def _add_explanation(routes: APIRouter, service: Service) -> None:
         body = service.recorded(id)
         if body is None:
             return _problem(HTTPStatus.NOT_FOUND, f"no decision has the id '{id}'")
-        if body.get("format") != record.FORMAT:
-            return _problem(HTTPStatus.GONE, _old(body))
+        if isinstance(old := past.read(body), Refusal):
+            return _problem(HTTPStatus.GONE, str(old))
         return _answer(plain.explanation(explanation.explain(body, sources, most=most)))
 
 
@@ -216,13 +216,6 @@ def _sources(service: Service) -> Sources:
         slot=slot,
         history=lambda body: past.history(service.store, rules, body),
         file=explanation.files(service.workspace),
-    )
-
-
-def _old(body: dict[str, Any]) -> str:
-    return (
-        f"a record must be of format {record.FORMAT} to be explained, got {body.get('format', 1)}:"
-        f" look at it with GET /v1/decisions/{body['id']}"
     )
 
 

@@ -99,7 +99,8 @@ def test_a_long_log_begins_anew_instead_of_growing(
     writer.start()
     while writer.is_alive():
         _fold(db)
-    assert (Path(f"{file}-wal").stat().st_size < PAGES * 4096 / 2) == (long == 200)
+    of_a_commit = Path(f"{file}-wal").stat().st_size / PAGES  # about six pages if it only grows
+    assert (of_a_commit < 1.5 * 4096) == (long == 200)
 
 
 def test_a_reader_of_older_pages_keeps_nobody_from_writing(

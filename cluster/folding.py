@@ -19,7 +19,8 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from cluster.database import Database
 
-EVERY_S = 0.5
+EVERY_S = 0.02  # little at a time: a commit meanwhile waits for the disk behind what is folded
+AGAIN_S = 0.5  # after a failure
 LONG = 4_000  # pages of the log from which it is made to begin anew
 HELD_MS = 5  # for how long commits may be held up for that, by readers of older pages
 
@@ -46,12 +47,17 @@ class Folding:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._closing.wait(EVERY_S):
+        while not self._closing.is_set():
             try:
                 with closing(self._engine.raw_connection()) as connection:
-                    fold(connection.driver_connection)
+                    self._fold_on(connection.driver_connection)
             except (sqlite3.Error, sa.exc.SQLAlchemyError) as error:  # commits need no fold
                 _LOG.warning("the log of the database must be folded, got '%s': trying on", error)
+                self._closing.wait(AGAIN_S)
+
+    def _fold_on(self, connection: Any) -> None:
+        while not self._closing.wait(EVERY_S):
+            fold(connection)
 
 
 def fold(connection: Any) -> None:

@@ -127,10 +127,8 @@ def test_the_thread_folds_while_entries_come_in(
     db: database.Database,
     file: Path,
     write: Callable[[int], None],
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(folding, "EVERY_S", 0.02)
     at_work = folding.Folding(db)
     at_work.start()
     write(200)
@@ -155,7 +153,7 @@ def test_the_thread_goes_on_when_a_fold_fails(
             raise failures.pop()
         really(connection)
 
-    monkeypatch.setattr(folding, "EVERY_S", 0.02)
+    monkeypatch.setattr(folding, "AGAIN_S", 0.02)
     monkeypatch.setattr(folding, "fold", fails_at_first)
     at_work = folding.Folding(db)
     at_work.start()

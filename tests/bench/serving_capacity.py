@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.99
 CLOSE = 1.03  # between a rate that it bears and one that it does not
-LOWER = 0.97  # the next rate to try when a rate was not borne again
-TRIES = 6  # to confirm a rate
+LOWER = 0.95  # of a rate that was not borne again is the next to be tried
 AGAIN = 4  # runs until a rate is not borne: any of them may have met other work on the machine
 
 type Measure = Callable[[float], load.Result]
@@ -66,7 +65,7 @@ def search(measure: Measure, confirm: Measure, lowest: float) -> Capacity:
     while high / low > CLOSE:
         middle = (low * high) ** 0.5
         low, high = (middle, high) if borne(middle, measure) else (low, middle)
-    for _ in range(TRIES):
+    while low > lowest / 8:
         if result := borne(low, confirm):
             return Capacity(rate=low, result=result, tried=tuple(tried))
         low *= LOWER

@@ -29,7 +29,7 @@ check: setup ## ruff, mypy, import contracts, size budgets
 format: setup ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-test: setup ## every test but the drills: acceptance, jobs and Ray in a second process
+test: setup ## every test but the drills: acceptance, cluster, jobs and Ray in a second process
 	@mkdir -p .workspace
 	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" >.workspace/test-beside.log 2>&1 & \
 	beside=$$!; trap "kill -INT $$beside" INT TERM; \

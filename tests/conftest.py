@@ -17,7 +17,7 @@ from jobs.pipeline import run as pipeline
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
-BESIDE = ("acceptance", "jobs")  # folders that `make test` runs beside the rest
+BESIDE = ("acceptance", "cluster", "jobs")  # folders that `make test` runs beside the rest
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

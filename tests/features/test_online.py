@@ -308,22 +308,22 @@ def test_files_of_a_replaced_base_are_deleted(small: Workspace, make_events: Mak
 def test_what_was_made_of_a_replaced_base_goes_with_it(
     small: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch, is_mutant: bool
 ) -> None:
-    """Of each of twenty bases one account is asked for. The mutant keeps what it made from base to
+    """Of each of eight bases one account is asked for. The mutant keeps what it made from base to
     base: all of them stay mapped, and it says what was true of the first.
     """
     monkeypatch.setattr(follower, "FEW", 0)
     if is_mutant:
         _keep_from_base_to_base(monkeypatch, Recent(), lambda: None)
     store, mapped = online.OnlineStore(small), weakref.WeakSet[Batch]()
-    for n in range(20):
+    for n in range(8):
         names = ("all", f"only {n}")
         small.tables.append(log.TABLE, make_events(*({"at": n, "account": a} for a in names)))
         online.follow(small)
         counts = [_asked(store, name) for name in (*names, *names)]
         assert (counts == [n + 1, 1] * 2) != (is_mutant and n > 0)
         mapped.add(_mapped(_base(store), names[1]))
-    assert _epoch(small) == 20
-    assert len(mapped) == (20 if is_mutant else 1)
+    assert _epoch(small) == 8
+    assert len(mapped) == (8 if is_mutant else 1)
 
 
 @pytest.mark.parametrize("is_mutant", [False, True])

@@ -244,11 +244,9 @@ def _garbage(score: Callable[[], object]) -> int:
 def test_scoring_leaves_nothing_to_the_garbage_collector() -> None:
     """A pause of the collector is a slow answer; XGBoost's own call leaves cycles behind."""
     scored, rows = _fresh(), _rows(11, 1)
-    ours, theirs = (
-        min(_garbage(score) for _ in range(5))  # other threads leave some too
-        for score in (lambda: scored.score(rows), lambda: model.margins(scored.booster, rows))
-    )
-    assert ours < theirs / 10
+    theirs = _garbage(lambda: model.margins(scored.booster, rows))
+    found = (_garbage(lambda: scored.score(rows)) for _ in range(5))  # other threads leave some too
+    assert any(ours < theirs / 10 for ours in found)
 
 
 def _two_targets() -> xgb.Booster:

@@ -6,10 +6,10 @@ calibrates, explains or not, routes, and journals durably before it answers. One
 each, both cores for it, the generator and all that belongs to it; each runs alone, in turn, so that
 other work on the machine meets both. Load is open: see load.py. What is borne is the highest rate
 at which 99 % are answered with 200 inside 100 ms; p50 and p99 are those at half of that, medians of
-five runs (one stall of the disk is 2 % of a run; `disk` says what the disk does alone, under writes
-like those of the journal and nothing else). Every body was sent once before (`first`: leads that
-nobody had asked about). `overload` offers five times what is borne, and says how much of that was
-answered in time, and how long refusals took.
+five runs. A run during which the disk stalled, as a writer beside it saw (serving_disk.py), is run
+again, four times at most, for both alike; `disk` says how many were and what the disk was like.
+Every body was sent once before (`first`: leads that nobody had asked about). `overload` offers five
+times what is borne, and says how much was answered in time, and how long refusals took.
 
 Beside that: as many decisions are in the journal as were answered, and answered scores equal those
 of the batch to the bit. The last line is one JSON object.
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SECONDS, WARMUP = 5.0, 1.0
 ROUNDS = 2
 HALVES = 5  # runs at half load
+TRIES = 5  # of a run, until the disk does not stall meanwhile
 LOWEST = 150.0  # rate from which is searched
 SAMPLE = 20  # of the answers at half load so many-th are looked into
 OVERLOAD = 5
@@ -48,11 +49,32 @@ type Figures = dict[str, Any]
 class Sender:
     """Sends plans, each with idempotency keys of its own, and counts what was answered."""
 
+    folder: Path  # on the disk that is watched meanwhile
     answered: int = 0  # with 200, those of warm-ups too
     unsure: int = 0  # requests of which nothing was heard, or that it had no time
     samples: list[load.Answer] = field(default_factory=list)
+    waits_ms: list[float] = field(default_factory=list)  # of the writer beside
+    runs: int = 0
+    stalled: int = 0  # runs
 
-    def __call__(self, plan: load.Plan) -> load.Result:
+    def __call__(self, plan: load.Plan, tries: int = TRIES) -> load.Result:
+        """Send until the disk does not stall meanwhile, or so often."""
+        for _ in range(tries):
+            with serving_disk.watched(self.folder) as disk:
+                result = self._send(plan)
+            self.runs += 1
+            self.stalled += disk.stalled
+            self.waits_ms += disk.waits_ms
+            if not disk.stalled:
+                break
+        return result
+
+    @property
+    def disk(self) -> Figures:
+        """What the disk was like."""
+        return {"runs": self.runs, "stalled_runs": self.stalled, **serving_disk.told(self.waits_ms)}
+
+    def _send(self, plan: load.Plan) -> load.Result:
         """Send from a process apart."""
         result = load.apart(replace(plan, key=uuid.uuid4().hex))
         self.answered += result.statuses.get(200, 0) + result.warmup_statuses.get(200, 0)
@@ -83,9 +105,9 @@ def main() -> None:
 def _round(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
     figures: Figures = {}
     with serving_services.bare(made, folder) as url:
-        figures["bare"] = _measured(replace(plan, url=url, bodies=made.rows), Sender())
-    figures["disk"] = serving_disk.alone(made.home, plan.seconds * 2)
-    before, sender = serving_workspace.decisions(made.home), Sender()
+        bare = Sender(folder=folder)
+        figures["bare"] = _measured(replace(plan, url=url, bodies=made.rows), bare)
+    before, sender = serving_workspace.decisions(made.home), Sender(folder=folder)
     with serving_services.full(made, folder, profile) as url:
         for way, bodies in (("plain", made.leads), ("reasons", made.explained)):
             figures[way] = _measured(replace(plan, url=url, bodies=bodies), sender)
@@ -95,12 +117,14 @@ def _round(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
         figures["overload"] = _overload(
             replace(plan, url=url, bodies=made.leads), sender, figures["plain"]["rps"]
         )
+    figures["disk"] = {"bare": bare.disk, "full": sender.disk}
     figures["journal"] = _journalled(sender, serving_workspace.decisions(made.home) - before)
     return figures
 
 
 def _measured(plan: load.Plan, sender: Sender) -> Figures:
-    first = sender(replace(plan, rate=LOWEST, seconds=len(plan.bodies) / LOWEST, warmup=0))
+    whole = replace(plan, rate=LOWEST, seconds=len(plan.bodies) / LOWEST, warmup=0)
+    first = sender(whole, tries=1)
     found = serving_capacity.of(plan, sender, lowest=LOWEST)
     half = replace(plan, rate=max(found.rate, LOWEST) / 2, sample=SAMPLE)
     at_half = [sender(half) for _ in range(HALVES)]

@@ -1,4 +1,4 @@
-"""The journal on PostgreSQL: an audit finds it whole, and names what was changed behind its back."""
+"""The journal on PostgreSQL: an audit finds it whole, or names what was changed."""
 
 from __future__ import annotations
 

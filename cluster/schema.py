@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0004"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0005"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,6 +134,26 @@ identities = sa.Table(
     sa.Column("digest", sa.LargeBinary, primary_key=True),  # keyed by the subject's key
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,  # the key is most of the row: kept once
+)
+
+access_keys = sa.Table(
+    "access_keys",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False),  # of the key, under the pepper
+    sa.Column("name", sa.Text, nullable=False),  # who holds it
+    sa.Column("roles", sa.Text, nullable=False),  # canonical JSON: a list, as the next three
+    sa.Column("scopes", sa.Text, nullable=True),  # null: all that the roles may do
+    sa.Column("regions", sa.Text, nullable=True),  # null: every row
+    sa.Column("teams", sa.Text, nullable=True),  # null: every row
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("not_before", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger, nullable=True),
+    sa.Column("rotated_from", sa.Text, nullable=True),  # id of the key before
+    sa.Column("rotated_to", sa.Text, nullable=True),  # id of the key after
+    sa.Column("change", sa.BigInteger, nullable=False),  # number of the change that wrote the row
+    sa.Index("access_keys_by_change", "change", unique=True),
 )
 
 

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 PREFIX = "FUNNELCAST_"
 NOT_SETTINGS = {"FUNNELCAST_TRACE"}
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Frozen(BaseModel):
@@ -52,6 +53,17 @@ class ServeSettings(Frozen):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     replicas: int = Field(default=1, ge=1)
+    require_keys: bool = False  # on loopback too; on any other host it is so anyway
+
+    @property
+    def at_this_machine(self) -> bool:
+        """Can nobody call it from another machine?"""
+        return self.host in LOOPBACK
+
+    @property
+    def asks(self) -> bool:
+        """Must who sends a request bring a key or a token?"""
+        return self.require_keys or not self.at_this_machine
 
 
 class OpenLineageSettings(Frozen):
@@ -84,6 +96,8 @@ class Settings(Frozen):
     checkpoint_s: float = Field(default=60.0, gt=0.0, le=86_400.0)  # between two checkpoints
     signing_key: SecretStr | None = None  # base64 of 32 bytes; see cluster/signing.py
     signing_key_file: Path | None = None
+    access_key: SecretStr | None = None  # base64 of 32 bytes; see cluster/access/pepper.py
+    access_key_file: Path | None = None
     buckets: int = Field(default=8, ge=1, le=4096)
     journal_wait_ms: float = Field(default=1.0, ge=0.0, le=1000.0)
     ray_from_rows: int = Field(default=2_000_000, ge=0)
@@ -101,7 +115,7 @@ class Settings(Frozen):
                 raise ValueError(f"must be absolute, got '{values['home']}'")
         return values
 
-    @field_validator("master_key_file", "signing_key_file")
+    @field_validator("master_key_file", "signing_key_file", "access_key_file")
     @classmethod
     def _absolute_file(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_absolute():

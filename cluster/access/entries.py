@@ -1,0 +1,72 @@
+"""Journal entries that are written in the transaction of what they tell: both there, or neither.
+
+They have a chain of their own, as every writer has. Writers of it must not meet: `alone` lets one
+transaction change the keys at a time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cluster import canonical, chain, schema
+from cluster.errors import WrongUse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cluster.database import Database
+
+from contextlib import contextmanager
+
+WRITER = "access"  # of the chain
+REASON_LIMIT = 500  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """Who changes something, why, and when."""
+
+    actor: str
+    reason: str
+    now: datetime
+
+    def __post_init__(self) -> None:
+        """WrongUse without an actor or a reason that can be stored and shown."""
+        schema.checked_name("the actor", self.actor)
+        schema.micros(self.now)
+        reason = self.reason.strip()
+        if not (0 < len(reason) <= REASON_LIMIT and self.reason.isprintable()):
+            raise WrongUse(
+                f"a reason must be 1 to {REASON_LIMIT} printable characters, got"
+                f" {self.reason[:40]!r} of {len(self.reason)}: say why, in a sentence"
+            )
+
+
+@contextmanager
+def alone(database: Database) -> Iterator[sa.Connection]:
+    """Yield the connection of a write transaction that no other of these runs beside."""
+    with database.begin() as connection:
+        if connection.dialect.name == "postgresql":  # on SQLite every writer is alone
+            connection.execute(sa.text("LOCK TABLE access_keys IN SHARE ROW EXCLUSIVE MODE"))
+        yield connection
+
+
+def append(connection: sa.Connection, kind: str, body: dict[str, Any], act: Act) -> None:
+    """Add an entry to the chain; durable when the transaction of `connection` (`alone`) is."""
+    table = schema.journal
+    newest = sa.select(table.c.seq, table.c.hash).where(table.c.writer == WRITER)
+    row = connection.execute(newest.order_by(table.c.seq.desc()).limit(1)).first()
+    link = chain.link(
+        WRITER,
+        chain.GENESIS if row is None else chain.Head(seq=row.seq, hash=row.hash),
+        id=uuid.uuid4().hex,
+        kind=kind,
+        at=schema.micros(act.now),
+        body=canonical.dumps({**body, "actor": act.actor, "reason": act.reason}).decode(),
+    )
+    connection.execute(table.insert().values(link._asdict()))

@@ -1,0 +1,1 @@
+"""Issue, list, rotate and revoke the API keys of a workspace."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from cluster import sealing
+from cluster.beat import Beat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,25 +30,17 @@ class Sealer:
         self.last: Sealed | None = None
         self.error: str | None = None  # why the newest try failed
         self._seals = seals
-        self._every_s = every_s
         self._clock = clock
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
+        self._beat = Beat(self._seal, every_s=every_s, name="sealer")
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._beat.start()
 
     def close(self) -> None:
         """Seal what is left and stop. Close the journal first, then everything is sealed."""
-        self._closing.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closing.wait(self._every_s):
+        if self._beat.close():
             self._seal()
-        self._seal()
 
     def _seal(self) -> None:
         try:

@@ -13,6 +13,8 @@ from rich.console import Console
 from cluster import session
 from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import Settings, load_settings
+from cluster.workspace import Workspace
+from serving.access.opened import check_reachable
 from serving.profiles import Profile, uses_haproxy
 
 if TYPE_CHECKING:
@@ -25,18 +27,24 @@ def main(
     profile: Annotated[
         str, typer.Option(help="File in configs/serve: portable or fast.")
     ] = "portable",
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; others than loopback need keys.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535)] = None,
 ) -> None:
     """Serve decisions until interrupted."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        _serve(load_settings(os.environ), Profile.load(profile), console)
+        settings = load_settings(os.environ)
+        _serve(_at(settings, host=host, port=port), Profile.load(profile), console)
     except FunnelcastError as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2 if isinstance(error, WrongUse) else 1)
 
 
 def _serve(settings: Settings, profile: Profile, console: Console) -> None:
-    _only_loopback(settings)
+    with Workspace.open(settings) as workspace:
+        check_reachable(settings.serve, workspace)
     profile.prepare(os.environ, settings.home)
     session.connect(settings)
     from ray import serve
@@ -65,6 +73,12 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
         session.disconnect()
 
 
+def _at(settings: Settings, **given: object) -> Settings:
+    """Return the settings with what the command line says of where to listen."""
+    said = {name: value for name, value in given.items() if value is not None}
+    return settings.model_copy(update={"serve": settings.serve.model_copy(update=said)})
+
+
 def _not_started(status: ServeStatus) -> FunnelcastError:
     """Say what the newest replica that failed said last; Serve's own error does not."""
     told = [each.message for each in status.applications[NAME].deployments.values()]
@@ -74,14 +88,6 @@ def _not_started(status: ServeStatus) -> FunnelcastError:
         f"the service must start, got '{(causes or ['no replica'])[-1]}': mend that and start it"
         " again; the whole story is in the log of the replica"
     )
-
-
-def _only_loopback(settings: Settings) -> None:
-    if settings.serve.host not in {"127.0.0.1", "::1", "localhost"}:
-        raise WrongUse(
-            f"serve.host must be loopback while the API has no access control, got"
-            f" '{settings.serve.host}': put a guarded proxy in front of it"
-        )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from cluster.sealer import open_sealer
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving import ahead
+from serving.access.opened import Opened
 from serving.answer.service import DecisionService
 from serving.api.application import make_application
 from serving.slots.slot import Answer
@@ -62,12 +63,13 @@ class Decisions:
         self._folding.start()
         self._sealer = open_sealer(self._workspace)
         self._sealer.start()
+        self._access = Opened(self._workspace).start()
         self._service = DecisionService(self._workspace, args.answers)
         _keep_collections_short()
 
     def __serve_build_asgi_app__(self) -> Front:
         """Return the application that Serve calls for each request."""
-        front = make_application(self._service)
+        front = make_application(self._service, self._access.credentials)
         ahead.use(front)
         return front
 
@@ -79,6 +81,7 @@ class Decisions:
         """Write what is queued, and seal it."""
         if hasattr(self, "_service"):
             self._service.close()
+            self._access.close()
             self._workspace.journal.close()
             self._sealer.close()
             self._folding.close()

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from fastapi_offline import FastAPIOffline
 
-from serving.api import decisions, events, health, inference, problems, reading
+from serving.access.credentials import Credentials
+from serving.access.declared import Declared
+from serving.access.guard import Guard
+from serving.api import decisions, events, front, health, inference, problems, reading
 from serving.api.desk import Desk
 from serving.api.front import Front
 from serving.wire.problems import Problem
@@ -19,10 +22,20 @@ if TYPE_CHECKING:
 VERSION = "1.0.0"
 
 
-def make_application(service: DecisionService) -> Front:
-    """Return the ASGI application that answers from `service`."""
+AT_THIS_MACHINE = Credentials(required=False)
+
+
+def make_application(service: DecisionService, asks: Credentials = AT_THIS_MACHINE) -> Front:
+    """Return the ASGI application that answers from `service` whom `asks` believes."""
     desk = Desk(service)
-    return Front(desk, make_api(desk))
+    api = make_api(desk)
+    guard = Guard(
+        credentials=asks,
+        declared=Declared(api.routes),
+        hot=front.NEEDS,
+        clock=service.workspace.clock,
+    )
+    return Front(desk, api, guard)
 
 
 def make_api(desk: Desk) -> FastAPI:

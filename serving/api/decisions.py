@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Header, Path, Response
 
+from cluster.access.permissions import Permission
+from serving.access.declared import needs
 from serving.api import front, problems
 from serving.wire.decisions import (
     BatchOut,
@@ -41,6 +43,7 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(404, 409, 413, 422, 503),
         summary="Score and route one lead, opportunity or account",
     )
+    @needs(Permission.DECISIONS_MAKE)
     async def decide(asked: DecisionRequest, idempotency_key: str | None = _KEY) -> Response:
         """Score and route one lead, opportunity or account (its best open lead). The record is
         durable before the answer; the answer comes within the deadline, of the rules if it must.
@@ -54,6 +57,7 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(413, 422, 503),
         summary="Score and route many",
     )
+    @needs(Permission.DECISIONS_MAKE)
     async def decide_many(asked: BatchRequest) -> Response:
         """Score and route up to 1,000, each answered by itself and in order."""
         return _response(*await front.many(desk, asked.model_dump_json().encode()))
@@ -68,6 +72,7 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(404, 422),
         summary="Return a decision as it was recorded",
     )
+    @needs(Permission.DECISIONS_READ)
     def recorded(id: str = _ID) -> Response:
         """Return a decision as it was recorded."""
         body = service.recorded(id)
@@ -81,6 +86,7 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(404, 422),
         summary="Make a decision once more",
     )
+    @needs(Permission.DECISIONS_REPLAY)
     def replayed(id: str = _ID) -> Any:
         """Make a decision once more from the versions, events and times that its record names."""
         body = service.recorded(id)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
+from cluster.access.permissions import Permission
 from cluster.errors import Refusal
+from serving.access.declared import needs
 from serving.api import front, problems
 from serving.wire.events import BATCH, EXAMPLE, MOST_BYTES, ONE, ArrivalsOut, OutcomeOut
 from serving.wire.problems import Problem
@@ -42,6 +44,7 @@ def router(service: DecisionService) -> APIRouter:
         openapi_extra=_BODY,
         summary="Take in events as they happen",
     )
+    @needs(Permission.EVENTS_WRITE)
     async def arrive(request: Request) -> Any:
         """Take in one CloudEvent or a batch of up to 1,000; durable and visible to decisions when
         answered, and sending the same again changes nothing.

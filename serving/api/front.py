@@ -13,8 +13,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.routing import Match
 
+from cluster.access.permissions import Permission
 from cluster.errors import Refusal
 from serving.answer import stages
 from serving.answer.gate import RETRY_AFTER_S
@@ -27,12 +29,14 @@ from serving.wire.records import answer_bytes
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from serving.access.guard import Guard
     from serving.answer.ticket import Outcome
     from serving.api.desk import Desk, Served
 
 type Headers = list[tuple[bytes, bytes]]
 
 ONE, MANY = "/v1/decisions", "/v1/decisions:batch"
+NEEDS = dict.fromkeys((ONE, MANY), Permission.DECISIONS_MAKE)
 MOST_BYTES = {ONE: 2**20, MANY: 2**22}
 BODY_S = 5.0  # within which a body must be there
 LARGE = 2**16  # bytes from which a body is parsed beside the loop
@@ -46,19 +50,25 @@ _BUSY = Problem.of(
 
 
 class Front:
-    """An ASGI application: the two hot routes, then `behind`."""
+    """An ASGI application: the guard, the two hot routes, then `behind`."""
 
-    def __init__(self, desk: Desk, behind: ASGIApp) -> None:
+    def __init__(self, desk: Desk, behind: ASGIApp, guard: Guard) -> None:
         self._desk = desk
         self._behind = behind
+        self._guard = guard
         # Serve looks here, route by route, for what it calls a request in its metrics
         self.routes = [*map(Hot, MOST_BYTES), *getattr(behind, "routes", [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if not self.is_hot(scope):
+        """Answer one request, if who sends it may ask that."""
+        if scope["type"] == "http" and (refused := await self._guard.admit(scope)) is not None:
+            await _send(send, refused.status, *_refused(refused, scope["path"]))
+        elif not self.is_hot(scope):
             await self._behind(scope, receive, send)
-            return
+        else:
+            await self._decide(scope, receive, send)
+
+    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _body(scope["path"], receive)
         if isinstance(body, Problem):
             await _send(send, body.status, body.to_bytes(), _headers(body))
@@ -185,6 +195,14 @@ def _item(outcome: Outcome | Wrong) -> bytes:
 
 def _timing(served: Served) -> tuple[bytes, bytes]:
     return b"server-timing", stages.server_timing(served.spent_ms).encode()
+
+
+def _refused(problem: Problem, path: str) -> tuple[bytes, Headers]:
+    """Return a refusal of the guard, as the protocol of its path has it."""
+    more = [(b"www-authenticate", b"Bearer")] if problem.status == HTTPStatus.UNAUTHORIZED else []
+    if path.startswith(problems.INFERENCE):
+        return to_json({"error": problem.detail}), [_JSON, *more]
+    return problem.to_bytes(), [*_headers(problem), *more]
 
 
 def _headers(problem: Problem) -> Headers:

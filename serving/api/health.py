@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from cluster.access.permissions import Permission
+from serving.access.declared import ANYBODY, needs
 from serving.answer.stages import exposition
 from serving.api import problems
 from serving.wire.problems import Problem
@@ -22,11 +24,13 @@ def router(desk: Desk) -> APIRouter:
     service = desk.service
 
     @routes.get("/healthz", summary="Does the process live?")
+    @needs(ANYBODY)
     async def alive() -> dict[str, str]:
         """Answer while the process lives."""
         return {"status": "alive"}
 
     @routes.get("/readyz", responses=problems.documented(503), summary="Can it answer?")
+    @needs(ANYBODY)
     def ready() -> Any:
         """Answer 200 when a model is loaded for every kind and the database answers."""
         why = service.unready()
@@ -36,6 +40,7 @@ def router(desk: Desk) -> APIRouter:
         return {"status": "ready", "models": models}
 
     @routes.get("/metrics", response_class=PlainTextResponse, summary="What this replica did")
+    @needs(Permission.METRICS_READ)
     async def metrics() -> PlainTextResponse:
         """Return meters and gauges in the text format of Prometheus."""
         facts = {**service.facts(), "inside": desk.gate.inside, "shed": desk.gate.shed}

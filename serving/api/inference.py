@@ -15,7 +15,9 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
+from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError
+from serving.access.declared import ANYBODY, needs
 from serving.api import front, messages
 from serving.model import SignatureMismatch
 from serving.reading import inference
@@ -74,10 +76,12 @@ def router(service: Service) -> APIRouter:
 
 def _add_server(routes: APIRouter, service: Service) -> None:
     @routes.get("", responses={200: {"model": ServerMetaOut}}, summary="Describe the service")
+    @needs(ANYBODY)
     def server() -> Response:
         return _json({"name": NAME, "version": VERSION, "extensions": [messages.EXTENSION]})
 
     @routes.get("/health/live", responses={200: {"model": LiveOut}}, summary="Does it live?")
+    @needs(ANYBODY)
     def live() -> Response:
         return _json({"live": True})
 
@@ -86,6 +90,7 @@ def _add_server(routes: APIRouter, service: Service) -> None:
         responses={200: {"model": ServerReadyOut}, 503: {"model": ServerReadyOut}},
         summary="Do all models answer?",
     )
+    @needs(ANYBODY)
     def ready() -> Response:
         is_ready = not service.slots.missing
         return _json({"ready": is_ready}, _status(is_ready))
@@ -97,6 +102,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         responses={200: {"model": ModelMetaOut}, 404: _ERROR},
         summary="Describe a model: its inputs and outputs",
     )
+    @needs(Permission.MODELS_READ)
     def describe(request: Request) -> Response:
         return _answered(lambda: _json(_described(_slot(service, request))))
 
@@ -105,6 +111,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         responses={200: {"model": ModelReadyOut}, 404: _ERROR},
         summary="Does a model answer?",
     )
+    @needs(Permission.MODELS_READ)
     def model_ready(request: Request) -> Response:
         return _answered(
             lambda: _json({"name": _slot(service, request).target.name, "ready": True})
@@ -116,6 +123,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         openapi_extra=_BODY,
         summary="Score given rows with the live model; nothing is looked up or recorded",
     )
+    @needs(Permission.INFERENCE_USE)
     async def infer(request: Request) -> Response:
         body = await front.read(request.receive, MOST_BYTES)
         return await run_in_threadpool(

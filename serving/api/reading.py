@@ -13,10 +13,12 @@ from fastapi.responses import Response
 from pydantic import AfterValidator
 from pydantic_core import to_json
 
+from cluster.access.permissions import Permission
 from cluster.errors import Refusal
 from cluster.settings import CONFIGS
 from features import contracts
 from serving import evidence
+from serving.access.declared import needs
 from serving.answer import past
 from serving.api.problems import documented, response
 from serving.reading import accounts, catalogue, explanation, plain, priority
@@ -82,6 +84,7 @@ def _add_explanation(routes: APIRouter, service: Service) -> None:
         tags=["decisions"],
         summary="Explain a decision, down to the rows of its sources",
     )
+    @needs(Permission.EXPLANATIONS_READ)
     def explain(
         id: Id,
         most: Annotated[int, Query(ge=1, le=explanation.MOST)] = evidence.MOST,
@@ -104,6 +107,7 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
         tags=["accounts"],
         summary="Return how the scores of an account went, and why they moved",
     )
+    @needs(Permission.ACCOUNTS_READ)
     def scores(
         id: Id,
         target: Name | None = None,
@@ -132,6 +136,7 @@ def _add_lists(routes: APIRouter, service: Service) -> None:
         tags=["accounts"],
         summary="Return whom to look at first, and why",
     )
+    @needs(Permission.ACCOUNTS_READ)
     def accounts_by_priority(
         list: Annotated[Literal["high_intent", "at_risk"], Query()],
         order: Annotated[Literal["priority"], Query()] = "priority",
@@ -157,6 +162,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the targets that have models, and which are live",
     )
+    @needs(Permission.MODELS_READ)
     def models() -> Response:
         """Return every target for which a model was published."""
         found = catalogue.models(service.workspace)
@@ -168,6 +174,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the models of a target: which was live when, and how good the live one is",
     )
+    @needs(Permission.MODELS_READ)
     def model(target: Id) -> Response:
         """Return the aliases of a target, their history, and the card of the live model."""
         found = catalogue.model(service.workspace, target)
@@ -183,6 +190,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the policies, and which version of each is active",
     )
+    @needs(Permission.POLICIES_READ)
     def policies() -> Response:
         """Return every policy that was published or is declared."""
         found = catalogue.every_policy(service.workspace)
@@ -194,6 +202,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the versions of a policy: which was active when, by whom and why",
     )
+    @needs(Permission.POLICIES_READ)
     def policy(name: Id) -> Response:
         """Return the versions of a policy and its history."""
         found = catalogue.policy(service.workspace, name)

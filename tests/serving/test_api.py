@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
+HERE = "http://127.0.0.1"
 ANSWERS = {
     "lead": Answer(target="lead_qualification", policy="lead_routing"),
     "opportunity": Answer(target="opportunity_win", policy="deal_routing"),
@@ -51,7 +52,9 @@ def service(
 @pytest.fixture(scope="module")
 def client(service: DecisionService) -> Iterator[httpx.Client]:
     """Return a client of the whole application."""
-    with TestClient(make_application(service), raise_server_exceptions=False) as http:
+    with TestClient(
+        make_application(service), base_url=HERE, raise_server_exceptions=False
+    ) as http:
         yield http
 
 
@@ -162,7 +165,7 @@ def test_what_is_too_much_is_refused_at_once(service: DecisionService) -> None:
     application = make_application(service)
     desk: Desk = application._desk
     desk.gate.inside = desk.gate.most
-    with TestClient(application) as http:
+    with TestClient(application, base_url=HERE) as http:
         refused = http.post("/v1/decisions", json={"lead": "x"})
         desk.gate.inside = 0
         assert http.post("/v1/decisions", json={"lead": "x"}).status_code == 404

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 ONE, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+HERE = "http://127.0.0.1"
 ANSWER = Answer(target="lead_qualification", policy="lead_routing")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -56,7 +57,7 @@ def opened(settings: Settings) -> Iterator[Workspace]:
 @pytest.fixture
 def client(opened: Workspace) -> Iterator[httpx.Client]:
     """Return a client of the API over a workspace without models."""
-    with TestClient(make_application(DecisionService(opened, {}))) as http:
+    with TestClient(make_application(DecisionService(opened, {})), base_url=HERE) as http:
         yield http
 
 
@@ -99,7 +100,7 @@ def test_a_commit_that_fails_is_not_acknowledged(
     """A database that refuses the write makes an error of the request, and keeps nothing."""
     with opened.database.begin() as connection:
         connection.execute(sa.text("DROP TABLE arrivals"))
-    unraised = TestClient(client.app, raise_server_exceptions=False)  # type: ignore[attr-defined]
+    unraised = TestClient(client.app, HERE, raise_server_exceptions=False)  # type: ignore[attr-defined]
     assert _post(unraised, event()).status_code == 500
     assert tail.count(opened.database) == 0
 
@@ -111,7 +112,7 @@ def test_the_same_batch_again_adds_nothing(
     batch = [event("1"), event("2"), event("1")]
     assert _statuses(client, *batch) == ["accepted", "accepted", "duplicate"]
     later = Workspace.open(opened.settings, clock=lambda: NOW + timedelta(hours=1))
-    with later, TestClient(make_application(DecisionService(later, {}))) as again:
+    with later, TestClient(make_application(DecisionService(later, {})), base_url=HERE) as again:
         assert _statuses(again, *batch) == ["duplicate"] * 3
     assert tail.count(opened.database) == 2
 
@@ -229,7 +230,7 @@ def test_an_arrival_counts_in_the_next_decision(trained: Workspace, tmp_path: Pa
     at = (lead["time"] - timedelta(hours=1)).isoformat()
     with Workspace.open(moved, clock=lambda: lead["time"]) as workspace:
         service = DecisionService(workspace, {"lead": ANSWER})
-        with TestClient(make_application(service)) as client:
+        with TestClient(make_application(service), base_url=HERE) as client:
             before = _features(client, service, lead["entity"])
             sent = [_visit(str(n), at, data) for n in range(6)]
             assert _statuses(client, *sent) == ["accepted"] * 6

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
+HERE = "http://127.0.0.1"
 LEAD = Answer(target="lead_qualification", policy="lead_routing")
 
 
@@ -115,7 +116,9 @@ def test_a_record_of_another_format_is_gone(service: DecisionService, found: int
     history = service.history(old)
     assert isinstance(history, Refusal)
     assert str(history).startswith(said)
-    with TestClient(make_application(service), raise_server_exceptions=False) as http:
+    with TestClient(
+        make_application(service), base_url=HERE, raise_server_exceptions=False
+    ) as http:
         answer = http.get(f"/v1/decisions/{id}/replay")
         assert http.get(f"/v1/decisions/{id}").status_code == 200
     assert answer.status_code == 200

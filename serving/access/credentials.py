@@ -1,0 +1,68 @@
+"""Credentials: who sends a request, by API key, by token, or because it came from this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.access.apikeys import PREFIX
+from cluster.access.principal import LOCAL, Unauthenticated
+from serving.access import browsers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from starlette.types import Scope
+
+    from cluster.access.keyring import KeyRing
+    from cluster.access.principal import Forbidden, Principal, Unavailable
+    from cluster.access.tokens import Tokens
+
+    type Answer = Principal | Unauthenticated | Forbidden | Unavailable
+
+SCHEME = "bearer"
+_NONE = Unauthenticated(
+    rule="a request must say who sends it",
+    value="none that does",
+    remedy="send Authorization: Bearer with an API key or a token",
+)
+_TWO = Unauthenticated(
+    rule="a request must have one Authorization header of the scheme Bearer",
+    value="another",
+    remedy="send Authorization: Bearer with an API key or a token",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What is believed. Without `required`, who brings nothing is the one at this machine."""
+
+    required: bool
+    keys: KeyRing | None = None
+    tokens: Tokens | None = None
+
+    async def who(self, scope: Scope, now: datetime) -> Answer:
+        """Return who sends a request at `now`, or why nobody knows."""
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if not sent:
+            return _NONE if self.required else _local(scope)
+        scheme, _, text = sent[0].decode("latin-1").partition(" ")
+        if len(sent) > 1 or scheme.lower() != SCHEME or not text:
+            return _TWO
+        return await self._known(text.strip(), now)
+
+    async def _known(self, text: str, now: datetime) -> Answer:
+        if text.startswith(PREFIX):
+            return self.keys.authenticate(text, now) if self.keys else _NONE
+        if self.tokens is None:
+            return _NONE
+        if (kept := self.tokens.cached(text, now)) is not None:
+            return kept
+        # One that is met first takes a signature, and perhaps keys of its issuer: beside the loop
+        return await asyncio.to_thread(self.tokens.authenticate, text, now)
+
+
+def _local(scope: Scope) -> Principal | Forbidden:
+    refused = browsers.foreign(scope)
+    return LOCAL if refused is None else refused

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from ray import serve
+from ray.util import get_node_ip_address
 
 from cluster.folding import Folding
 from cluster.sealer import open_sealer
@@ -57,7 +58,7 @@ class Decisions:
     def __init__(self, args: ServingArgs) -> None:
         sys.setswitchinterval(SWITCH_S)
         _stay_on_one_core(serve.get_replica_context().rank.rank)
-        _keep_inside(args.settings.serve.host)
+        _keep_inside(get_node_ip_address())  # type: ignore[no-untyped-call]
         self._workspace = Workspace.open(args.settings)
         self._folding = Folding(self._workspace.database)
         self._folding.start()
@@ -108,16 +109,16 @@ def _keep_collections_short() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
-def _keep_inside(host: str) -> None:
-    """Bind the port by which replicas of Serve call one another to `host`.
+def _keep_inside(address: str) -> None:
+    """Bind the port by which replicas of Serve call one another to `address`, that of Ray's node.
 
     Serve binds it to every interface, where anybody could send it pickled objects; there is no
     setting for it but TLS. A test looks at every socket of a running service.
     """
     replica: Any = import_module("ray.serve._private.replica")
     bind = replica.add_port_to_grpc_server
-    replica.add_port_to_grpc_server = lambda server, address: bind(
-        server, address.replace("[::]", host)
+    replica.add_port_to_grpc_server = lambda server, asked: bind(
+        server, asked.replace("[::]", address)
     )
 
 

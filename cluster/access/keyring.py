@@ -171,6 +171,10 @@ def open_ring(database: Database, settings: Settings) -> KeyRing:
 
 def read_pepper(database: Database, settings: Settings) -> bytes:
     """Return the pepper of a workspace; made only while there is no key."""
+    return pepper.load(settings, may_make=not has_keys(database))
+
+
+def has_keys(database: Database) -> bool:
+    """Was a key ever issued?"""
     with database.connect() as connection:
-        first = connection.execute(sa.select(_TABLE.c.id).limit(1)).first()
-    return pepper.load(settings, may_make=first is None)
+        return connection.execute(sa.select(_TABLE.c.id).limit(1)).first() is not None

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cluster.access.principal import Forbidden
+from cluster.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from starlette.types import Scope
-
-NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 def foreign(scope: Scope) -> Forbidden | None:
@@ -30,7 +29,7 @@ def foreign(scope: Scope) -> Forbidden | None:
 
 def _is_here(url: bytes) -> bool:
     try:
-        return urlsplit(url.decode("latin-1")).hostname in NAMES
+        return urlsplit(url.decode("latin-1")).hostname in LOOPBACK
     except ValueError:
         return False
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-import sqlalchemy as sa
-
-from cluster import schema
 from cluster.access.document import load_access
-from cluster.access.keyring import KeyRing, read_pepper
+from cluster.access.keyring import KeyRing, has_keys, read_pepper
 from cluster.access.tokens import Tokens
 from cluster.beat import Beat
 from cluster.errors import WrongUse
@@ -51,14 +48,11 @@ class Opened:
 
 def check_reachable(serve: ServeSettings, workspace: Workspace) -> None:
     """WrongUse for a service that asks for keys while there is none, nor an issuer."""
-    if not serve.asks or load_access().issuers:
+    if not serve.asks or load_access().issuers or has_keys(workspace.database):
         return
-    with workspace.database.connect() as connection:
-        found = connection.execute(sa.select(schema.access_keys.c.id).limit(1)).first()
-    if found is None:
-        why = "serve.require_keys" if serve.require_keys else f"serve.host '{serve.host}'"
-        raise WrongUse(
-            f"a service that asks for keys must have one, got none for {why}: issue one with"
-            " `python -m jobs.access issue`, name an issuer in configs/access.yaml, or serve on"
-            " 127.0.0.1"
-        )
+    why = "serve.require_keys" if serve.require_keys else f"serve.host '{serve.host}'"
+    raise WrongUse(
+        f"a service that asks for keys must have one, got none for {why}: issue one with"
+        " `python -m jobs.access issue`, name an issuer in configs/access.yaml, or serve on"
+        " 127.0.0.1"
+    )

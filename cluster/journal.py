@@ -15,14 +15,18 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from cluster import canonical, chain, chains, database, errors, groups, links, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    type _Stored = tuple[chain.Head, list[Entry | Exception]]
 
 WAIT_MS = 1.0  # how long the first entry of a group waits for others, if others are about
 GROUP_LIMIT = 500  # entries in one transaction
-TRIES = 20  # of one group, against other processes that write the same chain or the same ids
+TRIES = 20  # of one group, against other chains that write the same ids
 
 
 class JournalBroken(errors.FunnelcastError):
@@ -171,22 +175,37 @@ class Journal:
             draft.resolve(outcome)
 
     def _store(self, group: Sequence[_Draft]) -> list[Entry | Exception]:
-        """Make a group durable; as if nobody else wrote, and once more with a look if so."""
+        """Make a group durable; as if nobody else wrote, and with the chain held if one does."""
         if not group:
             return []
-        outcomes = self._stored_behind(group, self._head, {})
-        for _ in range(TRIES):
-            if outcomes is not None:
-                return outcomes
-            head, known = self._links.state(self._writer, [draft.id for draft in group])
-            self._check_grown(head)
-            outcomes = self._stored_behind(group, head, known)
-        raise JournalBroken(f"a group must win within {TRIES} tries, got none: append it again")
+        stored = self._stored_behind(group, self._head, {}, self._links.extend)
+        tries = iter(range(TRIES))
+        while stored is None and next(tries, None) is not None:
+            stored = self._stored_held(group)
+        if stored is None:
+            raise JournalBroken(f"a group must win within {TRIES} tries, got none: append it again")
+        self._head, outcomes = stored
+        return outcomes
+
+    def _stored_held(self, group: Sequence[_Draft]) -> _Stored | None:
+        try:
+            with self._links.held(self._writer) as held:
+                head, known = held.state([draft.id for draft in group])
+                self._check_grown(head)
+                return self._stored_behind(group, head, known, held.extend)
+        except sa.exc.DBAPIError as error:
+            if not links.lost_race(error):
+                raise
+            return None
 
     def _stored_behind(
-        self, group: Sequence[_Draft], head: chain.Head, known: dict[str, chain.Link]
-    ) -> list[Entry | Exception] | None:
-        """Return what became of each draft; None if the head or an id was not as said."""
+        self,
+        group: Sequence[_Draft],
+        head: chain.Head,
+        known: dict[str, chain.Link],
+        extend: Callable[[Sequence[chain.Link], chain.Head], bool],
+    ) -> _Stored | None:
+        """Return the new head and what became of each draft; None if not all was as said."""
         fresh: list[chain.Link] = []
         named, last = dict(known), head
         for draft in group:
@@ -194,10 +213,9 @@ class Journal:
                 row = named[draft.id] = draft.linked(self._writer, last)
                 last = chain.head_of(row)
                 fresh.append(row)
-        if fresh and not self._links.extend(fresh, head):
+        if fresh and not extend(fresh, head):
             return None
-        self._head = last
-        return [_outcome(draft, named[draft.id]) for draft in group]
+        return last, [_outcome(draft, named[draft.id]) for draft in group]
 
     def _check_grown(self, head: chain.Head) -> None:
         # Another process may have extended the chain, but never shortened it.

@@ -2,13 +2,15 @@
 
 On SQLite that statement takes the write lock when it begins, as BEGIN IMMEDIATE does, and returns
 when its log is synced: the caller gives up Python's lock once for a whole group. It appends only
-behind the head that the caller knows, so that one chain never forks.
+behind the head that the caller knows, so that one chain never forks. Who lost that race holds the
+chain, and looks and appends while nobody else can: two processes on one chain never starve.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -28,12 +30,13 @@ _BEHIND = (
     "CASE ? WHEN 0 THEN NOT EXISTS (SELECT 1 FROM journal WHERE writer = ?)"
     " ELSE EXISTS (SELECT 1 FROM journal WHERE writer = ? AND seq = ? AND hash = ?) END"
 )
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _POSTGRESQL = """
 INSERT INTO journal (writer, seq, id, kind, at, body, prev_hash, hash)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::text[],
     %s::text[], %s::text[])
-WHERE {behind}
+WHERE CASE WHEN pg_try_advisory_xact_lock(hashtextextended(%s, 0)) THEN {behind} ELSE false END
 """.format(behind=_BEHIND.replace("?", "%s").replace("CASE %s", "CASE %s::bigint"))
 
 
@@ -60,24 +63,24 @@ class Links:
                 return False
 
     def _extend_postgresql(self, rows: Sequence[chain.Link], after: chain.Head) -> bool:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        given = (*columns, *_guard(rows[0].writer, after))
         try:
             with self._database.begin() as connection:
-                return connection.exec_driver_sql(_POSTGRESQL, given).rowcount > 0
+                return _extend_postgresql(connection, rows, after) > 0
         except sa.exc.DBAPIError as error:
-            if not _lost_race(error):
+            if not lost_race(error):
                 raise
             return False
 
-    def state(self, writer: str, ids: Sequence[str]) -> tuple[chain.Head, dict[str, chain.Link]]:
-        """Return the head of a writer's chain, and which of the ids are stored, as they are."""
-        mine = sa.select(_TABLE.c.seq, _TABLE.c.hash).where(_TABLE.c.writer == writer)
-        stored = sa.select(_TABLE).where(_TABLE.c.id.in_(ids))
-        with self._database.connect() as connection:
-            row = connection.execute(mine.order_by(_TABLE.c.seq.desc()).limit(1)).first()
-            known = {found.id: chain.Link(*found) for found in connection.execute(stored)}
-        return (chain.Head(seq=row.seq, hash=row.hash) if row else chain.GENESIS), known
+    @contextmanager
+    def held(self, writer: str) -> Iterator[Held]:
+        """Yield a writer's chain, which nobody else extends before this transaction ends.
+
+        The DBAPIError of an id that another chain takes meanwhile is a `lost_race`.
+        """
+        with self._database.begin() as connection:
+            if not self._is_sqlite:  # whose write transactions exclude each other anyway
+                connection.exec_driver_sql(_LOCK, (writer,))
+            yield Held(writer, connection)
 
     def get(self, id: str) -> chain.Link | None:
         """Return the link of this id, whoever wrote it."""
@@ -105,10 +108,32 @@ class Links:
             after = (rows[-1].at, rows[-1].writer, rows[-1].seq)
 
 
+@dataclass(frozen=True)
+class Held:
+    """One chain within a transaction that holds it."""
+
+    writer: str
+    connection: sa.Connection
+
+    def state(self, ids: Sequence[str]) -> tuple[chain.Head, dict[str, chain.Link]]:
+        """Return the head of the chain, and which of the ids are stored anywhere, as they are."""
+        mine = sa.select(_TABLE.c.seq, _TABLE.c.hash).where(_TABLE.c.writer == self.writer)
+        stored = sa.select(_TABLE).where(_TABLE.c.id.in_(ids))
+        row = self.connection.execute(mine.order_by(_TABLE.c.seq.desc()).limit(1)).first()
+        known = {found.id: chain.Link(*found) for found in self.connection.execute(stored)}
+        return (chain.Head(seq=row.seq, hash=row.hash) if row else chain.GENESIS), known
+
+    def extend(self, rows: Sequence[chain.Link], after: chain.Head) -> bool:
+        """Append links behind `after`; they are durable when the transaction has ended."""
+        if self.connection.dialect.name == "sqlite":
+            return extend_sqlite(self.connection.connection.driver_connection, rows, after) > 0
+        return _extend_postgresql(self.connection, rows, after) > 0
+
+
 def extend_sqlite(connection: Any, rows: Sequence[chain.Link], after: chain.Head) -> int:
     """Append links of one writer behind `after`; return how many: all, or 0 elsewhere.
 
-    `connection` is one of the driver, outside a transaction.
+    `connection` is one of the driver; outside a transaction, they are durable on return.
     """
     values = ", ".join([_ROW] * len(rows))
     statement = f"INSERT INTO journal SELECT * FROM (VALUES {values}) WHERE {_BEHIND}"
@@ -118,10 +143,20 @@ def extend_sqlite(connection: Any, rows: Sequence[chain.Link], after: chain.Head
     return changed
 
 
+def _extend_postgresql(
+    connection: sa.Connection, rows: Sequence[chain.Link], after: chain.Head
+) -> int:
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    writer = rows[0].writer
+    given = (*columns, writer, *_guard(writer, after))
+    return connection.exec_driver_sql(_POSTGRESQL, given).rowcount
+
+
 def _guard(writer: str, after: chain.Head) -> tuple[Any, ...]:
     return (after.seq, writer, writer, after.seq, after.hash)
 
 
-def _lost_race(error: sa.exc.DBAPIError) -> bool:
+def lost_race(error: sa.exc.DBAPIError) -> bool:
+    """Did another transaction take an id or a place first, so that this one may be tried again?"""
     lost = getattr(error.orig, "sqlstate", None) in _LOST_RACES
     return lost or isinstance(error, sa.exc.IntegrityError)

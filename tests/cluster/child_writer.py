@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,10 +105,14 @@ def open_slowly(url: str, meet: str) -> None:
 
 
 def append(log: journal.Journal, prefix: str, count: int) -> None:
-    """Say every id once it is acknowledged."""
-    for number in range(count):
-        entry = log.record("test", {"n": number}, id=f"{prefix}-{number}", now=datetime.now(UTC))
-        say(entry.id)
+    """Say every id once it is acknowledged; the child fails with the first that is not."""
+    try:
+        for number in range(count):
+            id = f"{prefix}-{number}"
+            say(log.record("test", {"n": number}, id=id, now=datetime.now(UTC)).id)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def say(line: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,7 +230,7 @@ def test_without_the_guard_a_chain_gets_a_gap(
         monkeypatch.setattr(links, "_BEHIND", "0 < 1 OR coalesce(?, ?, ?, ?, ?)")
     else:
         start = links._POSTGRESQL.partition("WHERE")[0]
-        guard = "WHERE 0 < 1 OR coalesce(%s::text, %s, %s, %s::text, %s) IS NULL"
+        guard = "WHERE 0 < 1 OR coalesce(%s::text, %s::text, %s, %s, %s::text, %s) IS NULL"
         monkeypatch.setattr(links, "_POSTGRESQL", start + guard)
     assert there.extend([link], head)
     assert "writer 'a' seq 2" in str(log.verify())
@@ -354,6 +357,57 @@ def test_processes_with_one_writer_name_extend_one_chain(
     assert {entry.id for entry in log.entries()} == {*said[0], *said[1]}
     assert [entry.writer for entry in log.entries()] == ["child"] * 320
     assert isinstance(log.verify(), chain.Verified)
+
+
+class Slow(links.Links):
+    """The links of a process that is slow between its look at a chain and its append."""
+
+    def extend(self, rows: Any, after: Any) -> bool:
+        time.sleep(0.02)
+        return super().extend(rows, after)
+
+    @contextmanager
+    def held(self, writer: str) -> Any:
+        with super().held(writer) as held:
+            yield SlowHeld(held.writer, held.connection)
+
+
+class SlowHeld(links.Held):
+    def extend(self, rows: Any, after: Any) -> bool:
+        time.sleep(0.02)
+        return super().extend(rows, after)
+
+
+class Unheld(Slow):
+    """The mutant: looks at the chain as it is, and appends as if nobody else did."""
+
+    @contextmanager
+    def held(self, writer: str) -> Any:
+        with self._database.connect() as connection:
+            looked = links.Held(writer, connection).state
+            yield SimpleNamespace(state=looked, extend=self.extend)
+
+
+@pytest.mark.parametrize(("kind", "lost"), [(Slow, 0), (Unheld, 1)])
+def test_a_slow_process_does_not_starve_beside_a_fast_one(
+    db: database.Database, log: journal.Journal, now: datetime, kind: type[links.Links], lost: int
+) -> None:
+    done = threading.Event()
+    with closing(journal.Journal(db, "a", wait_ms=1)) as slow:
+        slow._links = kind(db)
+        log.record("k", {}, now=now)
+        rival = threading.Thread(target=_append_until, args=(done, log, now))
+        rival.start()
+        error = slow.append("k", {"slow": True}, now=now).exception()
+        done.set()
+        rival.join()
+    assert isinstance(error, journal.JournalBroken) if lost else error is None
+    assert isinstance(log.verify(), chain.Verified)
+
+
+def _append_until(done: threading.Event, log: journal.Journal, now: datetime) -> None:
+    while not done.is_set():
+        log.record("k", {}, now=now)
 
 
 @pytest.fixture

@@ -7,10 +7,14 @@ each, both cores for it, the generator and all that belongs to it; each runs alo
 other work on the machine meets both. Load is open: see load.py. What is borne is the highest rate
 at which 99 % are answered with 200 inside 100 ms; p50 and p99 are those at half of that, medians of
 five runs. The bare scorer writes nothing; a run of the full path that was not good and during which
-the disk stalled, as a writer beside it saw (serving_disk.py), is run again, four times at most, and
-so is any at half load; `disk` says how many runs met a stall, and what the disk was like.
+the disk stalled, as a writer beside it saw (serving_disk.py), is run again, twice at most, and so
+is any at half load; `disk` says how many runs met a stall, and what the disk was like.
 Every body was sent once before (`first`: leads that nobody had asked about). `overload` offers five
 times what is borne, and says how much was answered in time, and how long refusals took.
+
+`in_memory` are the figures of the same service over a workspace that lies in memory, where nothing
+waits for a disk: what the service itself costs. Nothing there survives a loss of power, so the
+goals are not held against them.
 
 Beside that: as many decisions are in the journal as were answered, and answered scores equal those
 of the batch to the bit. The last line is one JSON object.
@@ -21,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import tempfile
 import uuid
@@ -35,13 +40,19 @@ if TYPE_CHECKING:
     from tests.bench.serving_workspace import Made
 
 SECONDS, WARMUP = 5.0, 1.0
-ROUNDS = 2
+ROUNDS = 1
 HALVES = 5  # runs at half load
-TRIES = 5  # of a run, until the disk does not stall meanwhile
+TRIES = 3  # of a run, until the disk does not stall meanwhile
 LOWEST = 150.0  # rate from which is searched
 SAMPLE = 20  # of the answers at half load so many-th are looked into
 OVERLOAD = 5
 REFUSED = (429, 503)
+MEMORY = Path("/dev/shm/funnelcast-bench")  # Linux keeps it in memory
+IN_MEMORY = (
+    *("ratio_plain", "ratio_reasons", "p99_ratio", "p99_ratio_reasons", "rps", "rps_reasons"),
+    *("p50_ms", "p99_ms", "p99_reasons_ms", "p99_of_each_ms", "overload", "stages"),
+    *("checked", "journal"),
+)
 
 type Figures = dict[str, Any]
 
@@ -96,22 +107,47 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each step")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
+    print(json.dumps(measured(given.profile, given.seconds, given.rounds)))
+
+
+def measured(profile: str, seconds: float, rounds: int, *, by_key: bool = False) -> Figures:
+    """Return the figures of so many rounds; `by_key`: the service asks everybody for a key."""
     home = Path(os.environ.get("FUNNELCAST_HOME") or load.ROOT / ".workspace").resolve()
-    plan = load.Plan(url="", rate=LOWEST, seconds=given.seconds, warmup=WARMUP)
-    rounds = []
-    for _ in range(given.rounds):
-        made = serving_workspace.fresh(home / "cache")
-        with tempfile.TemporaryDirectory(prefix="bench-serving-") as folder:
-            rounds.append(_round(plan, made, Path(folder), given.profile))
-    print(json.dumps({"profile": given.profile, **_together(rounds), **made.facts}))
+    plan = load.Plan(url="", rate=LOWEST, seconds=seconds, warmup=WARMUP)
+    made = {"disk": serving_workspace.fresh(home / "cache")}
+    try:
+        if MEMORY.parent.is_dir():
+            made["memory"] = serving_workspace.fresh(MEMORY)
+        found = [_round(plan, made, profile, by_key=by_key) for _ in range(rounds)]
+    finally:
+        shutil.rmtree(MEMORY, ignore_errors=True)
+    figures = {"profile": profile, **_together([each["disk"] for each in found])}
+    if "memory" in made:
+        alone = _together([each["memory"] for each in found])
+        figures["in_memory"] = {name: alone[name] for name in IN_MEMORY}
+    return {**figures, **made["disk"].facts}
 
 
-def _round(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
+def _round(plan: load.Plan, made: dict[str, Made], profile: str, *, by_key: bool) -> Figures:
+    """Measure the bare scorer, then the service in each place."""
     figures: Figures = {}
-    with serving_services.bare(made, folder) as url:
-        figures["bare"] = _measured(replace(plan, url=url, bodies=made.rows), Sender())
-    before, sender = serving_workspace.decisions(made.home), Sender(folder=folder)
-    with serving_services.full(made, folder, profile) as url:
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as folder:
+        with serving_services.bare(made["disk"], Path(folder)) as url:
+            bare = _measured(replace(plan, url=url, bodies=made["disk"].rows), Sender())
+        for place, there in made.items():
+            told = Path(folder, place)
+            told.mkdir()
+            figures[place] = {"bare": bare, **_full(plan, there, told, profile, by_key=by_key)}
+    return figures
+
+
+def _full(plan: load.Plan, made: Made, folder: Path, profile: str, *, by_key: bool) -> Figures:
+    """Measure the service over one workspace."""
+    figures: Figures = {}
+    if by_key:
+        plan = replace(plan, headers=(("authorization", f"Bearer {serving_services.key(made)}"),))
+    before, sender = serving_workspace.decisions(made.home), Sender(folder=made.home)
+    with serving_services.full(made, folder, profile, by_key=by_key) as url:
         for way, bodies in (("plain", made.leads), ("reasons", made.explained)):
             figures[way] = _measured(replace(plan, url=url, bodies=bodies), sender)
             figures[way]["stages"] = _stages(sender.samples)

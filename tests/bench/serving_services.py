@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import yaml
 
-from cluster.settings import CONFIGS, read_yaml
+from cluster.settings import CONFIGS, ROOT, read_yaml
 from tests.bench.serving_workspace import TARGET, Made
 from tests.serving.running import free_port, running, started, wait
 
@@ -28,12 +31,24 @@ def bare(made: Made, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/score"
 
 
+def key(made: Made) -> str:
+    """Issue a key for the service, as an administrator would."""
+    told = ("--name", "bench", "--role", "application", "--actor", "bench", "--reason", "load")
+    environ = os.environ | {"FUNNELCAST_HOME": str(made.home)}
+    command = [sys.executable, "-m", "jobs.access", "issue", *told]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
 @contextmanager
-def full(made: Made, folder: Path, profile: str) -> Iterator[str]:
+def full(made: Made, folder: Path, profile: str, *, by_key: bool = False) -> Iterator[str]:
     """Run the decision service under a profile of configs/serve; gives the URL that decides."""
+    environ = {"FUNNELCAST_SERVE__REQUIRE_KEYS": "1"} if by_key else {}
     file = folder / f"{profile}.yaml"
     answers = {"lead": {"target": str(TARGET), "policy": POLICY}}
     given = read_yaml(CONFIGS / "serve" / f"{profile}.yaml") | {"answers": answers}
     file.write_text(yaml.safe_dump(given))
-    with running(made.home, folder / "full.log", profile=str(file)) as service:
+    with running(made.home, folder / "full.log", profile=str(file), environ=environ) as service:
         yield f"{service.url}/v1/decisions"

@@ -52,10 +52,9 @@ class Lines:
         self.written = 0
         self._handler = _handler(settings)
         self._logger = logging.getLogger(f"{NAME}.{replica}")
-        self._logger.setLevel(self._least)
         self._logger.propagate = False
         self._logger.addHandler(self._handler)
-        self._groups: Groups[tuple[int, dict[str, Any]]] = Groups(
+        self._groups: Groups[dict[str, Any]] = Groups(
             self._write, wait_s=WAIT_S, limit=TOGETHER, name="log lines"
         )
 
@@ -73,7 +72,7 @@ class Lines:
             self.dropped += 1
             return
         head = {"time": self._clock(), "level": level, "event": event, "replica": self._replica}
-        self._groups.put((level, head | dict(said)))
+        self._groups.put(head | dict(said))
 
     def take_over(self) -> None:
         """Let lines of our modules go the same way, as `Plain` has them."""
@@ -85,12 +84,17 @@ class Lines:
     def close(self) -> None:
         """Write what is queued."""
         self._groups.close()
+        for name in OURS:
+            logger = logging.getLogger(name)
+            if self._handler in logger.handlers:
+                logger.handlers.remove(self._handler)
+                logger.propagate = True
         self._logger.removeHandler(self._handler)
         self._handler.close()
 
-    def _write(self, group: list[tuple[int, dict[str, Any]]]) -> None:
-        for level, said in group:
-            self._logger.log(level, spelt(said))
+    def _write(self, group: list[dict[str, Any]]) -> None:
+        # one record for all of them: a record each would cost more than the rest of a line
+        self._logger.critical("\n".join(map(spelt, group)))
         self.written += len(group)
 
 

@@ -98,7 +98,7 @@ def test_a_file_that_was_changed_is_told_and_made_again(tmp_path: Path) -> None:
     run.written("rules", tmp_path)
     there = tmp_path / files.RULES
     there.write_text(there.read_text().replace("14.4", "99"))
-    with pytest.raises(run.NotAsMade, match="run `python -m jobs.observe rules`"):
+    with pytest.raises(run.NotAsMade, match="must be as it is made"):
         run.checked("rules", tmp_path)
     assert run.written("rules", tmp_path).wrote == {files.RULES: "made"}
     run.checked("rules", tmp_path)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from serving.observe import context, traces
 from serving.observe.context import Context
 from serving.observe.traces import Traces, Work, open_traces
-
-if TYPE_CHECKING:
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from tests.serving.collecting import collector, dead, hanging
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 HEADER = f"00-{TRACE}-{SPAN}-01"
@@ -77,41 +67,6 @@ def test_traces_are_on_by_the_standard_variables(environ: dict[str, str], on: bo
     assert traces.is_on(environ) is on
     if not on:
         assert open_traces(environ) is None
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    """A collector: OTLP over HTTP, decoded by the protocol's own messages."""
-
-    taken: list[Span]
-    resources: list[dict[str, str]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
-            body = gzip.decompress(body)
-        assert self.path == "/v1/traces"
-        for found in ExportTraceServiceRequest.FromString(body).resource_spans:
-            said = {a.key: a.value.string_value for a in found.resource.attributes}
-            self.resources.append(said)
-            self.taken += [span for scope in found.scope_spans for span in scope.spans]
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *said: object) -> None:
-        pass
-
-
-@contextmanager
-def collector() -> Iterator[tuple[str, type[_Receiver]]]:
-    """Yield the address of a collector, and what it has taken."""
-    handler = type("Receiver", (_Receiver,), {"taken": [], "resources": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        serving.start()
-        yield f"http://127.0.0.1:{server.server_port}", handler
-        server.shutdown()
-        serving.join()
 
 
 def _work(made: Traces, parent: Context | None = None) -> Work:
@@ -172,21 +127,6 @@ def test_the_sampler_is_that_of_the_variables(monkeypatch: pytest.MonkeyPatch) -
     assert taken.resources[0]["service.name"] == "leads"
 
 
-@contextmanager
-def _hanging() -> Iterator[str]:
-    """Yield the address of one that takes connections and never answers."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(64)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
-def _dead() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{found.getsockname()[1]}"
-
-
 def _slowest(made: Traces, count: int) -> float:
     """Return the longest that telling took, in seconds."""
     found = []
@@ -199,7 +139,7 @@ def _slowest(made: Traces, count: int) -> float:
 
 def test_a_dead_collector_costs_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Telling does not wait, and what was not taken is counted."""
-    made = _opened(monkeypatch, _dead(), OTEL_EXPORTER_OTLP_TIMEOUT="0.2")
+    made = _opened(monkeypatch, dead(), OTEL_EXPORTER_OTLP_TIMEOUT="0.2")
     assert _slowest(made, 200) < 0.05
     made.close()
     until = time.monotonic() + 10
@@ -214,7 +154,7 @@ def test_a_collector_that_hangs_keeps_neither_memory_nor_the_end(
     """What is too much is dropped and counted; closing waits for a short while."""
     monkeypatch.setattr(traces, "MOST_WAITING", 100)
     monkeypatch.setattr(traces, "CLOSE_S", 0.3)
-    with _hanging() as url:
+    with hanging() as url:
         made = _opened(monkeypatch, url, OTEL_EXPORTER_OTLP_TIMEOUT="5")
         assert _slowest(made, 1_000) < 0.05
         assert made._groups.waiting <= 100
@@ -228,7 +168,7 @@ def test_without_the_bound_it_would_keep_memory(monkeypatch: pytest.MonkeyPatch)
     """The mutant of the test above."""
     monkeypatch.setattr(traces, "MOST_WAITING", 10**9)
     monkeypatch.setattr(traces, "CLOSE_S", 0.1)
-    with _hanging() as url:
+    with hanging() as url:
         made = _opened(monkeypatch, url, OTEL_EXPORTER_OTLP_TIMEOUT="1")
         _slowest(made, 1_000)
         assert made._groups.waiting > 100

@@ -142,22 +142,11 @@ def _places(trace: TracebackType | None) -> list[str]:
     return found[-8:]
 
 
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Standard error as it is when a line is written, whatever was put in its place."""
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, given: Any) -> None:
-        pass
-
-
 def _handler(settings: LogSettings) -> logging.Handler:
     made: logging.Handler
     if settings.file is None:
-        made = _Stderr()
+        # not sys.stderr: in a replica that goes on to Serve's own log, which has another level
+        made = logging.StreamHandler(sys.__stderr__)
     else:
         settings.file.parent.mkdir(parents=True, exist_ok=True)
         made = WatchedFileHandler(settings.file, delay=True, encoding="utf-8")

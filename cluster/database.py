@@ -139,11 +139,11 @@ def _file(url: sa.URL) -> sa.URL:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.drivername == "sqlite":
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)  # errors are told; values not
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
     sa.event.listen(engine, "connect", _configure_postgresql)
     return engine
 

@@ -7,7 +7,7 @@ every path is absolute, because a submitted job runs from a copy of the reposito
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -83,6 +83,21 @@ class OpenLineageSettings(Frozen):
         return url
 
 
+class LogSettings(Frozen):
+    """What the service writes of each decision and refusal; see docs/observability.md."""
+
+    level: Literal["info", "warning", "error", "none"] = "info"
+    sample: float = Field(default=1.0, ge=0.0, le=1.0)  # of lines that are no warnings
+    file: Path | None = None  # None: standard error, which Ray keeps in the folder of its session
+
+    @field_validator("file")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("must be absolute")
+        return path
+
+
 class Settings(Frozen):
     """Everything a workspace needs to be opened, on the driver or on a worker."""
 
@@ -105,6 +120,7 @@ class Settings(Frozen):
     ray: RaySettings = RaySettings()
     serve: ServeSettings = ServeSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()
+    log: LogSettings = LogSettings()
 
     @model_validator(mode="before")
     @classmethod

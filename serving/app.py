@@ -66,6 +66,7 @@ class Decisions:
         self._sealer.start()
         self._access = Opened(self._workspace).start()
         self._service = DecisionService(self._workspace, args.answers)
+        self._service.begin_telling()
         _keep_collections_short()
 
     def __serve_build_asgi_app__(self) -> Front:

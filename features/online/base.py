@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -114,6 +115,13 @@ class Base:
             for batch in batches:
                 ids = batch.rows.column("event_id")
                 yield ids.filter(pa.array(rows.holds_row(log.halves(ids)[0])))
+
+    @cached_property
+    def newest(self) -> int | None:
+        """When the newest event was known, in microseconds since 1970; None without events."""
+        batches = [batch.rows for batches in self._files for batch in batches]
+        known = [log.microseconds(rows.column("known_at")) for rows in batches if rows.num_rows]
+        return max((int(times.max()) for times in known), default=None)
 
     def has_pairs(self, pairs: pa.Table) -> pa.Array:
         """Return which pairs of key and shard the base holds: (n,) bool."""

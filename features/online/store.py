@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cluster import schema
 from cluster.blobs import BlobMissing
 from features import log
-from features.online import ids, keys
+from features.online import ids, keys, tail
 from features.online.base import REF, Base
 from features.online.history import History
 from features.online.look import Looks
@@ -25,6 +26,7 @@ from features.online.recent import Homes, Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from cluster.workspace import Workspace
     from features.online.look import Look
@@ -91,6 +93,12 @@ class OnlineStore:
         if found:
             opened.homes.put(name, late, found[0])
         return found[0] if found else None
+
+    def newest(self) -> datetime | None:
+        """Return when the newest event was known; None while there is none."""
+        base, late = self.base(), tail.newest(self._workspace.database)
+        known = [at for at in (base.newest if base else None, late) if at is not None]
+        return schema.moment(max(known)) if known else None
 
     def base(self) -> Base | None:
         """Return the base as it is now."""

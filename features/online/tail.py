@@ -41,6 +41,13 @@ def count(database: Database) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(_EVENTS)) or 0
 
 
+def newest(database: Database) -> int | None:
+    """Return when the newest of them was known, in microseconds since 1970; None without any."""
+    with database.connect() as connection:
+        found = connection.scalar(sa.select(sa.func.max(_EVENTS.c.known_at)))
+    return None if found is None else int(found)
+
+
 def count_landed(database: Database) -> int:
     """Return how many of them are in the log, and so can leave the tail for a base."""
     waiting = sa.select(sa.func.count()).select_from(schema.arrivals)

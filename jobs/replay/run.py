@@ -15,6 +15,8 @@ from cluster.settings import CONFIGS
 from features import contracts, online
 from jobs.console import Job, Progress, Report, option
 from serving.answer import again, record
+from serving.observe import meters
+from serving.observe.folder import OF_JOB, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from cluster.journal import Entry
     from cluster.workspace import Workspace
     from serving.answer.again import Again
+    from serving.observe.tallies import Samples, Snapshot
 
 KIND = "decisions.replayed"  # of a journal entry
+SNAPSHOT = OF_JOB + "replay"
 MOST_SHOWN = 50
 
 
@@ -58,7 +62,9 @@ def run(workspace: Workspace, settings: ReplaySettings, progress: Progress) -> R
         progress(number, len(chosen), "decisions")
     counts = Counter(each.verdict for each in made)
     figures = {verdict: counts[verdict] for verdict in ("equal", "differs", "gone")}
-    workspace.journal.record(KIND, {**figures, "sample": len(made)}, now=workspace.clock())
+    now = workspace.clock()
+    workspace.journal.record(KIND, {**figures, "sample": len(made)}, now=now)
+    Folder.of(workspace.settings).write(SNAPSHOT, _snapshot(figures, now))
     if counts["differs"]:
         raise FunnelcastError(_said(made, len(made)))
     return Report(
@@ -68,6 +74,12 @@ def run(workspace: Workspace, settings: ReplaySettings, progress: Progress) -> R
         figures=dict(figures),
         table=_table(made),
     )
+
+
+def _snapshot(figures: dict[str, int], now: datetime) -> Snapshot:
+    """Return what the service tells Prometheus of this replay."""
+    verdicts: Samples = [([verdict], count) for verdict, count in figures.items()]
+    return {meters.REPLAYED.name: verdicts, meters.REPLAYED_AT.name: [([], now.timestamp())]}
 
 
 def _chosen(workspace: Workspace, settings: ReplaySettings) -> list[Entry]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from cluster.beat import Beat
 from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS
 from features import arrivals, contracts, online
 from features.online import warm
-from serving.answer import past, questions, record
+from serving.answer import facts, past, questions, record
+from serving.answer.changes import EVERY_S, Changes
 from serving.answer.gather import Gatherer
 from serving.answer.lane import Lane
 from serving.answer.maker import Maker
 from serving.answer.prober import Prober
 from serving.answer.replay import Replayed, replay
 from serving.answer.seen import Seen
-from serving.answer.stages import Meters
 from serving.answer.ticket import Outcome, Ticket
+from serving.answer.watch import Watch
+from serving.observe import traces
+from serving.observe.folder import Folder
+from serving.observe.lines import Lines
+from serving.observe.readings import Readings
 from serving.slots.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -27,9 +34,10 @@ if TYPE_CHECKING:
 
     from cluster.workspace import Workspace
     from features.online.history import History
+    from serving.answer.breaker import Breaker
     from serving.answer.questions import Question
     from serving.slots.active import Slots
-    from serving.slots.slot import Answer
+    from serving.slots.slot import Answer, Slot
 
 DEADLINE_MS = 250.0  # of a request that says none
 RESERVE = 0.3  # of a deadline: for the rules, the journal and the way back
@@ -49,15 +57,25 @@ class DecisionService:
     def __init__(self, workspace: Workspace, answers: Mapping[str, Answer]) -> None:
         self.workspace = workspace
         self.store = online.OnlineStore(workspace)
-        self.meters = Meters()
         terms = contracts.load_contracts(CONFIGS / "contracts")
         self._gatherer = Gatherer(store=self.store, rules=contracts.Rules.of(terms))
         self._entrance = arrivals.Entrance(workspace, self.store, terms)
         self._maker = Maker(self._gatherer, workspace.journal, workspace.clock, time.monotonic)
         self._watcher = Watcher(workspace, answers)
+        self.watch = Watch(
+            Lines(workspace.settings.log, replica=self.name), traces.open_traces(os.environ)
+        )
+        self.readings = Readings(self.watch.tallies, Folder.of(workspace.settings), self.name)
         self._lane = Lane(self._maker.make, time.monotonic)
         self._prober = Prober(self._maker, lambda: self.slots)
+        self._changes = Beat(Changes(self).look, every_s=EVERY_S, name="changes")
+        self._tell_facts()
         self._warm()
+
+    @property
+    def name(self) -> str:
+        """How this replica is called where several are told apart."""
+        return self._watcher.replica[:12]
 
     @property
     def slots(self) -> Slots:
@@ -143,14 +161,25 @@ class DecisionService:
         if self._lane.is_spent or self._prober.is_spent:
             raise Unwell("calls of a model must return, got too many that do not: replace me")
 
-    def facts(self) -> dict[str, float]:
-        """Return gauges by name."""
-        breakers = [self._maker.breaker(slot) for slot in self.slots.by_kind.values()]
-        return {
-            "queue": self._lane.waiting,
-            "breakers_open": sum(breaker.is_open for breaker in breakers),
-            "models": len(self.slots.by_kind),
-        }
+    @property
+    def queued(self) -> int:
+        """How many questions wait for the lane."""
+        return self._lane.waiting
+
+    def breaker(self, slot: Slot) -> Breaker:
+        """Return the breaker of the model of a slot."""
+        return self._maker.breaker(slot)
+
+    def begin_telling(self) -> None:
+        """Keep readings for other replicas, and write lines of changes and of other modules too."""
+        self.watch.lines.take_over()
+        self.readings.start()
+        self._changes.start()
+
+    def _tell_facts(self) -> None:
+        self.readings.add("service", lambda: facts.service(self))
+        self.readings.add("slots", lambda: facts.slots(self._watcher))
+        self.readings.add("fresh", lambda: facts.freshness(self, self.workspace.clock()))
 
     def _warm(self) -> None:
         """Read the store and sum up ids once, so that no request waits for a kernel; the slots are
@@ -167,6 +196,9 @@ class DecisionService:
         self._watcher.close()
         self._prober.close()
         self._lane.close()
+        self._changes.close()
+        self.readings.close()
+        self.watch.close()
 
 
 def budget_ms(deadline_ms: float) -> float:

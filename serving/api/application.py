@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 from fastapi_offline import FastAPIOffline
 
+from serving.access.counted import Counted
 from serving.access.credentials import Credentials
 from serving.access.declared import Declared
 from serving.access.guard import Guard
 from serving.api import decisions, events, front, health, inference, problems, reading
 from serving.api.desk import Desk
-from serving.api.front import Front
+from serving.api.observed import Observed
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from serving.answer.service import DecisionService
+    from serving.api.front import Front
 
 VERSION = "1.0.0"
 
@@ -30,12 +32,12 @@ def make_application(service: DecisionService, asks: Credentials = AT_THIS_MACHI
     desk = Desk(service)
     api = make_api(desk)
     guard = Guard(
-        credentials=asks,
+        credentials=Counted.of(asks, service.watch.tallies),
         declared=Declared(api.routes),
         hot=front.NEEDS,
         clock=service.workspace.clock,
     )
-    return Front(desk, api, guard)
+    return Observed(desk, api, guard)
 
 
 def make_api(desk: Desk) -> FastAPI:

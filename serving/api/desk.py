@@ -13,12 +13,15 @@ from serving.answer.gate import Gate
 from serving.answer.lane import TOGETHER
 from serving.answer.questions import Question
 from serving.answer.service import DEADLINE_MS, budget_ms, last_ms
-from serving.answer.ticket import Answered
+from serving.observe import meters
 from serving.wire.decisions import Wrong
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from serving.answer.service import DecisionService
     from serving.answer.ticket import Outcome, Ticket
+    from serving.observe.tallies import Fact
     from serving.wire.decisions import BatchRequest, DecisionRequest
 
 BATCH_DEADLINE_MS = 10_000.0
@@ -34,6 +37,12 @@ class Desk:
         self.gate = Gate()
         self._settled: deque[tuple[Waiter, Outcome]] = deque()
         self._is_woken = False
+        service.readings.add("gate", self._facts)
+
+    def _facts(self) -> Iterator[Fact]:
+        yield meters.INSIDE, (), self.gate.inside
+        yield meters.INSIDE_MOST, (), self.gate.most
+        yield meters.SHED, (), self.gate.shed
 
     async def one(self, asked: DecisionRequest, key: str | None, began: float) -> Served:
         """Answer a request that came in at `began` (of perf_counter)."""
@@ -44,8 +53,7 @@ class Desk:
         total_ms = (perf_counter() - began) * 1000
         spent = waiting.ticket.spent_ms if isinstance(waiting, _Waiting) else {}
         served = Served(outcome, {stages.PARSE: parse_ms, **spent, stages.TOTAL: total_ms})
-        self.service.meters.timed(served.spent_ms)
-        self.service.meters.came(asked.kind, said(outcome))
+        self.service.watch.decided(asked.kind, outcome, served.spent_ms, id=_id(waiting))
         return served
 
     async def many(self, asked: BatchRequest) -> list[Outcome | Wrong]:
@@ -65,7 +73,8 @@ class Desk:
         own_ms = float(asked.deadline_ms or left_ms)
         waiting = self._begin(asked, asked.idempotency_key, min(own_ms, left_ms))
         outcome = await waiting if isinstance(waiting, _Waiting) else waiting
-        self.service.meters.came(asked.kind, said(outcome))
+        spent = waiting.ticket.spent_ms if isinstance(waiting, _Waiting) else {}
+        self.service.watch.decided(asked.kind, outcome, spent, id=_id(waiting), is_alone=False)
         return outcome
 
     def _begin(
@@ -140,14 +149,8 @@ def question(asked: DecisionRequest) -> Question:
     )
 
 
-def said(outcome: Outcome) -> str:
-    """Return what came out, in a word."""
-    if not isinstance(outcome, Answered):
-        return "refused"
-    if outcome.is_replayed:
-        return "replayed"
-    why = outcome.body["fallback"]
-    return why["cause"] if why else "model"
+def _id(waiting: _Waiting | Refusal) -> str | None:
+    return waiting.ticket.id if isinstance(waiting, _Waiting) else None
 
 
 def _abandon(ticket: Ticket, waiter: Waiter) -> None:

@@ -58,6 +58,7 @@ def router(service: DecisionService) -> APIRouter:
             detail = f"a request must hold at most {MOST_BYTES} bytes: send it in several"
             return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         outcome = await run_in_threadpool(service.arrive, body, is_batch=kind == BATCH)
+        service.watch.arrived(outcome)
         return _refused(outcome) if isinstance(outcome, Refusal) else _said(outcome)
 
     return routes

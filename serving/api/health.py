@@ -1,4 +1,4 @@
-"""Health, readiness and metrics of one replica."""
+"""Health and readiness of one replica, and the metrics of all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastapi.responses import PlainTextResponse
 
 from cluster.access.permissions import Permission
 from serving.access.declared import ANYBODY, needs
-from serving.answer.stages import exposition
 from serving.api import problems
+from serving.observe.exposition import MEDIA_TYPE
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
@@ -39,11 +39,10 @@ def router(desk: Desk) -> APIRouter:
         models = {kind: slot.basis.model for kind, slot in service.slots.by_kind.items()}
         return {"status": "ready", "models": models}
 
-    @routes.get("/metrics", response_class=PlainTextResponse, summary="What this replica did")
+    @routes.get("/metrics", response_class=PlainTextResponse, summary="What all replicas did")
     @needs(Permission.METRICS_READ)
-    async def metrics() -> PlainTextResponse:
-        """Return meters and gauges in the text format of Prometheus."""
-        facts = {**service.facts(), "inside": desk.gate.inside, "shed": desk.gate.shed}
-        return PlainTextResponse(exposition(service.meters, facts))
+    def metrics() -> PlainTextResponse:
+        """Return meters of all replicas and jobs of this workspace in Prometheus' text format."""
+        return PlainTextResponse(service.readings.text(), media_type=MEDIA_TYPE)
 
     return routes

@@ -44,7 +44,7 @@ class Watcher:
         self._names = {name for each in self._followed.values() for name in each.refs}
         self._declared = _declared(answers)
         self._every_s = every_s
-        self._replica = uuid.uuid4().hex
+        self.replica = uuid.uuid4().hex  # a name for this process
         self._untold: list[tuple[str, dict[str, Any], str, datetime]] = []
         self._count = 0  # of journal entries
         self._working = Lock()  # one look at a time; never taken to read
@@ -52,6 +52,8 @@ class Watcher:
         self.current = Slots(missing=("nothing was loaded yet",))
         self.refused: tuple[Refused, ...] = ()  # and not tried again until its ref moves
         self.away = ""  # why the last look came to nothing; empty if it did not
+        self.errors = 0  # looks that came to nothing, so far
+        self.loaded_at: dict[str, datetime] = {}  # since when what answers for a kind does
         self.lag_s: float | None = None  # from the last move of a ref to the swap that followed
         self.refresh()
         self._thread = Thread(target=self._follow, name="slots", daemon=True)
@@ -65,6 +67,7 @@ class Watcher:
                 self.away = ""
             except (*AWAY, JournalBroken) as error:
                 self.away = database.cause(error)
+                self.errors += 1
         return self.current
 
     def close(self) -> None:
@@ -120,6 +123,10 @@ class Watcher:
         before, new = self.current, [each for each in refused if each not in self.refused]
         self.current, self.refused = made, refused
         now = self._workspace.clock()
+        self.loaded_at = {
+            kind: self.loaded_at[kind] if slot == before.by_kind.get(kind) else now
+            for kind, slot in made.by_kind.items()
+        }
         if dict(before.by_kind) != dict(made.by_kind):
             if before.by_kind:
                 moved = [r.moved_at for n, r in refs.items() if before.epochs.get(n) != r.epoch]
@@ -133,9 +140,9 @@ class Watcher:
     ) -> None:
         """Keep what is to be journalled, under an id of its own, until it is."""
         told = [{"ref": r.what, "target": r.target, "why": r.why} for r in refused]
-        body |= {"replica": self._replica, "refused": told, "epochs": dict(self.current.epochs)}
+        body |= {"replica": self.replica, "refused": told, "epochs": dict(self.current.epochs)}
         self._count += 1
-        self._untold.append((kind, body, f"{kind}:{self._replica}:{self._count}", now))
+        self._untold.append((kind, body, f"{kind}:{self.replica}:{self._count}", now))
 
     def _tell(self) -> None:
         while self._untold:

@@ -194,6 +194,21 @@ def test_what_a_base_holds_leaves_the_tail(small: Workspace, make_events: Make) 
     assert _seen(online.OnlineStore(small)) == _row_keys(235)
 
 
+def test_the_newest_event_is_found_in_base_and_tail(small: Workspace, make_events: Make) -> None:
+    """By when it was known; nothing where nothing is."""
+    store = online.OnlineStore(small)
+    assert store.newest() is None
+    for first, count in ((0, 200), (200, 5)):
+        _append(small, make_events, first, count)
+        online.follow(small)
+        known = small.tables.read(log.TABLE)["known_at"].to_pylist()
+        assert store.newest() == max(known)
+    assert tail.count(small.database) == 5
+    base = store.base()
+    assert base is not None
+    assert base.newest is not None
+
+
 def test_a_full_tail_makes_a_base(small: Workspace, make_events: Make) -> None:
     """Many small ingestions are in the end one base."""
     for n in range(5):

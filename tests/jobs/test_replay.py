@@ -16,6 +16,8 @@ from serving.answer.questions import Question
 from serving.answer.record import KIND as KIND_OF_ONE
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
+from serving.observe.exposition import exposition
+from serving.observe.folder import Folder
 from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def test_every_decision_comes_out_again_to_the_byte(decided: Workspace) -> None:
     assert report.figures == {"equal": DECISIONS, "differs": 0, "gone": 0}
     told = [entry.body for entry in decided.journal.entries(KIND)]
     assert told[-1] == {"equal": DECISIONS, "differs": 0, "gone": 0, "sample": DECISIONS}
+    assert 'replayed_decisions{verdict="differs"} 0' in _metrics(decided)
 
 
 def test_a_sample_is_chosen_at_random_and_alike_for_a_seed(decided: Workspace) -> None:
@@ -100,6 +103,12 @@ def test_one_that_differs_fails_and_is_named(
     monkeypatch.setattr(again_module, "skew", lambda *_: ("probability",))
     with pytest.raises(FunnelcastError, match=r"30 of 30 that are not, .* batch prob"):
         run(decided, ReplaySettings(), _quiet)
+    assert f'replayed_decisions{{verdict="differs"}} {DECISIONS}' in _metrics(decided)
+
+
+def _metrics(workspace: Workspace) -> str:
+    """Return what a service of this workspace tells Prometheus."""
+    return exposition(Folder.of(workspace.settings).read())
 
 
 def test_an_input_that_is_gone_is_said(decided: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

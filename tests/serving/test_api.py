@@ -83,8 +83,9 @@ def test_an_answer_says_where_its_time_went(
     spent = {stage: float(ms) for stage, ms in timing.items()}
     assert 0 < sum(spent.values()) - spent["total"] <= spent["total"] * 1.001
     metrics = client.get("/metrics").text
-    assert 'funnelcast_decisions_total{kind="lead",outcome="model"}' in metrics
-    assert all(f'stage="{stage}",le="+Inf"' in metrics for stage in stages)
+    assert 'funnelcast_decisions_total{kind="lead",outcome="model",replica="' in metrics
+    assert all(f'stage="{stage}",replica="' in metrics for stage in stages[:-1])
+    assert 'funnelcast_decision_seconds_count{outcome="model",replica="' in metrics
 
 
 def test_a_key_may_stand_in_the_header_or_the_body(

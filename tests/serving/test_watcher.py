@@ -106,7 +106,7 @@ def _wait(holds: Callable[[], bool], most_s: float = 5.0) -> bool:
 def _told(place: Workspace, by: Watcher) -> list[dict[str, Any]]:
     """Return what one watcher said of its swaps."""
     found = [entry.body for entry in place.journal.entries(SWAPPED)]
-    return [body for body in found if body["replica"] == by._replica]
+    return [body for body in found if body["replica"] == by.replica]
 
 
 def test_what_is_published_is_taken(place: Workspace, followed: Watcher) -> None:

@@ -1,0 +1,1 @@
+"""Make alert rules and dashboards from the objectives and the declared meters."""

@@ -1,0 +1,1 @@
+"""What the service tells of itself: meters, traces and log lines. See docs/observability.md."""

@@ -1,12 +1,12 @@
 """Where entities belong, of one or of many: their territories, as everything known now says them.
 
 Of one it is read from the history of its shard, and kept beside that. Of many it is read from the
-base, once; those of which the tail says more are looked at one by one.
+base once, and from the tail as far as that changed since the last time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,19 +14,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.online import keys, tail
+from features.online import tail
 from features.territory import COLUMNS, ENTITIES, Territory, territories
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cluster.workspace import Workspace
     from features.online.base import Base
     from features.online.history import History
     from features.online.store import OnlineStore
+    from features.territory import Place
 
 FIELDS = pa.schema([("entity", pa.string()), ("region", pa.string()), ("team", pa.string())])
+_LISTED = FIELDS.append(pa.field("shard", pa.string()))
 _KEPT = "territories"  # beside a history
+
+type Listed = Mapping[str, pa.Table]  # _LISTED by kind of entity
+type Marks = Mapping[str, tuple[int, int]]  # of the tail, by shard
 
 
 def of_history(history: History, shard: str, kind: str, key: str) -> Territory | None:
@@ -36,11 +41,19 @@ def of_history(history: History, shard: str, kind: str, key: str) -> Territory |
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Listed:
-    """The territories of all entities of one kind that a base speaks of; columns of (n,)."""
+class _Read:
+    """What was read of a base, and of the tail as it was then."""
 
-    rows: pa.Table  # FIELDS and shard; each entity once
-    several: pa.Array  # entities that live in several shards
+    base: Base | None
+    stored: Listed  # of the base
+    marks: Marks = field(default_factory=dict)
+    late: Listed = field(default_factory=lambda: _listed({}))  # of the shards of the tail
+
+    def of(self, kind: str) -> pa.Table:
+        """Return the territories of all entities of a kind, by shard: _LISTED."""
+        stored, shards = self.stored[kind], pa.array(self.marks, pa.string())
+        is_late = pc.is_in(stored["shard"], shards)
+        return pa.concat_tables([stored.filter(pc.invert(is_late)), self.late[kind]])
 
 
 class Areas:
@@ -50,7 +63,7 @@ class Areas:
         self._database = workspace.database
         self._store = store
         self._lock = Lock()
-        self._read: tuple[Base | None, dict[str, _Listed]] = None, {}
+        self._read = _Read(base=None, stored=_listed({}))
 
     def of(self, kind: str, key: str) -> Territory | None:
         """Return the territory of an entity; None for one never seen."""
@@ -59,56 +72,65 @@ class Areas:
 
     def of_many(self, kind: str, entities: Sequence[str]) -> pa.Table:
         """Return the territories of entities of a kind, in their order: FIELDS; nothing is said of
-        those never seen.
+        those never seen. Those that live in several shards are looked at one by one.
         """
-        late = tail.pairs(self._database)  # before the base: an event leaves it for a newer one
-        listed, asked = self._listed(kind), pa.array(entities, pa.string())
-        place = pc.index_in(asked, listed.rows["entity"])
-        found = listed.rows.take(place)
-        names = pc.binary_join_element_wise(keys.named(kind, ""), asked, "")
-        is_open = _either(
-            pc.is_in(found["shard"], late["shard"].combine_chunks()),
-            pc.is_in(names, late["key"].combine_chunks()),
-            pc.is_in(asked, listed.several),
-        )
-        return self._looked_up(kind, asked, found, np.flatnonzero(is_open))
-
-    def _looked_up(
-        self, kind: str, asked: pa.Array, found: pa.Table, places: np.ndarray
-    ) -> pa.Table:
-        """Return what was found, with what is known of some places now."""
+        listed, asked = self._newest().of(kind), pa.array(entities, pa.string())
+        found = listed.take(pc.index_in(asked, listed["entity"]))
+        counts = listed["entity"].combine_chunks().value_counts()
+        several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
         told = {name: found[name].to_pylist() for name in Territory._fields}
-        for place in places.tolist():
-            now = self.of(kind, asked[place].as_py()) or Territory(None, None)
+        for place in np.flatnonzero(pc.is_in(asked, several)).tolist():
+            now = self.of(kind, entities[place]) or Territory(None, None)
             for name, value in now._asdict().items():
                 told[name][place] = value
         return pa.table({"entity": asked, **told}, schema=FIELDS)
 
-    def _listed(self, kind: str) -> _Listed:
-        base = self._store.base()
+    def _newest(self) -> _Read:
+        """Return what base and tail say now."""
         with self._lock:
-            if self._read[0] is not base:
-                self._read = base, _all(base)
-            return self._read[1][kind]
+            marks = tail.marks(self._database)  # before the base: an event leaves for a newer one
+            base, read = self._store.base(), self._read
+            if read.base is not base:
+                read = _Read(base=base, stored=_of_base(base))
+            if read.marks != marks:
+                late = self._of_tail(read, marks)
+                read = _Read(base=base, stored=read.stored, marks=marks, late=late)
+            self._read = read
+            return read
+
+    def _of_tail(self, read: _Read, marks: Marks) -> Listed:
+        """Return what base and tail say of the shards of the tail; those that are as they were are
+        not read again.
+        """
+        changed = [shard for shard, mark in marks.items() if read.marks.get(shard) != mark]
+        events = [tail.events_of(self._database, changed)]
+        parts = (read.base.part(shard) for shard in changed) if read.base else ()
+        events += [part.table() for part in parts if part is not None]
+        found = _listed(territories(pa.concat_tables(events)))
+        return {kind: _renewed(read.late[kind], found[kind], changed, marks) for kind in ENTITIES}
 
 
-def _either(*flags: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    return np.any([np.asarray(each) for each in flags], axis=0)
+def _renewed(old: pa.Table, new: pa.Table, changed: Iterable[str], marks: Marks) -> pa.Table:
+    kept = pa.array(set(marks).difference(changed), pa.string())
+    return pa.concat_tables([old.filter(pc.is_in(old["shard"], kept)), new])
 
 
-def _all(base: Base | None) -> dict[str, _Listed]:
-    """Return the territories that a base tells of, by kind."""
-    rows: dict[str, list[tuple[str, str | None, str | None, str]]] = {e: [] for e in ENTITIES}
+def _of_base(base: Base | None) -> Listed:
+    """Return the territories that a base tells of."""
+    found: dict[Place, Territory] = {}
     for events in base.tables(COLUMNS) if base else ():
-        for (shard, kind, key), found in territories(events).items():
-            rows[kind].append((key, *found, shard))
-    return {kind: _listing(each) for kind, each in rows.items()}
+        found |= territories(events)
+    return _listed(found)
 
 
-def _listing(rows: list[tuple[str, str | None, str | None, str]]) -> _Listed:
-    schema = FIELDS.append(pa.field("shard", pa.string()))
-    columns = [[row[place] for row in rows] for place in range(len(schema))]
-    table = pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
-    counts = table["entity"].combine_chunks().value_counts()
-    several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    return _Listed(rows=table, several=several)
+def _listed(found: Mapping[Place, Territory]) -> Listed:
+    """Return territories as tables."""
+    rows: dict[str, list[tuple[str | None, ...]]] = {kind: [] for kind in ENTITIES}
+    for (shard, kind, key), each in found.items():
+        rows[kind].append((key, *each, shard))
+    return {kind: _table(each) for kind, each in rows.items()}
+
+
+def _table(rows: Sequence[tuple[str | None, ...]]) -> pa.Table:
+    columns = {name: [row[n] for row in rows] for n, name in enumerate(_LISTED.names)}
+    return pa.table(columns, schema=_LISTED)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.database import Database
 
 PART_ROWS = 5_000  # of one transaction: others wait for it no longer than some 100 ms
+SHARDS_AT_ONCE = 500  # that one statement names
 _EVENTS, _KEYS = schema.online_events, schema.online_keys
 
 
@@ -55,6 +56,26 @@ def landed(database: Database) -> pa.Array:
     with database.connect() as connection:
         found = connection.execute(query).scalars().all()
     return pa.array([bytes.fromhex(each) for each in found], pa.binary(16))
+
+
+def marks(database: Database) -> dict[str, tuple[int, int]]:
+    """Return per shard what changes when an event is added: how many there are, and the newest
+    `known_at` in microseconds.
+    """
+    columns = (_EVENTS.c.shard, sa.func.count(), sa.func.max(_EVENTS.c.known_at))
+    with database.connect() as connection:
+        found = connection.execute(sa.select(*columns).group_by(_EVENTS.c.shard)).all()
+    return {shard: (count, newest) for shard, count, newest in found}
+
+
+def events_of(database: Database, shards: list[str]) -> pa.Table:
+    """Return all events of some shards: SCHEMA columns."""
+    found: list[bytes] = []
+    with database.connect() as connection:
+        for start in range(0, len(shards), SHARDS_AT_ONCE):
+            mine = _EVENTS.c.shard.in_(shards[start : start + SHARDS_AT_ONCE])
+            found += connection.execute(sa.select(_EVENTS.c.payload).where(mine)).scalars().all()
+    return payload.unpack(found)
 
 
 def pairs(database: Database) -> pa.Table:

@@ -48,11 +48,11 @@ def opener(made_by: str, clearance: Privacy | None) -> Opens:
     """Return which features a clearance opens of those that views have made: name@version, with
     commas between. A feature that none of the views declares now is as private as may be.
     """
+    if clearance is None or clearance.covers(MOST_PRIVATE):
+        return everything
     declared = {view.name: view for view in VIEWS}
     names = [each.partition("@")[0] for each in made_by.split(",")]
     views = [declared.get(name) for name in names]
-    if clearance is None:
-        return everything
     open = [v for v in views if v is not None and clearance.covers(Privacy(v.privacy))]
     if len(open) == len(views):
         return everything

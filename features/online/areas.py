@@ -6,7 +6,7 @@ base once, and from the tail as far as that changed since the last time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.online import tail
+from features.online.follower import TIDY_REF
 from features.territory import COLUMNS, ENTITIES, Territory, territories
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _LISTED = FIELDS.append(pa.field("shard", pa.string()))
 _KEPT = "territories"  # beside a history
 
 type Listed = Mapping[str, pa.Table]  # _LISTED by kind of entity
-type Marks = Mapping[str, tuple[int, int]]  # of the tail, by shard
+type Counts = Mapping[str, int]  # of the events of the tail, by shard
 
 
 def of_history(history: History, shard: str, kind: str, key: str) -> Territory | None:
@@ -45,13 +46,14 @@ class _Read:
     """What was read of a base, and of the tail as it was then."""
 
     base: Base | None
+    tidied: int  # how often events have left the tail; until they do again, counts only grow
     stored: Listed  # of the base
-    marks: Marks = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
     late: Listed = field(default_factory=lambda: _listed({}))  # of the shards of the tail
 
     def of(self, kind: str) -> pa.Table:
         """Return the territories of all entities of a kind, by shard: _LISTED."""
-        stored, shards = self.stored[kind], pa.array(self.marks, pa.string())
+        stored, shards = self.stored[kind], pa.array(self.counts, pa.string())
         is_late = pc.is_in(stored["shard"], shards)
         return pa.concat_tables([stored.filter(pc.invert(is_late)), self.late[kind]])
 
@@ -61,9 +63,10 @@ class Areas:
 
     def __init__(self, workspace: Workspace, store: OnlineStore) -> None:
         self._database = workspace.database
+        self._refs = workspace.refs
         self._store = store
         self._lock = Lock()
-        self._read = _Read(base=None, stored=_listed({}))
+        self._read = _Read(base=None, tidied=0, stored=_listed({}))
 
     def of(self, kind: str, key: str) -> Territory | None:
         """Return the territory of an entity; None for one never seen."""
@@ -88,30 +91,32 @@ class Areas:
     def _newest(self) -> _Read:
         """Return what base and tail say now."""
         with self._lock:
-            marks = tail.marks(self._database)  # before the base: an event leaves for a newer one
+            ref = self._refs.get(TIDY_REF)
+            tidied = ref.epoch if ref else 0
+            counts = tail.counts(self._database)  # before the base, for which an event leaves
             base, read = self._store.base(), self._read
-            if read.base is not base:
-                read = _Read(base=base, stored=_of_base(base))
-            if read.marks != marks:
-                late = self._of_tail(read, marks)
-                read = _Read(base=base, stored=read.stored, marks=marks, late=late)
+            if (read.base, read.tidied) != (base, tidied):
+                stored = read.stored if read.base is base else _of_base(base)
+                read = _Read(base=base, tidied=tidied, stored=stored)
+            if read.counts != counts:
+                read = replace(read, counts=counts, late=self._of_tail(read, counts))
             self._read = read
             return read
 
-    def _of_tail(self, read: _Read, marks: Marks) -> Listed:
+    def _of_tail(self, read: _Read, counts: Counts) -> Listed:
         """Return what base and tail say of the shards of the tail; those that are as they were are
         not read again.
         """
-        changed = [shard for shard, mark in marks.items() if read.marks.get(shard) != mark]
+        changed = [shard for shard, count in counts.items() if read.counts.get(shard) != count]
         events = [tail.events_of(self._database, changed)]
         parts = (read.base.part(shard) for shard in changed) if read.base else ()
         events += [part.table() for part in parts if part is not None]
         found = _listed(territories(pa.concat_tables(events)))
-        return {kind: _renewed(read.late[kind], found[kind], changed, marks) for kind in ENTITIES}
+        return {kind: _renewed(read.late[kind], found[kind], changed, counts) for kind in ENTITIES}
 
 
-def _renewed(old: pa.Table, new: pa.Table, changed: Iterable[str], marks: Marks) -> pa.Table:
-    kept = pa.array(set(marks).difference(changed), pa.string())
+def _renewed(old: pa.Table, new: pa.Table, changed: Iterable[str], counts: Counts) -> pa.Table:
+    kept = pa.array(set(counts).difference(changed), pa.string())
     return pa.concat_tables([old.filter(pc.is_in(old["shard"], kept)), new])
 
 

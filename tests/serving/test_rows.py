@@ -15,6 +15,7 @@ from features.online.build import build
 from serving.access import guard, rows
 from serving.answer import gather, writes
 from serving.answer.gather import Gatherer
+from serving.api import reading
 from serving.reading import priority
 from tests.jobs.scoring import NAME
 from tests.serving import dominions
@@ -227,6 +228,43 @@ def test_of_an_account_only_leads_that_are_seen_are_taken(
     monkeypatch.setattr(gather, "_sees", lambda *_: True)
     mutant = made.http.post(ONE, json={"account": account, **at, **SLOW}, headers=key).json()
     assert mutant["entity"] == whole["entity"]
+
+
+def test_an_explanation_shows_no_rows_of_others(
+    made: Dominion, told: Territories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a feature is about the whole account, rows of leads that are not seen are left out."""
+    account, hidden, regions = _of_two_regions(told, made)
+    key = made.key(regions=regions)
+    asked = {"account": account, "as_of": "2025-07-28T00:00:00Z", **SLOW}
+    id = made.http.post(ONE, json=asked, headers=key).json()["id"]
+    events = made.workspace.tables.read("events").to_pylist()
+    lead_of = {event["event_id"].hex(): event["lead"] for event in events}
+    _lean_on(made, monkeypatch, "account_touches_30d")
+
+    def shown() -> set[str]:
+        answer = made.http.get(f"{ONE}/{id}/explanation?most=1000", headers=key).json()
+        rows = [row for reason in answer["reasons"] for row in reason["rows"]]
+        return {lead_of[row["event_id"]] for row in rows}
+
+    found = shown()
+    assert found
+    assert not found & hidden
+    monkeypatch.setattr(reading, "_shows", lambda *_: lambda *_: True)
+    assert shown() & hidden
+
+
+def _lean_on(made: Dominion, monkeypatch: pytest.MonkeyPatch, feature: str) -> None:
+    """Let every record have one reason, of a feature about the account."""
+    recorded = made.service.recorded
+    one = {"feature": feature, "label": "", "value": 1, "contribution": 1.0, "group": "",
+           "features": [feature], "probability_change": 0.1, "text": ""}  # fmt: skip
+
+    def leaning(id: str, eyes: Any = None) -> Any:
+        body = recorded(id, eyes)
+        return body and {**body, "reasons": [one]}
+
+    monkeypatch.setattr(made.service, "recorded", leaning)
 
 
 def test_a_list_is_filtered_before_it_is_paged(

@@ -23,7 +23,7 @@ from features import fingerprint, log
 from features.online.stored import Batch, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from features.known import KnownIds
 
@@ -123,6 +123,17 @@ class Base:
         known = [log.microseconds(rows.column("known_at")) for rows in batches if rows.num_rows]
         return max((int(times.max()) for times in known), default=None)
 
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the events of whole shards, part by part: the columns, of log.SCHEMA."""
+        index = {name: self._shards.numbers(name) for name in ("file", "batch", "start", "rows")}
+        names = self._shards.text("shard")
+        for file, batches in enumerate(self._files):
+            for number, batch in enumerate(batches):
+                here = np.flatnonzero((index["file"] == file) & (index["batch"] == number))
+                here = here[np.argsort(index["start"][here])]
+                shards = names.take(pa.array(np.repeat(here, index["rows"][here])))
+                yield _named(batch.rows, shards).select(columns)
+
     def has_pairs(self, pairs: pa.Table) -> pa.Array:
         """Return which pairs of key and shard the base holds: (n,) bool."""
         given = zip(pairs["key"].to_pylist(), pairs["shard"].to_pylist(), strict=True)
@@ -165,6 +176,15 @@ class _Index:
     def text(self, column: str) -> pa.Array:
         """Return a column of texts."""
         return self._columns[column]
+
+
+def _named(rows: pa.RecordBatch, shards: pa.Array) -> pa.Table:
+    """Return rows with their shards, texts plain."""
+    columns = {
+        name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for name, column in zip(rows.schema.names, rows.columns, strict=True)
+    }
+    return pa.table({**columns, "shard": shards})
 
 
 def _mark(text: np.ndarray) -> np.uint64:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.database import Database
 
 PART_ROWS = 5_000  # of one transaction: others wait for it no longer than some 100 ms
+SHARDS_AT_ONCE = 500  # that one statement names
 _EVENTS, _KEYS = schema.online_events, schema.online_keys
 
 
@@ -62,6 +63,24 @@ def landed(database: Database) -> pa.Array:
     with database.connect() as connection:
         found = connection.execute(query).scalars().all()
     return pa.array([bytes.fromhex(each) for each in found], pa.binary(16))
+
+
+def counts(database: Database) -> dict[str, int]:
+    """Return how many events it holds of each shard: the index alone is read."""
+    columns = (_EVENTS.c.shard, sa.func.count())
+    with database.connect() as connection:
+        found = connection.execute(sa.select(*columns).group_by(_EVENTS.c.shard)).all()
+    return {row.shard: row[1] for row in found}
+
+
+def events_of(database: Database, shards: list[str]) -> pa.Table:
+    """Return all events of some shards: SCHEMA columns."""
+    found: list[bytes] = []
+    with database.connect() as connection:
+        for start in range(0, len(shards), SHARDS_AT_ONCE):
+            mine = _EVENTS.c.shard.in_(shards[start : start + SHARDS_AT_ONCE])
+            found += connection.execute(sa.select(_EVENTS.c.payload).where(mine)).scalars().all()
+    return payload.unpack(found)
 
 
 def pairs(database: Database) -> pa.Table:

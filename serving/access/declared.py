@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Match
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Pages that describe the API and hold no data, and what they are drawn with
 PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/static-offline-docs"}
-_MARK = "__needs__"
+_MARK, _ROWS = "__needs__", "__rows__"
 
 
 class Anybody:
@@ -34,13 +34,22 @@ class Anybody:
 ANYBODY = Anybody()
 
 type Need = Permission | Anybody
+# How an endpoint treats rows of regions and teams: it shows all of them, shows each principal its
+# own, or has none to show. Who is bound to rows is let into the latter two alone.
+type Rows = Literal["all", "told apart", "none"]
+ALL: Rows = "all"
+TOLD_APART: Rows = "told apart"
+NONE: Rows = "none"
 
 
-def needs[F: Callable[..., Any]](need: Need) -> Callable[[F], F]:
-    """Declare what the endpoint needs; put it next to the endpoint, below the route."""
+def needs[F: Callable[..., Any]](need: Need, *, rows: Rows = ALL) -> Callable[[F], F]:
+    """Declare what the endpoint needs, and how it treats rows; put it next to the endpoint, below
+    the route.
+    """
 
     def mark(endpoint: F) -> F:
         setattr(endpoint, _MARK, need)
+        setattr(endpoint, _ROWS, rows)
         return endpoint
 
     return mark
@@ -60,10 +69,17 @@ class Declared:
 
     def of(self, scope: Scope) -> Need | None:
         """Return what a request needs; None if no route is there for it."""
-        for route, need in self._needs:
-            if route.matches(scope)[0] is Match.FULL:
-                return need
-        return None
+        found = self._found(scope)
+        return found and found[1]
+
+    def shows_all(self, scope: Scope) -> bool:
+        """Is a request to a route that shows rows of every region and team?"""
+        found = self._found(scope)
+        return found is None or getattr(found[0].endpoint, _ROWS, ALL) == ALL
+
+    def _found(self, scope: Scope) -> tuple[RouteContext, Need | None] | None:
+        matching = (each for each in self._needs if each[0].matches(scope)[0] is Match.FULL)
+        return next(matching, None)
 
     def table(self) -> list[tuple[str, str, str]]:
         """Return method, path and need of every route."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster.access.principal import Forbidden, Unauthenticated, may
 from cluster.errors import Refusal
+from serving.access import rows
 from serving.access.declared import Anybody
 from serving.wire.problems import Problem
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 PRINCIPAL = "principal"  # in the state of a request
 _BOUND = Forbidden(
-    rule="a credential for this API must be bound to no region or team",
+    rule="a credential for what shows all rows must be bound to no region or team",
     value="one that is",
-    remedy="use one without --region and --team: rows are not told apart here yet",
+    remedy="use one without --region and --team",
 )
 
 
@@ -45,7 +46,7 @@ class Guard:
         if need is None or isinstance(need, Anybody):  # a path that is not there holds nothing
             return None
         found = await self.credentials.who(scope, self.clock())
-        refused = found if isinstance(found, Refusal) else _refused(found, need)
+        refused = found if isinstance(found, Refusal) else self._refused(found, need, scope)
         if refused is not None:
             return Problem.of(_status(refused), str(refused))
         scope.setdefault("state", {})[PRINCIPAL] = found
@@ -56,18 +57,17 @@ class Guard:
             return need
         return self.declared.of(scope)
 
+    def _refused(self, principal: Principal, need: Permission, scope: Scope) -> Forbidden | None:
+        is_hot = scope["method"] == "POST" and scope["path"] in self.hot
+        if rows.bound(principal) and not is_hot and self.declared.shows_all(scope):
+            return _BOUND
+        return may(principal, need)
+
 
 def principal_of(scope: Scope) -> Principal:
     """Return who sends a request that was let in."""
     found: Principal = scope["state"][PRINCIPAL]
     return found
-
-
-def _refused(principal: Principal, need: Permission) -> Forbidden | None:
-    """Return why this must not be done; rows are not held back yet, so who is bound sees none."""
-    if principal.regions is not None or principal.teams is not None:
-        return _BOUND
-    return may(principal, need)
 
 
 def _status(refusal: Refusal) -> HTTPStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,14 +11,17 @@ import pyarrow.compute as pc
 from cluster import schema
 from cluster.errors import Refusal
 from features import compute, contracts, log, spine
-from features.online import entity
+from features.online import areas, entity
+from serving.access import rows
 from serving.answer import questions
 from serving.answer.seen import Seen
 from serving.decide import Case, cases_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from cluster.access.principal import Principal
     from features.contracts import Rules
     from features.online import OnlineStore
     from features.online.history import History
@@ -32,6 +35,7 @@ class Found:
 
     cases: tuple[Case, ...]  # one; of an account, one per open lead
     seen: Seen
+    among: tuple[str, ...] | None = None  # the entities of the cases, where others are unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +45,42 @@ class Gatherer:
     store: OnlineStore
     rules: Rules  # that events of a request must keep
 
-    def find(self, slot: Slot, question: Question, at: datetime) -> Found | Refusal:
-        """Return whom a question may mean at T, with their features."""
+    def find(
+        self, slot: Slot, question: Question, at: datetime, eyes: Principal | None = None
+    ) -> Found | Refusal:
+        """Return whom a question may mean at T, with their features; for `eyes` that are bound to
+        rows, of these alone. Events of the request move no row.
+        """
         there = self.store.of_entity(question.kind, question.key)
-        if there is None:
+        if there is None or not _sees(eyes, there, question.kind, question.key):
             return questions.unknown(question)
         shard, stored = there
         history = self.joined(stored, shard, question, at)
         if isinstance(history, Refusal):
             return history
-        cases = cases_at(slot, question, history, at)
+        cases = every = cases_at(slot, question, history, at)
+        if eyes is not None:
+            cases = tuple(c for c in every if _sees(eyes, there, slot.target.entity, c.entity))
         if not cases:
             return questions.not_open(question, at)
-        return Found(cases=cases, seen=Seen.of(shard, stored, schema.micros(at)))
+        among = None if len(cases) == len(every) else tuple(case.entity for case in cases)
+        return Found(cases=cases, seen=Seen.of(shard, stored, schema.micros(at)), among=among)
+
+    def shows(self, body: Mapping[str, Any], eyes: Principal | None) -> bool:
+        """Is the decision of a record for somebody's eyes: who was asked about, and who was chosen
+        of an account?
+        """
+        if eyes is None:
+            return True
+        if "kind" not in body:  # of the first format
+            return False
+        asked = (body["kind"], body["key"])
+        chosen = [("lead", body["entity"])] if body["kind"] == "account" and body["seen"] else []
+        return all(self._is_seen(eyes, *named) for named in (asked, *chosen))
+
+    def _is_seen(self, eyes: Principal, kind: str, key: str) -> bool:
+        there = self.store.of_entity(kind, key)
+        return there is not None and _sees(eyes, there, kind, key)
 
     def joined(
         self, stored: History, shard: str, question: Question, at: datetime
@@ -72,6 +99,14 @@ class Gatherer:
                 remedy="correct the event and ask again",
             )
         return entity.joined(stored, shard, log.identified(checked.good))
+
+
+def _sees(eyes: Principal | None, there: tuple[str, History], kind: str, key: str) -> bool:
+    """Is an entity that lives in a shard for somebody's eyes?"""
+    if eyes is None:
+        return True
+    shard, history = there
+    return rows.sees(eyes, areas.of_history(history, shard, kind, key))
 
 
 def cases_at(slot: Slot, question: Question, history: History, at: datetime) -> tuple[Case, ...]:

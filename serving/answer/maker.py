@@ -14,16 +14,20 @@ from serving.answer.ticket import Answered
 from serving.decide import Case, best, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
+    from cluster.access.principal import Principal
     from cluster.journal import Entry, Journal
     from serving.answer.gather import Found, Gatherer
     from serving.answer.record import Cause, Fallback
     from serving.answer.ticket import Ticket
     from serving.decide import Decision
     from serving.slots.slot import Slot
+
+
+type Shows = Callable[[Mapping[str, Any], Principal | None], bool]
 
 
 class Maker:
@@ -57,6 +61,9 @@ class Maker:
     def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         """Let the rules answer a ticket that is claimed by the caller, who settles it by that."""
         found = ticket.found  # read once: another thread may set it meanwhile
+        if found is None and ticket.eyes is not None:
+            ticket.settle(questions.not_recorded("its row is not looked at yet"))
+            return
         cases = found.cases if found else (_unseen(ticket),)
         reasons = ticket.question.reasons
         try:
@@ -73,7 +80,7 @@ class Maker:
         ticket.lap(stages.QUEUE)
         ticket.stage = stages.FEATURES
         try:
-            found = self._gatherer.find(ticket.slot, ticket.question, ticket.at)
+            found = self._gatherer.find(ticket.slot, ticket.question, ticket.at, ticket.eyes)
         except Exception as error:  # whatever the store says, the caller must hear of it in time
             self._claimed_fall_back(ticket, "model_failed", _said(error))
             return False
@@ -149,7 +156,7 @@ class Maker:
             ticket.settle(questions.not_recorded(_said(error)))
         else:
             ticket.write(future)
-            future.add_done_callback(partial(_settle, ticket, body))
+            future.add_done_callback(partial(_settle, ticket, body, self._gatherer.shows))
 
 
 def _made(
@@ -162,10 +169,11 @@ def _made(
         seen=found.seen if found else None,
         fallback=why,
         request=ticket.question.digest() if ticket.key else None,
+        among=found.among if found else None,
     )
 
 
-def _settle(ticket: Ticket, body: dict[str, Any], done: Future[Entry]) -> None:
+def _settle(ticket: Ticket, body: dict[str, Any], shows: Shows, done: Future[Entry]) -> None:
     """Settle a ticket by what became of its record."""
     ticket.lap(stages.JOURNAL)
     if done.cancelled():
@@ -175,15 +183,17 @@ def _settle(ticket: Ticket, body: dict[str, Any], done: Future[Entry]) -> None:
     if error is None:
         ticket.settle(Answered(body=body))
     elif isinstance(error, journal.Conflict) and ticket.key:
-        ticket.settle(_before(error.stored, body["request"], ticket.key))
+        ticket.settle(_before(error.stored, body["request"], ticket, shows))
     else:
         ticket.settle(questions.not_recorded(str(error)))
 
 
-def _before(stored: Entry, request: str | None, key: str) -> Answered | Refusal:
+def _before(stored: Entry, request: str | None, ticket: Ticket, shows: Shows) -> Answered | Refusal:
     """Return the decision that the key belongs to, if it was made for the same request."""
     if stored.kind != record.KIND or stored.body["request"] != request:
-        return questions.key_reused(key)
+        return questions.key_reused(ticket.key or "")
+    if not shows(stored.body, ticket.eyes):  # it may be about another lead of the account
+        return questions.unknown(ticket.question)
     return Answered(body=stored.body, is_replayed=True)
 
 

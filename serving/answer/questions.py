@@ -66,13 +66,15 @@ def events_read(said: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def id_of_key(key: str) -> str:
-    """Return the id of the decision that an idempotency key belongs to.
+def id_of_key(key: str, owner: str | None = None) -> str:
+    """Return the id of the decision that an idempotency key belongs to; keys of an owner are its
+    own, all others share them.
 
     >>> id_of_key("order-7")
     'a04cfb2f1a2d4b4b9f1b1a2ba0f2f0ae'
     """
-    return canonical.sha256_hex(b"decision\0" + key.encode())[:32]
+    named = key if owner is None else f"{owner}\0{key}"
+    return canonical.sha256_hex(b"decision\0" + named.encode())[:32]
 
 
 def unknown(question: Question) -> Unknown:

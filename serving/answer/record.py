@@ -45,6 +45,7 @@ class Made:
     seen: Seen | None  # None: a fallback that came before the features
     fallback: Fallback | None = None
     request: str | None = None  # digest of the question, where an idempotency key names it
+    among: tuple[str, ...] | None = None  # whom it was chosen from, if not from all
 
     def body(self) -> dict[str, Any]:
         """Return the record: plain JSON values."""
@@ -72,6 +73,7 @@ class Made:
             "basis": dict(vars(made.basis)),
             "fallback": dict(vars(self.fallback)) if self.fallback else None,
             "request": self.request,
+            **({} if self.among is None else {"among": list(self.among)}),
         }
 
 
@@ -90,6 +92,7 @@ class Recorded:
     basis: Basis
     fallback: Fallback | None
     request: str | None
+    among: tuple[str, ...] | None
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -114,6 +117,7 @@ class Recorded:
             basis=Basis(**body["basis"]),
             fallback=Fallback(**body["fallback"]) if body["fallback"] else None,
             request=body["request"],
+            among=tuple(body["among"]) if "among" in body else None,
         )
 
 

@@ -71,6 +71,7 @@ def _again(
         seen=then.seen,
         fallback=then.fallback,
         request=then.request,
+        among=then.among,
     )
 
 
@@ -85,6 +86,8 @@ def _cases(
     if isinstance(history, Refusal):
         return history
     cases = gather.cases_at(slot, then.question, history, then.time)
+    if then.among is not None:
+        cases = tuple(case for case in cases if case.entity in then.among)
     return cases or Refusal(
         rule="whom the decision was about must be known as of then",
         value=f"nobody for '{then.question.key}'",

@@ -13,7 +13,8 @@ from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS
 from features import arrivals, contracts, online
 from features.online import warm
-from serving.answer import facts, past, questions, record
+from features.online.areas import Areas
+from serving.answer import facts, past, questions, record, writes
 from serving.answer.changes import EVERY_S, Changes
 from serving.answer.gather import Gatherer
 from serving.answer.lane import Lane
@@ -32,6 +33,7 @@ from serving.slots.watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cluster.access.principal import Principal
     from cluster.workspace import Workspace
     from features.online.history import History
     from serving.answer.breaker import Breaker
@@ -57,6 +59,7 @@ class DecisionService:
     def __init__(self, workspace: Workspace, answers: Mapping[str, Answer]) -> None:
         self.workspace = workspace
         self.store = online.OnlineStore(workspace)
+        self.areas = Areas(workspace, self.store)
         terms = contracts.load_contracts(CONFIGS / "contracts")
         self._gatherer = Gatherer(store=self.store, rules=contracts.Rules.of(terms))
         self._entrance = arrivals.Entrance(workspace, self.store, terms)
@@ -88,18 +91,27 @@ class DecisionService:
         return self._watcher
 
     def submit(
-        self, question: Question, notify: Callable[[Ticket], None], *, key: str | None = None
+        self,
+        question: Question,
+        notify: Callable[[Ticket], None],
+        *,
+        key: str | None = None,
+        eyes: Principal | None = None,
     ) -> Ticket | Refusal:
-        """Begin to answer; `notify` is called once, on any thread, when it is settled."""
+        """Begin to answer; `notify` is called once, on any thread, when it is settled. `eyes` is
+        who asks, if bound to some rows; its idempotency keys are its own.
+        """
         slot = self.slots.of(question.kind)
         if slot is None:
             return questions.no_model(question.kind, self.slots.missing)
         if self.workspace.journal.waiting > MOST_UNRECORDED:
             return questions.journal_busy(MOST_UNRECORDED)
+        owner = None if eyes is None else eyes.subject
         ticket = Ticket(
             question=question,
-            id=questions.id_of_key(key) if key else uuid.uuid4().hex,
+            id=questions.id_of_key(key, owner) if key else uuid.uuid4().hex,
             key=key,
+            eyes=eyes,
             slot=slot,
             at=question.as_of or self.workspace.clock(),
             notify=notify,
@@ -132,15 +144,24 @@ class DecisionService:
                 ticket.abandon()
         return questions.overdue(deadline_ms) if ticket.outcome is None else ticket.outcome
 
-    def arrive(self, body: bytes, *, is_batch: bool) -> list[arrivals.Outcome] | Refusal:
-        """Take in the events of a request; what is answered is durable."""
+    def arrive(
+        self, body: bytes, *, is_batch: bool, eyes: Principal | None = None
+    ) -> list[arrivals.Outcome] | Refusal:
+        """Take in the events of a request; what is answered is durable. `eyes` is who sends them,
+        if bound to some rows.
+        """
         sent = arrivals.read(body, is_batch=is_batch)
-        return sent if isinstance(sent, Refusal) else self._entrance.accept(sent)
+        if isinstance(sent, Refusal):
+            return sent
+        accept = self._entrance.accept
+        return accept(sent) if eyes is None else writes.taken(self.areas, eyes, sent, accept)
 
-    def recorded(self, id: str) -> dict[str, Any] | None:
-        """Return the record of a decision; None if there is none of this id."""
+    def recorded(self, id: str, eyes: Principal | None = None) -> dict[str, Any] | None:
+        """Return the record of a decision; None if there is none of this id for these eyes."""
         entry = self.workspace.journal.get(id)
-        return entry.body if entry is not None and entry.kind == record.KIND else None
+        if entry is None or entry.kind != record.KIND:
+            return None
+        return entry.body if self._gatherer.shows(entry.body, eyes) else None
 
     def replayed(self, body: Mapping[str, Any]) -> Replayed:
         """Make the decision of a record once more."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
+    from cluster.access.principal import Principal
     from cluster.journal import Entry
     from serving.answer.breaker import Call
     from serving.answer.gather import Found
@@ -42,6 +43,7 @@ class Ticket:
     slot: Slot
     at: datetime  # T
     notify: Callable[[Ticket], None]  # called once when it is settled, on any thread
+    eyes: Principal | None = None  # who asks, if bound to some rows
     found: Found | None = None  # the features, once they are there
     stage: str = ""  # in which it is
     call: Call | None = None  # of its model, once it is made

@@ -5,10 +5,12 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 
 from cluster.access.permissions import Permission
-from serving.access.declared import needs
+from serving.access import fields, rows
+from serving.access.declared import TOLD_APART, needs
+from serving.access.guard import principal_of
 from serving.api import front, problems
 from serving.wire.decisions import (
     BatchOut,
@@ -18,7 +20,6 @@ from serving.wire.decisions import (
     ReplayOut,
 )
 from serving.wire.problems import Problem
-from serving.wire.records import answer, answer_bytes
 
 if TYPE_CHECKING:
     from serving.api.desk import Desk
@@ -43,13 +44,16 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(404, 409, 413, 422, 503),
         summary="Score and route one lead, opportunity or account",
     )
-    @needs(Permission.DECISIONS_MAKE)
-    async def decide(asked: DecisionRequest, idempotency_key: str | None = _KEY) -> Response:
+    @needs(Permission.DECISIONS_MAKE, rows=TOLD_APART)
+    async def decide(
+        asked: DecisionRequest, request: Request, idempotency_key: str | None = _KEY
+    ) -> Response:
         """Score and route one lead, opportunity or account (its best open lead). The record is
         durable before the answer; the answer comes within the deadline, of the rules if it must.
         """
         body = asked.model_dump_json().encode()
-        return _response(*await front.one(desk, body, idempotency_key, perf_counter()))
+        who = principal_of(request.scope)
+        return _response(*await front.one(desk, body, idempotency_key, perf_counter(), who))
 
     @routes.post(
         front.MANY,
@@ -57,10 +61,11 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(413, 422, 503),
         summary="Score and route many",
     )
-    @needs(Permission.DECISIONS_MAKE)
-    async def decide_many(asked: BatchRequest) -> Response:
+    @needs(Permission.DECISIONS_MAKE, rows=TOLD_APART)
+    async def decide_many(asked: BatchRequest, request: Request) -> Response:
         """Score and route up to 1,000, each answered by itself and in order."""
-        return _response(*await front.many(desk, asked.model_dump_json().encode()))
+        body, who = asked.model_dump_json().encode(), principal_of(request.scope)
+        return _response(*await front.many(desk, body, who))
 
 
 def _add_recorded(routes: APIRouter, desk: Desk) -> None:
@@ -72,13 +77,14 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(404, 422),
         summary="Return a decision as it was recorded",
     )
-    @needs(Permission.DECISIONS_READ)
-    def recorded(id: str = _ID) -> Response:
+    @needs(Permission.DECISIONS_READ, rows=TOLD_APART)
+    def recorded(request: Request, id: str = _ID) -> Response:
         """Return a decision as it was recorded."""
-        body = service.recorded(id)
+        who = principal_of(request.scope)
+        body = service.recorded(id, rows.bound(who))
         if body is None:
             return problems.response(_none(id))
-        return Response(answer_bytes(body), media_type=_JSON)
+        return Response(fields.decision_bytes(body, fields.narrowed(who)), media_type=_JSON)
 
     @routes.get(
         "/v1/decisions/{id}/replay",
@@ -86,10 +92,11 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
         responses=problems.documented(404, 422),
         summary="Make a decision once more",
     )
-    @needs(Permission.DECISIONS_REPLAY)
-    def replayed(id: str = _ID) -> Any:
+    @needs(Permission.DECISIONS_REPLAY, rows=TOLD_APART)
+    def replayed(request: Request, id: str = _ID) -> Any:
         """Make a decision once more from the versions, events and times that its record names."""
-        body = service.recorded(id)
+        who = principal_of(request.scope)
+        body = service.recorded(id, rows.bound(who))
         if body is None:
             return problems.response(_none(id))
         found = service.replayed(body)
@@ -98,7 +105,7 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
             "equal": found.is_equal,
             "differs": found.differs,
             "gone": found.gone,
-            "decision": answer(found.body) if found.body else None,
+            "decision": found.body and fields.decision(found.body, fields.narrowed(who)),
         }
 
 

@@ -19,6 +19,7 @@ from serving.wire.decisions import Wrong
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cluster.access.principal import Principal
     from serving.answer.service import DecisionService
     from serving.answer.ticket import Outcome, Ticket
     from serving.observe.tallies import Fact
@@ -44,11 +45,19 @@ class Desk:
         yield meters.INSIDE_MOST, (), self.gate.most
         yield meters.SHED, (), self.gate.shed
 
-    async def one(self, asked: DecisionRequest, key: str | None, began: float) -> Served:
-        """Answer a request that came in at `began` (of perf_counter)."""
+    async def one(
+        self,
+        asked: DecisionRequest,
+        key: str | None,
+        began: float,
+        eyes: Principal | None = None,
+    ) -> Served:
+        """Answer a request that came in at `began` (of perf_counter). `eyes` is who asks, if bound
+        to some rows.
+        """
         deadline_ms = float(asked.deadline_ms or DEADLINE_MS)
         parse_ms = (perf_counter() - began) * 1000
-        waiting = self._begin(asked, key, deadline_ms - parse_ms)
+        waiting = self._begin(asked, key, deadline_ms - parse_ms, eyes)
         outcome = await waiting if isinstance(waiting, _Waiting) else waiting
         total_ms = (perf_counter() - began) * 1000
         spent = waiting.ticket.spent_ms if isinstance(waiting, _Waiting) else {}
@@ -56,7 +65,9 @@ class Desk:
         self.service.watch.decided(asked.kind, outcome, served.spent_ms, id=_id(waiting))
         return served
 
-    async def many(self, asked: BatchRequest) -> list[Outcome | Wrong]:
+    async def many(
+        self, asked: BatchRequest, eyes: Principal | None = None
+    ) -> list[Outcome | Wrong]:
         """Answer the requests of a batch, in order; a few at a time, so that others get between."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (asked.deadline_ms or BATCH_DEADLINE_MS) / 1000
@@ -64,21 +75,27 @@ class Desk:
         for first in range(0, len(asked.decisions), TOGETHER):
             part = asked.decisions[first : first + TOGETHER]
             left_ms = max((end - loop.time()) * 1000, 0.0)
-            found += await asyncio.gather(*(self._of_batch(each, left_ms) for each in part))
+            found += await asyncio.gather(*(self._of_batch(each, left_ms, eyes) for each in part))
         return found
 
-    async def _of_batch(self, asked: DecisionRequest | Wrong, left_ms: float) -> Outcome | Wrong:
+    async def _of_batch(
+        self, asked: DecisionRequest | Wrong, left_ms: float, eyes: Principal | None
+    ) -> Outcome | Wrong:
         if isinstance(asked, Wrong):
             return asked
         own_ms = float(asked.deadline_ms or left_ms)
-        waiting = self._begin(asked, asked.idempotency_key, min(own_ms, left_ms))
+        waiting = self._begin(asked, asked.idempotency_key, min(own_ms, left_ms), eyes)
         outcome = await waiting if isinstance(waiting, _Waiting) else waiting
         spent = waiting.ticket.spent_ms if isinstance(waiting, _Waiting) else {}
         self.service.watch.decided(asked.kind, outcome, spent, id=_id(waiting), is_alone=False)
         return outcome
 
     def _begin(
-        self, asked: DecisionRequest, key: str | None, deadline_ms: float
+        self,
+        asked: DecisionRequest,
+        key: str | None,
+        deadline_ms: float,
+        eyes: Principal | None,
     ) -> _Waiting | Refusal:
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
@@ -87,7 +104,7 @@ class Desk:
             assert ticket.outcome is not None
             self._wake(loop, waiter, ticket.outcome)
 
-        ticket = self.service.submit(question(asked), notify, key=key)
+        ticket = self.service.submit(question(asked), notify, key=key, eyes=eyes)
         if isinstance(ticket, Refusal):
             return ticket
         budget = loop.call_later(budget_ms(deadline_ms) / 1000, self.service.expire, ticket)

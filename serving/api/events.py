@@ -11,7 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from cluster.access.permissions import Permission
 from cluster.errors import Refusal
-from serving.access.declared import needs
+from serving.access import rows
+from serving.access.declared import TOLD_APART, needs
+from serving.access.guard import principal_of
 from serving.api import front, problems
 from serving.wire.events import BATCH, EXAMPLE, MOST_BYTES, ONE, ArrivalsOut, OutcomeOut
 from serving.wire.problems import Problem
@@ -40,11 +42,11 @@ def router(service: DecisionService) -> APIRouter:
     @routes.post(
         "/v1/events",
         response_model=ArrivalsOut,
-        responses=problems.documented(400, 413, 415),
+        responses=problems.documented(400, 403, 413, 415),
         openapi_extra=_BODY,
         summary="Take in events as they happen",
     )
-    @needs(Permission.EVENTS_WRITE)
+    @needs(Permission.EVENTS_WRITE, rows=TOLD_APART)
     async def arrive(request: Request) -> Any:
         """Take in one CloudEvent or a batch of up to 1,000; durable and visible to decisions when
         answered, and sending the same again changes nothing.
@@ -57,7 +59,8 @@ def router(service: DecisionService) -> APIRouter:
         if body is None:
             detail = f"a request must hold at most {MOST_BYTES} bytes: send it in several"
             return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        outcome = await run_in_threadpool(service.arrive, body, is_batch=kind == BATCH)
+        eyes = rows.bound(principal_of(request.scope))
+        outcome = await run_in_threadpool(service.arrive, body, is_batch=kind == BATCH, eyes=eyes)
         service.watch.arrived(outcome)
         return _refused(outcome) if isinstance(outcome, Refusal) else _said(outcome)
 
@@ -70,8 +73,8 @@ def _problem(status: HTTPStatus, detail: str) -> Any:
 
 def _refused(refusal: Refusal) -> Any:
     found = problems.of_refusal(refusal)
-    is_large = found.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    return _problem(HTTPStatus(found.status) if is_large else HTTPStatus.BAD_REQUEST, str(refusal))
+    is_own = found.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.FORBIDDEN)
+    return _problem(HTTPStatus(found.status) if is_own else HTTPStatus.BAD_REQUEST, str(refusal))
 
 
 def _said(outcomes: Sequence[Outcome]) -> ArrivalsOut:

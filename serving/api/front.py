@@ -18,17 +18,20 @@ from starlette.routing import Match
 
 from cluster.access.permissions import Permission
 from cluster.errors import Refusal
+from serving.access import fields, rows
+from serving.access.guard import principal_of
 from serving.answer import stages
 from serving.answer.gate import RETRY_AFTER_S
 from serving.api import problems
 from serving.wire.base import IDEMPOTENCY_KEY
 from serving.wire.decisions import BatchRequest, DecisionRequest, Wrong
 from serving.wire.problems import MEDIA_TYPE, Problem
-from serving.wire.records import answer_bytes
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from cluster.access.principal import Principal
+    from cluster.access.privacy import Privacy
     from serving.access.guard import Guard
     from serving.answer.ticket import Outcome
     from serving.api.desk import Desk, Served
@@ -86,9 +89,10 @@ class Front:
         return scope.get("path") in MOST_BYTES and scope.get("method") == "POST"
 
     async def _answer(self, scope: Scope, body: bytes) -> tuple[int, bytes, Headers]:
+        who = principal_of(scope)
         if scope["path"] == MANY:
-            return await many(self._desk, body)
-        return await one(self._desk, body, header(scope, KEY), perf_counter())
+            return await many(self._desk, body, who)
+        return await one(self._desk, body, header(scope, KEY), perf_counter(), who)
 
 
 class Hot:
@@ -102,7 +106,9 @@ class Hot:
         return Match.FULL if scope["path"] == self.path else Match.NONE, {}
 
 
-async def one(desk: Desk, body: bytes, key: str | None, began: float) -> tuple[int, bytes, Headers]:
+async def one(
+    desk: Desk, body: bytes, key: str | None, began: float, who: Principal
+) -> tuple[int, bytes, Headers]:
     """Return status, bytes and headers of the answer to one request."""
     asked = await _parsed(DecisionRequest, body)
     if isinstance(asked, Problem):
@@ -110,20 +116,22 @@ async def one(desk: Desk, body: bytes, key: str | None, began: float) -> tuple[i
     if key is not None and (wrong := _wrong_key(key, asked.idempotency_key)):
         found = Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
         return found.status, found.to_bytes(), _headers(found)
-    served = await desk.one(asked, key or asked.idempotency_key, began)
+    served = await desk.one(asked, key or asked.idempotency_key, began, rows.bound(who))
     if isinstance(served.outcome, Refusal):
         found = problems.of_refusal(served.outcome)
         return found.status, found.to_bytes(), [*_headers(found), _timing(served)]
     replayed = [(b"idempotent-replayed", b"true")] if served.outcome.is_replayed else []
-    return 200, answer_bytes(served.outcome.body), [_JSON, _timing(served), *replayed]
+    told = fields.decision_bytes(served.outcome.body, fields.narrowed(who))
+    return 200, told, [_JSON, _timing(served), *replayed]
 
 
-async def many(desk: Desk, body: bytes) -> tuple[int, bytes, Headers]:
+async def many(desk: Desk, body: bytes, who: Principal) -> tuple[int, bytes, Headers]:
     """Return status, bytes and headers of the answer to a batch."""
     asked = await _parsed(BatchRequest, body)
     if isinstance(asked, Problem):
         return asked.status, asked.to_bytes(), _headers(asked)
-    found = b",".join(_item(each) for each in await desk.many(asked))
+    clearance, outcomes = fields.narrowed(who), await desk.many(asked, rows.bound(who))
+    found = b",".join(_item(each, clearance) for each in outcomes)
     return 200, b'{"decisions":[' + found + b"]}", [_JSON]
 
 
@@ -186,11 +194,12 @@ def _read[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T |
         return Problem.invalid(error.errors(include_url=False, include_input=False))
 
 
-def _item(outcome: Outcome | Wrong) -> bytes:
+def _item(outcome: Outcome | Wrong, clearance: Privacy | None) -> bytes:
     if isinstance(outcome, Wrong | Refusal):
         found = outcome.problem if isinstance(outcome, Wrong) else problems.of_refusal(outcome)
         return b'{"status":%d,"decision":null,"problem":%s}' % (found.status, found.to_bytes())
-    return b'{"status":200,"decision":%s,"problem":null}' % answer_bytes(outcome.body)
+    told = fields.decision_bytes(outcome.body, clearance)
+    return b'{"status":200,"decision":%s,"problem":null}' % told
 
 
 def _timing(served: Served) -> tuple[bytes, bytes]:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError
-from serving.access.declared import ANYBODY, needs
+from serving.access.declared import ANYBODY, NONE, needs
 from serving.api import front, messages
 from serving.model import SignatureMismatch
 from serving.reading import inference
@@ -102,7 +102,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         responses={200: {"model": ModelMetaOut}, 404: _ERROR},
         summary="Describe a model: its inputs and outputs",
     )
-    @needs(Permission.MODELS_READ)
+    @needs(Permission.MODELS_READ, rows=NONE)
     def describe(request: Request) -> Response:
         return _answered(lambda: _json(_described(_slot(service, request))))
 
@@ -111,7 +111,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         responses={200: {"model": ModelReadyOut}, 404: _ERROR},
         summary="Does a model answer?",
     )
-    @needs(Permission.MODELS_READ)
+    @needs(Permission.MODELS_READ, rows=NONE)
     def model_ready(request: Request) -> Response:
         return _answered(
             lambda: _json({"name": _slot(service, request).target.name, "ready": True})
@@ -123,7 +123,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         openapi_extra=_BODY,
         summary="Score given rows with the live model; nothing is looked up or recorded",
     )
-    @needs(Permission.INFERENCE_USE)
+    @needs(Permission.INFERENCE_USE, rows=NONE)
     async def infer(request: Request) -> Response:
         body = await front.read(request.receive, MOST_BYTES)
         return await run_in_threadpool(

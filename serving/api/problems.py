@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from cluster.access.principal import Forbidden
 from features.arrivals import TooMany
 from serving.answer.gate import RETRY_AFTER_S
 from serving.answer.questions import KeyReused, NoModel, NotRecorded, Unknown
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cluster.errors import Refusal
 
 _STATUS: dict[type[Refusal], HTTPStatus] = {
+    Forbidden: HTTPStatus.FORBIDDEN,
     Unknown: HTTPStatus.NOT_FOUND,
     KeyReused: HTTPStatus.CONFLICT,
     NoModel: HTTPStatus.SERVICE_UNAVAILABLE,

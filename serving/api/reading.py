@@ -5,10 +5,11 @@ Handlers are plain functions, so they run on threads beside the event loop.
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator
 from pydantic_core import to_json
@@ -18,12 +19,15 @@ from cluster.errors import Refusal
 from cluster.settings import CONFIGS
 from features import contracts
 from serving import evidence
-from serving.access.declared import needs
+from serving.access import columns, fields, rows
+from serving.access.declared import NONE, TOLD_APART, needs
+from serving.access.guard import principal_of
+from serving.access.rows import Shown
 from serving.answer import past
 from serving.api.problems import documented, response
 from serving.reading import accounts, catalogue, explanation, plain, priority
 from serving.reading.cursor import CursorGone
-from serving.reading.explanation import Sources
+from serving.reading.explanation import Sight, Sources
 from serving.slots.past import slot_of
 from serving.wire.accounts import AccountScoresOut, PageOut
 from serving.wire.catalogue import ModelDetailOut, ModelsOut, PoliciesOut, PolicyDetailOut
@@ -31,8 +35,12 @@ from serving.wire.explanations import ExplanationOut
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cluster.access.principal import Principal
     from cluster.workspace import Workspace
     from features.online import OnlineStore
+    from features.online.areas import Areas
     from serving.decide import Basis
     from serving.slots.active import Slots
     from serving.slots.slot import Slot
@@ -55,13 +63,14 @@ class Service(Protocol):
 
     workspace: Workspace
     store: OnlineStore
+    areas: Areas
 
     @property
     def slots(self) -> Slots:
         """What answers now."""
 
-    def recorded(self, id: str) -> dict[str, Any] | None:
-        """Return the record of a decision; None if there is none of this id."""
+    def recorded(self, id: str, eyes: Principal | None = None) -> dict[str, Any] | None:
+        """Return the record of a decision; None if there is none of this id for these eyes."""
 
 
 def router(service: Service) -> APIRouter:
@@ -76,7 +85,11 @@ def router(service: Service) -> APIRouter:
 
 
 def _add_explanation(routes: APIRouter, service: Service) -> None:
-    sources = _sources(service)
+    terms = contracts.load_contracts(CONFIGS / "contracts")
+    sources, classify = _sources(service, terms), columns.classify(terms)
+
+    def opener(body: dict[str, Any], who: Principal) -> fields.Opens:
+        return fields.opener(body["basis"]["view"], fields.narrowed(who))
 
     @routes.get(
         "/v1/decisions/{id}/explanation",
@@ -84,18 +97,23 @@ def _add_explanation(routes: APIRouter, service: Service) -> None:
         tags=["decisions"],
         summary="Explain a decision, down to the rows of its sources",
     )
-    @needs(Permission.EXPLANATIONS_READ)
+    @needs(Permission.EXPLANATIONS_READ, rows=TOLD_APART)
     def explain(
+        request: Request,
         id: Id,
         most: Annotated[int, Query(ge=1, le=explanation.MOST)] = evidence.MOST,
     ) -> Response:
         """Return every reason with its features, and the newest events that each was made from."""
-        body = service.recorded(id)
+        who = principal_of(request.scope)
+        body = service.recorded(id, rows.bound(who))
         if body is None:
             return _problem(HTTPStatus.NOT_FOUND, f"no decision has the id '{id}'")
         if isinstance(old := past.read(body), Refusal):
             return _problem(HTTPStatus.GONE, str(old))
-        return _answer(plain.explanation(explanation.explain(body, sources, most=most)))
+        sight = Sight(opens=opener(body, who), shows=_shows(service, who))
+        found = explanation.explain(body, sources, most=most, sight=sight)
+        said = plain.explanation(found)
+        return _answer(fields.explanation(said, sight.opens, who, classify))
 
 
 def _add_scores(routes: APIRouter, service: Service) -> None:
@@ -107,8 +125,9 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
         tags=["accounts"],
         summary="Return how the scores of an account went, and why they moved",
     )
-    @needs(Permission.ACCOUNTS_READ)
+    @needs(Permission.ACCOUNTS_READ, rows=TOLD_APART)
     def scores(
+        request: Request,
         id: Id,
         target: Name | None = None,
         limit: Annotated[int, Query(ge=1, le=accounts.MOST)] = accounts.LIMIT,
@@ -117,10 +136,14 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
         """Return the scores of its entities in the newest `limit` snapshots of each target, newest
         first. `why=false` is faster: a move is told by scoring it again.
         """
-        found = known.scores(id, target=target, limit=limit, why=why)
+        who = principal_of(request.scope)
+        shows = None if rows.bound(who) is None else _shows(service, who)
+        is_hidden = shows is not None and not shows("account", id)
+        asked, limit = ("", 1) if is_hidden else (id, limit)  # the same words after the same work
+        found = known.scores(asked, target=target, limit=limit, why=why, shows=shows)
         if isinstance(found, Refusal):
             return _problem(HTTPStatus.NOT_FOUND, str(found))
-        if not found and service.store.shard_of("account", id) is None:
+        if is_hidden or (not found and service.store.shard_of("account", id) is None):
             return _problem(
                 HTTPStatus.NOT_FOUND, f"the account must be in the event log, got '{id}'"
             )
@@ -136,8 +159,9 @@ def _add_lists(routes: APIRouter, service: Service) -> None:
         tags=["accounts"],
         summary="Return whom to look at first, and why",
     )
-    @needs(Permission.ACCOUNTS_READ)
+    @needs(Permission.ACCOUNTS_READ, rows=TOLD_APART)
     def accounts_by_priority(
+        request: Request,
         list: Annotated[Literal["high_intent", "at_risk"], Query()],
         order: Annotated[Literal["priority"], Query()] = "priority",
         limit: Annotated[int, Query(ge=1, le=priority.MOST)] = priority.LIMIT,
@@ -146,13 +170,16 @@ def _add_lists(routes: APIRouter, service: Service) -> None:
         """Return a page of a list; its `next`, given as `after`, returns the page behind it."""
         slot = service.slots.of(priority.KIND[list])
         first = slot.target.name if slot else ""
-        found = lists.page(list, limit=limit, after=after, first=first)
+        who = principal_of(request.scope)
+        shown = None if rows.bound(who) is None else Shown(principal=who, areas=service.areas)
+        found = lists.page(list, limit=limit, after=after, first=first, shown=shown)
         if isinstance(found, Refusal):
             is_gone = isinstance(found, CursorGone)
             return _problem(
                 HTTPStatus.GONE if is_gone else HTTPStatus.UNPROCESSABLE_ENTITY, str(found)
             )
-        return _answer(plain.page(found))
+        opens = fields.opener(lists.made_by(found), fields.narrowed(who))
+        return _answer(fields.page(plain.page(found), opens))
 
 
 def _add_models(routes: APIRouter, service: Service) -> None:
@@ -162,7 +189,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the targets that have models, and which are live",
     )
-    @needs(Permission.MODELS_READ)
+    @needs(Permission.MODELS_READ, rows=NONE)
     def models() -> Response:
         """Return every target for which a model was published."""
         found = catalogue.models(service.workspace)
@@ -174,7 +201,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the models of a target: which was live when, and how good the live one is",
     )
-    @needs(Permission.MODELS_READ)
+    @needs(Permission.MODELS_READ, rows=NONE)
     def model(target: Id) -> Response:
         """Return the aliases of a target, their history, and the card of the live model."""
         found = catalogue.model(service.workspace, target)
@@ -190,7 +217,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the policies, and which version of each is active",
     )
-    @needs(Permission.POLICIES_READ)
+    @needs(Permission.POLICIES_READ, rows=NONE)
     def policies() -> Response:
         """Return every policy that was published or is declared."""
         found = catalogue.every_policy(service.workspace)
@@ -202,7 +229,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         tags=["catalogue"],
         summary="Return the versions of a policy: which was active when, by whom and why",
     )
-    @needs(Permission.POLICIES_READ)
+    @needs(Permission.POLICIES_READ, rows=NONE)
     def policy(name: Id) -> Response:
         """Return the versions of a policy and its history."""
         found = catalogue.policy(service.workspace, name)
@@ -211,8 +238,15 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         return _answer(plain.policy_detail(found))
 
 
-def _sources(service: Service) -> Sources:
-    rules = contracts.Rules.of(contracts.load_contracts(CONFIGS / "contracts"))
+def _shows(service: Service, who: Principal) -> Callable[[str, str], bool]:
+    """Return whether an entity, by kind and key, is for somebody's eyes."""
+    if rows.bound(who) is None:
+        return lambda *_: True
+    return cache(lambda kind, key: rows.sees(who, service.areas.of(kind, key)))
+
+
+def _sources(service: Service, terms: Mapping[str, contracts.Contract]) -> Sources:
+    rules = contracts.Rules.of(terms)
 
     def slot(basis: Basis) -> Slot | Refusal:
         live = service.slots.by_kind.values()

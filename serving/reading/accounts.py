@@ -21,9 +21,10 @@ from serving.reading.declared import Targets, declared
 from serving.reading.kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from cluster.commits import Commit
     from cluster.workspace import Workspace
     from features.targets import Target
     from serving.moved.why import Why
@@ -37,6 +38,7 @@ COLUMNS = (
 KEPT_BYTES = 2**28  # of snapshots
 KEPT_LOOKS, KEPT_WHYS = 20_000, 2_000  # accounts in snapshots; accounts
 
+type Shows = Callable[[str, str], bool]  # is an entity, by kind and key, to be shown?
 type Look = tuple[Mapping[str, Any], ...]  # scores of one account in one snapshot
 
 
@@ -96,27 +98,46 @@ class Accounts:
         self._whys: Kept[tuple[str, int, tuple[str, ...]], Mapping[str, Move]] = Kept(KEPT_WHYS)
 
     def scores(
-        self, account: str, *, target: str | None = None, limit: int = LIMIT, why: bool = True
+        self,
+        account: str,
+        *,
+        target: str | None = None,
+        limit: int = LIMIT,
+        why: bool = True,
+        shows: Shows | None = None,
     ) -> list[Course] | Refusal:
         """Return the courses of all that was scored of an account in the newest `limit` snapshots
         of each target, or of one; none for an account that was never scored.
 
-        A score counts to the account that its entity was of when it was scored. A Refusal for a
-        target that has no scores.
+        A score counts to the account that its entity was of when it was scored. With `shows` only
+        entities that it shows are there. A Refusal for a target that has no scores.
         """
         known = self._targets.scored(self._workspace)
         if target is not None and target not in known:
             return _no_scores(target, known)
         names = known if target is None else [target]
         targets = [self._targets.get(name) for name in names]
-        return [c for each in targets for c in self._of_target(each, account, limit, why)]
+        found: list[Course] = []
+        for each in targets:
+            commits = self._workspace.tables.history(each.scores_table)[-limit:]
+            found += self._of_target(each, commits, account, why, shows=shows)
+        return found
 
-    def _of_target(self, target: Target, account: str, limit: int, why: bool) -> list[Course]:
-        commits = self._workspace.tables.history(target.scores_table)[-limit:]
+    def _of_target(
+        self,
+        target: Target,
+        commits: Sequence[Commit],
+        account: str,
+        why: bool,
+        *,
+        shows: Shows | None,
+    ) -> list[Course]:
         points: dict[str, list[Point]] = {}
         for commit in reversed(commits):
             for row in self._look(target, commit.snapshot, account):
                 points.setdefault(row["entity"], []).append(_point(commit.snapshot, row))
+        if shows is not None:
+            points = {e: each for e, each in points.items() if shows(target.entity, e)}
         head = commits[-1].snapshot if commits else None
         shown = _in_order(points, head)[:ENTITIES]
         newest = ((e, points[e][0]) for e in shown)

@@ -31,10 +31,12 @@ class Cursor:
     target: str
     snapshot: int
     place: int  # of the first account that was not given yet
+    whose: str = ""  # mark of the rows that are shown; empty: all of them
 
     def text(self) -> str:
         """Return it as callers get it."""
-        said = [self.list, self.target, str(self.snapshot), self.place]
+        said: list[object] = [self.list, self.target, str(self.snapshot), self.place]
+        said += [self.whose] if self.whose else []
         packed = json.dumps(said, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -43,18 +45,25 @@ class Cursor:
         """Read what `text` wrote."""
         try:
             packed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-            name, target, snapshot, place = json.loads(packed)
-            read = cls(list=name, target=target, snapshot=int(snapshot), place=int(place))
+            name, target, snapshot, place, *more = json.loads(packed)
+            whose = more[0] if more else ""
+            read = cls(
+                list=name, target=target, snapshot=int(snapshot), place=int(place), whose=whose
+            )
         except (binascii.Error, ValueError, TypeError):
             return broken(text)
-        is_written_so = all(isinstance(v, str) for v in (name, target)) and read.text() == text
+        is_written_so = (
+            all(isinstance(v, str) for v in (name, target, whose)) and read.text() == text
+        )
         return read if is_written_so and read.place >= 0 else broken(text)
 
 
-def read(name: str, text: str) -> Cursor | Refusal:
-    """Return the cursor of a list that a caller gives back."""
+def read(name: str, text: str, whose: str = "") -> Cursor | Refusal:
+    """Return the cursor of a list that a caller gives back; one over other rows is broken."""
     found = Cursor.read(text)
-    return found if isinstance(found, Refusal) or found.list == name else broken(text)
+    if isinstance(found, Refusal):
+        return found
+    return found if (found.list, found.whose) == (name, whose) else broken(text)
 
 
 def broken(text: str) -> CursorBroken:

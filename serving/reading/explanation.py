@@ -35,7 +35,28 @@ FILES = 4_096  # origins that are kept
 SHOWN = ("event_id", "kind", "name", "event_time", "known_at", "source", "row_key", "source_row",
          "ingest", "number", "text")  # fmt: skip
 
+NAMED = ("lead", "opportunity")  # of an event; whose row it is
+
 type Body = Mapping[str, Any]  # of a decision's record
+type Found = tuple[int, tuple[Mapping[str, Any], ...]]  # events behind a reason: how many, and rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What somebody may see of what is behind a decision."""
+
+    opens: Callable[[str], bool]  # is the value of a feature to be told?
+    shows: Callable[[str, str], bool]  # is an entity, by kind and key, to be shown?
+
+    def of(self, found: Found) -> Found:
+        """Return the events behind a reason without the rows of those who are not shown."""
+        return found[0], tuple(row for row in found[1] if self._is_shown(row))
+
+    def _is_shown(self, row: Mapping[str, Any]) -> bool:
+        return all(self.shows(kind, row[kind]) for kind in NAMED if row[kind] is not None)
+
+
+EVERYTHING = Sight(opens=lambda _: True, shows=lambda *_: True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +130,12 @@ class _Behind:
         return cls(view=view, events=history.table(), row=row)
 
 
-def explain(body: Body, sources: Sources, *, most: int = evidence.MOST) -> Explanation:
-    """Return the explanation of a decision from its record, with at most `most` events a reason."""
+def explain(
+    body: Body, sources: Sources, *, most: int = evidence.MOST, sight: Sight = EVERYTHING
+) -> Explanation:
+    """Return the explanation of a decision from its record, with at most `most` events a reason;
+    `sight` says whose rows are left out, and which values no sentence may tell.
+    """
     slot = sources.slot(Basis(**body["basis"]))
     history = sources.history(body)
     gone = [str(each) for each in (slot, history) if isinstance(each, Refusal)]
@@ -119,14 +144,14 @@ def explain(body: Body, sources: Sources, *, most: int = evidence.MOST) -> Expla
         shares = _shares(body, slot.model)
         if not isinstance(history, Refusal):
             behind = _Behind.of(body, slot.program.view, history)
-            gone += _differing(body, shares.reasons, behind)
+            gone += _differing(body, shares.reasons, behind, sight.opens)
     return Explanation(
         id=body["id"],
         entity=body["entity"],
         score=body["probability"],
         base=shares.base,
         reasons=tuple(
-            _explained(body, reason, shares, _evidence(reason, behind, sources, most))
+            _explained(body, reason, shares, sight.of(_evidence(reason, behind, sources, most)))
             for reason in shares.reasons
         ),
         contributions=shares.contributions,
@@ -189,20 +214,16 @@ def _base(model: Model) -> float:
     return float(model.calibrator.probability(margin, np.zeros(1, np.int64))[0])
 
 
-def _evidence(
-    reason: Reason, behind: _Behind | None, sources: Sources, most: int
-) -> tuple[int, tuple[Mapping[str, Any], ...]]:
+def _evidence(reason: Reason, behind: _Behind | None, sources: Sources, most: int) -> Found:
     if behind is None:
         return 0, ()
     there = replace(reason, features=_of_view(reason, behind.view))
     found = evidence.evidence(there, behind.view, behind.events, behind.row, most=most)
-    rows = found.events.select(SHOWN).to_pylist()
+    rows = found.events.select([*SHOWN, *NAMED]).to_pylist()
     return found.count, tuple(_row(row, sources.file) for row in rows)
 
 
-def _explained(
-    body: Body, reason: Reason, shares: _Shares, found: tuple[int, tuple[Mapping[str, Any], ...]]
-) -> Explained:
+def _explained(body: Body, reason: Reason, shares: _Shares, found: Found) -> Explained:
     is_by_model = reason.group != ruled.GROUP
     return Explained(
         reason=reason,
@@ -216,22 +237,30 @@ def _explained(
             for name in reason.features
         ),
         count=found[0],
-        rows=found[1],
+        rows=tuple({n: v for n, v in row.items() if n not in NAMED} for row in found[1]),
     )
 
 
-def _differing(body: Body, reasons: tuple[Reason, ...], behind: _Behind) -> list[str]:
+def _differing(
+    body: Body, reasons: tuple[Reason, ...], behind: _Behind, opens: Callable[[str], bool]
+) -> list[str]:
     """Return what the events do not give as it was decided upon: they are not those of then."""
     named = {name for reason in reasons for name in _of_view(reason, behind.view)}
     kept = tuple(f for f in behind.view.features if f.name in named)
     again = compute.compute(replace(behind.view, features=kept), behind.events, behind.row)
     (now,) = again.select([f.name for f in kept]).to_pylist()
+    then = {name: body["features"].get(name) for name in now}
     return [
-        f"the events there are now must give '{name}' as it was decided upon, got {now[name]!r}"
-        f" where it was {body['features'].get(name)!r}: the source rows may be others"
+        f"the events there are now must give '{name}' as it was decided upon, got"
+        f" {_other(now[name], then[name]) if opens(name) else 'another value'}: the source rows may"
+        " be others"
         for name in now
-        if now[name] != body["features"].get(name)
+        if now[name] != then[name]
     ]
+
+
+def _other(now: object, then: object) -> str:
+    return f"{now!r} where it was {then!r}"
 
 
 def _of_view(reason: Reason, view: View) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ together whatever is scored meanwhile.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +26,16 @@ from serving.reading import cursor
 from serving.reading.cursor import Cursor
 from serving.reading.declared import Targets
 from serving.reading.kept import Kept
-from serving.reading.ranking import ranking
+from serving.reading.ranking import firsts, ranked, ranking
 from serving.reading.texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from cluster.workspace import Workspace
     from features.targets import Target
+    from serving.access.rows import Shown
 
 HIGH_INTENT, AT_RISK = "high_intent", "at_risk"
 LIMIT, MOST = 50, 1_000  # accounts of a page, by default and at most
@@ -79,7 +80,7 @@ class Page:
 class Order:
     """The accounts of a list, all of them, in their order."""
 
-    rows: pa.Table  # COLUMNS; the first of each account, in the order of the list
+    rows: pa.Table  # COLUMNS; the first of each account, or every entity, in the order of the list
     kept: np.ndarray  # (n,) places of these rows among `reasons`
     reasons: Texts  # JSON
     as_of: datetime | None
@@ -97,14 +98,24 @@ class Priority:
         self._workspace = workspace
         self._targets = Targets()
         self._orders: Kept[tuple[str, int], Order] = Kept(KEPT_BYTES, lambda order: order.nbytes)
+        self._every: Kept[tuple[str, int], Order] = Kept(KEPT_BYTES, lambda order: order.nbytes)
 
     def page(
-        self, name: str, *, limit: int = LIMIT, after: str | None = None, first: str = ""
+        self,
+        name: str,
+        *,
+        limit: int = LIMIT,
+        after: str | None = None,
+        first: str = "",
+        shown: Shown | None = None,
     ) -> Page | Refusal:
         """Return the next `limit` accounts of a list, HIGH_INTENT or AT_RISK; `first` is the target
-        that counts where several could. Refusals for cursors that are broken or gone.
+        that counts where several could, `shown` says which entities may be there if not all.
+        Refusals for cursors that are broken, another's, or gone.
         """
-        start = self._start(name, first) if after is None else cursor.read(name, after)
+        whose = shown.mark if shown else ""
+        new = self._start(name, first, whose) if after is None else None
+        start = new if after is None else cursor.read(name, after, whose)
         if isinstance(start, Refusal):
             return start
         if start is None:
@@ -112,16 +123,20 @@ class Priority:
         if start.target not in self._candidates(name, first):
             return cursor.broken(after or "")
         try:
-            order = self._order(start)
+            order = self._order(start) if shown is None else self._shown(start, shown)
         except SnapshotMissing:
             return cursor.gone(start)
         return _page(start, order, limit)
 
-    def _start(self, name: str, first: str) -> Cursor | None:
+    def made_by(self, page: Page) -> str:
+        """Return the views that made the features behind a page; empty for one of no scores."""
+        return self._targets.get(page.target).made_by if page.target else ""
+
+    def _start(self, name: str, first: str, whose: str) -> Cursor | None:
         for target in self._candidates(name, first):
             head = self._workspace.tables.head(self._targets.get(target).scores_table)
             if head is not None:
-                return Cursor(list=name, target=target, snapshot=head, place=0)
+                return Cursor(list=name, target=target, snapshot=head, place=0, whose=whose)
         return None
 
     def _candidates(self, name: str, first: str) -> list[str]:
@@ -136,19 +151,39 @@ class Priority:
         place, falls = (target.scores_table, start.snapshot), is_falling(target)
         return self._orders.get(place, lambda: _ordered(self._workspace, *place, falls))
 
+    def _shown(self, start: Cursor, shown: Shown) -> Order:
+        """Return the order of a list without the entities that are not shown, before the first of
+        each account is taken.
+        """
+        target = self._targets.get(start.target)
+        place, falls = (target.scores_table, start.snapshot), is_falling(target)
+        every = self._every.get(
+            place, lambda: _ordered(self._workspace, *place, falls, rank=ranked)
+        )
+        mine = np.flatnonzero(shown.among(target.entity, every.rows["entity"].to_pylist()))
+        mine = mine[firsts(every.rows["account"], mine)]
+        return replace(every, rows=every.rows.take(pa.array(mine)), kept=every.kept[mine])
+
 
 def is_falling(target: Target) -> bool:
     """Is its list that of the scores that fall, rather than of the highest?"""
     return _is_about(target, WON)
 
 
-def _ordered(workspace: Workspace, table: str, snapshot: int, falling: bool) -> Order:
+def _ordered(
+    workspace: Workspace,
+    table: str,
+    snapshot: int,
+    falling: bool,
+    *,
+    rank: Callable[..., np.ndarray] = ranking,
+) -> Order:
     """Read a snapshot of scores and put it in order; reasons file by file."""
     files = workspace.tables.files(table, snapshot)
     read = workspace.tables.read_files
     parts = [batch.plain(read(table, [file], COLUMNS).select(COLUMNS)) for file in files]
     rows = pa.concat_tables([batch.plain(batch.SCHEMA.empty_table().select(COLUMNS)), *parts])
-    order = ranking(rows, falling=falling)
+    order = rank(rows, falling=falling)
     chosen, starts = np.sort(order), np.cumsum([0, *(part.num_rows for part in parts)])
     texts = (
         read(table, [file], ["reasons"])["reasons"].take(pa.array(_between(chosen, *span)))
@@ -173,7 +208,7 @@ def _page(start: Cursor, order: Order, limit: int) -> Page:
     rows = order.rows.slice(start.place, limit).to_pylist()
     why = order.reasons.take(order.kept[start.place : end].tolist())
     more = end < order.rows.num_rows
-    after = Cursor(list=start.list, target=start.target, snapshot=start.snapshot, place=end)
+    after = replace(start, place=end)
     return Page(
         list=start.list,
         target=start.target,

@@ -12,9 +12,18 @@ from serving import batch
 def ranking(rows: pa.Table, *, falling: bool) -> np.ndarray:
     """Return the places of rows (COLUMNS) in the order of a list: the first of each account.
 
+    A row without an account is one by itself.
+    """
+    order = ranked(rows, falling=falling)
+    return np.asarray(order[firsts(rows["account"], order)])
+
+
+def ranked(rows: pa.Table, *, falling: bool) -> np.ndarray:
+    """Return the places of rows (COLUMNS) in the order of a list: all of them.
+
     The highest scores first, in whole percentage points, as one reads them; among equals what is
     rising before what is falling; then the higher score, then the id. With `falling` only what
-    falls, the largest fall first. A row without an account is one by itself.
+    falls, the largest fall first.
     """
     score = rows["probability"].to_numpy()
     by_id = pc.rank(rows["entity"].combine_chunks(), tiebreaker="first").to_numpy()
@@ -22,11 +31,8 @@ def ranking(rows: pa.Table, *, falling: bool) -> np.ndarray:
     if falling:
         change = rows["change"].to_numpy(zero_copy_only=False).astype(np.float64)
         order = np.lexsort((by_id, np.nan_to_num(change)))
-        order = order[trend[order] > 0]
-    else:
-        order = np.lexsort((by_id, -score, trend, -np.floor(score * 100 + 0.5)))
-    found: np.ndarray = order[_firsts(rows["account"], order)]
-    return found
+        return np.asarray(order[trend[order] > 0])
+    return np.lexsort((by_id, -score, trend, -np.floor(score * 100 + 0.5)))
 
 
 def _trends(column: pa.ChunkedArray) -> np.ndarray:
@@ -36,7 +42,7 @@ def _trends(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(found, 1).to_numpy().astype(np.int64) - 1)
 
 
-def _firsts(accounts: pa.ChunkedArray, order: np.ndarray) -> np.ndarray:
+def firsts(accounts: pa.ChunkedArray, order: np.ndarray) -> np.ndarray:
     """Return which places of `order` (n,) are the first of their account, rising."""
     encoded = accounts.combine_chunks().dictionary_encode()
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -164,6 +165,11 @@ class ReasonCore(Answered):
         default=None, description="The calibrated probability less what it would be without them."
     )
     text: str = Field(default="", description="Value, direction and size in a sentence.")
+    withheld: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="True: the value is above your clearance, and null here. Absent otherwise.",
+    )
 
 
 class ReasonOut(ReasonCore):

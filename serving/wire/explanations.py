@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from datetime import datetime
 
 from pydantic import Field
@@ -19,6 +20,11 @@ class ShareOut(Answered):
     contribution: float | None = Field(
         description="Change of the log-odds; null of rules, and where the model is gone."
     )
+    withheld: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="True: the value is above your clearance, and null here. Absent otherwise.",
+    )
 
 
 class SourceRowOut(Answered):
@@ -30,18 +36,23 @@ class SourceRowOut(Answered):
     event_time: datetime = Field(description="When it happened.")
     known_at: datetime = Field(description="When it became known.")
     source: str
-    row_key: str
+    row_key: str | None
     source_row: int | None = Field(description="The row's number in its file.")
     file: str | None
     number: int | None
     text: str | None
+    withheld: list[str] = Field(
+        default=[],
+        exclude_if=operator.not_,
+        description="Columns above your clearance, which are null here. Absent if none is.",
+    )
 
 
 class ExplainedOut(ReasonCore):
     """A reason with its features and the events that they were computed from."""
 
     features: list[ShareOut]
-    count: int = Field(description="Of the events, shown or not.")
+    count: int | None = Field(description="Of the events, shown or not; null if withheld.")
     rows: list[SourceRowOut] = Field(description="The newest of them, as many as asked for.")
 
 

@@ -20,6 +20,7 @@ from serving.api import front
 from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
 from serving.slots.slot import Answer
+from tests.serving.letting import letting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,7 +231,7 @@ def test_the_front_and_the_framework_answer_alike(
     service: DecisionService, client: httpx.Client, rows: list[dict[str, Any]]
 ) -> None:
     """What OpenAPI declares is what is served."""
-    with TestClient(make_api(Desk(service))) as framework:
+    with TestClient(letting(make_api(Desk(service)))) as framework:
         for asked in (_asked(rows[0], idempotency_key="alike"), {"lead": "nobody"}):
             one, other = (http.post("/v1/decisions", json=asked) for http in (client, framework))
             assert (one.status_code, one.content) == (other.status_code, other.content)

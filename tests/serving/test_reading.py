@@ -16,7 +16,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from cluster.errors import Refusal
+from cluster.settings import CONFIGS
 from features import compute, log, spine
+from features.contracts import load_contracts
 from features.online import entity
 from features.online.history import History
 from serving.answer.questions import Question
@@ -28,6 +30,7 @@ from serving.slots.slot import Answer
 from serving.wire.catalogue import ModelDetailOut, ModelsOut, PoliciesOut, PolicyDetailOut
 from serving.wire.explanations import ExplanationOut
 from serving.wire.problems import MEDIA_TYPE
+from tests.serving.letting import letting
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -54,14 +57,14 @@ def client(service: DecisionService) -> Iterator[TestClient]:
     app = FastAPI()
     problems.add_handlers(app)
     app.include_router(reading.router(service))
-    with TestClient(app) as made:
+    with TestClient(letting(app)) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def sources(service: DecisionService) -> Sources:
     """Return where the routes have their inputs from."""
-    return reading._sources(service)
+    return reading._sources(service, load_contracts(CONFIGS / "contracts"))
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +263,8 @@ def test_what_is_gone_is_named_and_the_rest_is_told(sources: Sources, decided: l
     assert found.base is not None
 
 
-def test_an_old_model_is_loaded_once(service: DecisionService, decided: list[Body]) -> None:
+def test_an_old_model_is_loaded_once(sources: Sources, decided: list[Body]) -> None:
     """A basis that is not live any more is had again, and kept."""
-    sources = reading._sources(service)
     basis = {**decided[0]["basis"], "code": "another"}
     first, again = (sources.slot(Basis(**basis)) for _ in range(2))
     assert not isinstance(first, Refusal)

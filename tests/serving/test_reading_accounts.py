@@ -34,6 +34,7 @@ from serving.slots.active import Slots
 from serving.wire.accounts import AccountScoresOut
 from tests.jobs import scoring as shared
 from tests.jobs.scoring import NAME, NOW, THEN, Company
+from tests.serving.letting import letting
 
 if TYPE_CHECKING:
     from serving.reading.priority import Ranked
@@ -64,12 +65,12 @@ def client(company: Company) -> Iterator[TestClient]:
         workspace=workspace,
         store=online.OnlineStore(workspace),
         slots=Slots(),
-        recorded=lambda id: None,
+        recorded=lambda *_: None,
     )
     app = FastAPI()
     problems.add_handlers(app)
     app.include_router(reading.router(service))
-    with TestClient(app) as made:
+    with TestClient(letting(app)) as made:
         yield made
 
 
@@ -242,7 +243,7 @@ def test_pages_fit_together_whatever_is_scored_meanwhile(
     head = company.workspace.tables.head(company.target.scores_table)
     read = cursor.read
 
-    def of_newest(name: str, text: str) -> Cursor | Refusal:
+    def of_newest(name: str, text: str, whose: str) -> Cursor | Refusal:
         found = read(name, text)
         assert isinstance(found, Cursor) and head
         return Cursor(list=name, target=NAME, snapshot=head, place=found.place)

@@ -1,0 +1,21 @@
+"""Fixtures that several tests of the service share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.serving import dominions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.serving.dominions import Dominion
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dominion]:
+    """Return a small company of several regions and teams, and its service."""
+    with dominions.dominion(tmp_path_factory.mktemp("dominion")) as found:
+        yield found

@@ -87,6 +87,7 @@ JOB = Job(
     verb="materialize",
     summary="Compute point-in-time features of a target over the whole log and commit them.",
     settings=MaterializeSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=console.holds_table,

@@ -111,6 +111,7 @@ JOB = Job(
     verb="report",
     summary="Write one HTML page with pictures of models, top leads with reasons, and forecasts.",
     settings=ReportSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=current,

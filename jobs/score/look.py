@@ -197,6 +197,7 @@ JOB = Job(
     verb="score",
     summary="Show the highest scores with their reasons, the course of one, or why some moved.",
     settings=LookSettings,
+    needs=dict.fromkeys(ACTIONS),
     inputs=inputs,
     run=run,
     reads_only=True,

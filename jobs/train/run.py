@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cluster.access.permissions import Permission
 from cluster.dataset import Dataset
 from jobs.console import Job, Progress, Report
 from jobs.train import evaluate, growing, judge, leaks, learn, lesson, publication
@@ -108,6 +109,7 @@ JOB = Job(
     verb="train",
     summary="Search, fit, calibrate, judge and publish models of targets.",
     settings=TrainSettings,
+    needs=Permission.MODELS_TRAIN,
     inputs=inputs,
     run=run,
     current=current,

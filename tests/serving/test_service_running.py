@@ -69,15 +69,16 @@ def test_every_socket_is_on_loopback(home: Path, tmp_path: Path) -> None:
         assert outside == set(), profile
 
 
+@pytest.mark.parametrize("profile", ["portable", "fast"])
 def test_on_every_address_the_api_alone_is_reached_and_by_key_alone(
-    copied: Callable[[Path], Settings], tmp_path: Path
+    copied: Callable[[Path], Settings], tmp_path: Path, profile: str
 ) -> None:
-    """Whatever else listens stays on loopback; the profile fast is for loopback alone."""
+    """Whatever else listens stays on loopback."""
     settings = copied(tmp_path / "home")
     key = _key(settings)
     host = {"FUNNELCAST_SERVE__HOST": "0.0.0.0"}
     told = tmp_path / "log"
-    with running(settings.home, told, profile="portable", environ=host) as service:
+    with running(settings.home, told, profile=profile, environ=host) as service:
         sockets = _listening(service)
         sent = {"": 401, "Bearer nonsense": 401, f"Bearer {key}": 200}
         for said, status in sent.items():

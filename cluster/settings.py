@@ -7,7 +7,7 @@ every path is absolute, because a submitted job runs from a copy of the reposito
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -72,6 +72,12 @@ class AccessSettings(Frozen):
     jobs_require_key: bool = False  # not the pepper: that is access_key
 
 
+class ReportsSettings(Frozen):
+    """What reports that jobs write may show; see jobs/clearance.py."""
+
+    clearance: Literal["public", "internal", "confidential", "personal", "restricted"] = "internal"
+
+
 class OpenLineageSettings(Frozen):
     """Where run events go: by default to files in the home folder; see cluster/emitter.py."""
 
@@ -111,6 +117,7 @@ class Settings(Frozen):
     ray: RaySettings = RaySettings()
     serve: ServeSettings = ServeSettings()
     access: AccessSettings = AccessSettings()
+    reports: ReportsSettings = ReportsSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()
 
     @model_validator(mode="before")

@@ -11,6 +11,7 @@ from cluster.access.acting import Leave, Said
 from cluster.access.governed import Governed
 from cluster.access.permissions import Permission
 from cluster.errors import WrongUse, nearest
+from jobs import clearance
 
 if TYPE_CHECKING:
     from cluster.access.acting import Acting
@@ -31,6 +32,9 @@ def admitted[S](
     """
     needed, given = need(needs, settings), _given(settings)
     said = dataclasses.replace(said or Said.of(os.environ), **given)
+    wanted = clearance.needed(workspace, getattr(settings, "clearance", None))
+    if wanted is not None:
+        Leave(workspace, said).clear(wanted)
     if needed is None:
         return settings, _governed(workspace, said), None
     passing = None if given else f"jobs.{verb}"

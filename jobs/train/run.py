@@ -13,6 +13,7 @@ import pandas as pd
 
 from cluster.access.permissions import Permission
 from cluster.dataset import Dataset
+from features import registered
 from jobs.console import Job, Progress, Report
 from jobs.train import evaluate, growing, judge, leaks, learn, lesson, publication
 from jobs.train.lesson import Lesson, Pinned
@@ -39,6 +40,8 @@ def inputs(workspace: Workspace, settings: TrainSettings) -> dict[str, str]:
 def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Report:
     """Train, judge and publish a model of each target."""
     pinned = Pinned.each(workspace, settings)
+    for each in pinned:
+        registered.keep(workspace, each.target, "jobs.train", each.target.training_table)
     lessons = [lesson.read(workspace, settings, each) for each in pinned]
     grown = growing.grown(workspace, settings, lessons, progress)
     reports = {

@@ -15,7 +15,11 @@ import sqlalchemy as sa
 from cluster import errors, schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster.database import Database
+
+    type Witness = Callable[[sa.Connection], None]  # writes in the transaction of a move
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,8 @@ class Refs:
             actor=schema.checked_name("the actor of a move", actor),
             reason=reason,
         )
-        return moved if self._swap(moved, expect_epoch) else self._lost(name, expect_epoch)
+        witness = self._witness(moved)
+        return moved if self._swap(moved, expect_epoch, witness) else self._lost(name, expect_epoch)
 
     def history(self, name: str) -> list[Ref]:
         """Return every move of `name`, oldest first."""
@@ -68,7 +73,11 @@ class Refs:
         with self._database.connect() as connection:
             return [_ref(row) for row in connection.execute(query).mappings()]
 
-    def _swap(self, moved: Ref, expect_epoch: int) -> bool:
+    def _witness(self, moved: Ref) -> Witness | None:
+        """Return what else is written with a move: here nothing (cluster/access/governed.py)."""
+        return None
+
+    def _swap(self, moved: Ref, expect_epoch: int, witness: Witness | None) -> bool:
         row = _row(moved)
         try:
             with self._database.begin() as connection:
@@ -76,6 +85,8 @@ class Refs:
                 if connection.execute(self._change(row, expect_epoch)).rowcount == 0:
                     return False
                 connection.execute(schema.ref_moves.insert().values(row))
+                if witness is not None:
+                    witness(connection)
         except sa.exc.IntegrityError:
             if expect_epoch == 0:  # another mover created the name first
                 return False

@@ -43,14 +43,15 @@ def guard(settings: Settings, environ: MutableMapping[str, str]) -> None:
 
 
 def token_file(home: Path) -> Path:
-    """Return the file that holds the cluster's token, made on first use and readable by its owner
-    alone.
+    """Return the file that holds the cluster's token, made on first use; readable by its owner
+    alone, also if it was made by another.
     """
     path = home / "ray" / "token"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        path.chmod(0o600)  # Ray writes one with whatever mode the user's mask leaves
         return path
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_hex(32))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 PREFIX = "FUNNELCAST_"
-NOT_SETTINGS = {"FUNNELCAST_TRACE"}
+NOT_SETTINGS = {"FUNNELCAST_TRACE", "FUNNELCAST_CREDENTIAL", "FUNNELCAST_CREDENTIAL_FILE"}
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -64,6 +64,18 @@ class ServeSettings(Frozen):
     def asks(self) -> bool:
         """Must who sends a request bring a key or a token?"""
         return self.require_keys or not self.at_this_machine
+
+
+class AccessSettings(Frozen):
+    """Who may change by jobs what is governed; see cluster/access/acting.py."""
+
+    jobs_require_key: bool = False  # not the pepper: that is access_key
+
+
+class ReportsSettings(Frozen):
+    """What reports that jobs write may show; see jobs/clearance.py."""
+
+    clearance: Literal["public", "internal", "confidential", "personal", "restricted"] = "internal"
 
 
 class OpenLineageSettings(Frozen):
@@ -119,6 +131,8 @@ class Settings(Frozen):
     slice_events: int = Field(default=4_000_000, ge=1)  # of a bucket, to be computed at once
     ray: RaySettings = RaySettings()
     serve: ServeSettings = ServeSettings()
+    access: AccessSettings = AccessSettings()
+    reports: ReportsSettings = ReportsSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()
     log: LogSettings = LogSettings()
 

@@ -20,21 +20,25 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from cluster import runs, session
+from cluster.access.acting import Said
 from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import ROOT, load_settings
 from cluster.workspace import Workspace
 from jobs import show
 from jobs.announce import announced
+from jobs.leave import Needs, admitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
+    from cluster.access.acting import Acting
     from cluster.dataset import Dataset
     from cluster.runevents import Run as RunOf
 
 TRACE = "FUNNELCAST_TRACE"  # in the environment: show the trace of what we did not foresee
+SAID = {"actor": "Who runs it, where it changes something.", "reason": "Why, in a sentence."}
 
 type Progress = Callable[[int, int, str], None]
 
@@ -83,6 +87,7 @@ class Job[S]:
     verb: str
     summary: str
     settings: type[S]
+    needs: Needs  # of who runs it: jobs/leave.py
     inputs: Callable[[Workspace, S], dict[str, str]]
     run: Callable[[Workspace, S, Progress], Report]
     # is what a run wrote still what is in place? If not, the run is done again
@@ -118,10 +123,14 @@ def perform[S](
     progress: Progress,
     *,
     parent: RunOf | None = None,
+    said: Said | None = None,
 ) -> Done:
     """Run a job unless a run with the same inputs is on record; every start and finish is
     journalled and announced, as part of the run `parent` if there is one.
+
+    NotAllowed for who may not; who runs it says so in `said`, by default in the environment.
     """
+    settings, workspace, acting = admitted(job.verb, job.needs, settings, workspace, said)
     if job.reads_only:
         seen = job.run(workspace, settings, progress).as_dict()
         return Done(key="", report=seen, unchanged=False)
@@ -138,10 +147,10 @@ def perform[S](
             made = job.run(workspace, settings, progress)
         except BaseException as error:
             why: dict[str, object] = {"error": str(error) or type(error).__name__}
-            _record(workspace, job.verb, key, "failed", why)
+            _record(workspace, job.verb, key, "failed", why, acting=acting)
             raise
         done = made.as_dict()
-        _record(workspace, job.verb, key, "done", done)
+        _record(workspace, job.verb, key, "done", done, acting=acting)
         told.done(made.inputs, made.outputs)
     return Done(key=key, report=done, unchanged=False)
 
@@ -150,16 +159,17 @@ def main[S](job: Job[S]) -> None:
     """Run one job from the command line."""
 
     def command(**options: Any) -> None:
-        as_json = options.pop("json")
+        as_json, names = options.pop("json"), missing(job)
         with guarded(as_json), Workspace.open(load_settings(os.environ)) as workspace:
+            said = Said.of(os.environ, **{name: options.pop(name) for name in names})
             settings = job.settings(**options)
-            done = perform(job, settings, workspace, show.progress(job.verb))
+            done = perform(job, settings, workspace, show.progress(job.verb), said=said)
             if job.tell is not None and not as_json:
                 job.tell(done.report)
             else:
                 show.outcome(job.verb, done.report, unchanged=done.unchanged, as_json=as_json)
 
-    command.__signature__ = _signature(job.settings)  # type: ignore[attr-defined]
+    command.__signature__ = _signature(job)  # type: ignore[attr-defined]
     command.__doc__ = job.summary
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -192,18 +202,34 @@ class guarded:
 
 
 def _record(
-    workspace: Workspace, verb: str, key: str, status: str, report: dict[str, object]
+    workspace: Workspace,
+    verb: str,
+    key: str,
+    status: str,
+    report: dict[str, object],
+    *,
+    acting: Acting | None,
 ) -> None:
     workspace.runs.finish(key, status, report, workspace.clock())
     body = {"run": key, "job": verb, "status": status, "wrote": report.get("wrote")}
-    workspace.journal.record("job", body, now=workspace.clock())
+    by = {} if acting is None else dataclasses.asdict(acting)
+    workspace.journal.record("job", {**body, **by}, now=workspace.clock())
 
 
-def _signature(settings: type[Any]) -> inspect.Signature:
-    hints = get_type_hints(settings, include_extras=True)
-    given = [_option(f, hints[f.name]) for f in dataclasses.fields(settings)]
-    as_json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+def missing(job: Job[Any]) -> list[str]:
+    """Return which of actor and reason a job that may change something has no option for."""
+    own = {field.name for field in dataclasses.fields(job.settings)}
+    return [] if job.reads_only else [name for name in SAID if name not in own]
+
+
+def _signature(job: Job[Any]) -> inspect.Signature:
+    hints = get_type_hints(job.settings, include_extras=True)
+    given = [_option(f, hints[f.name]) for f in dataclasses.fields(job.settings)]
     keyword = inspect.Parameter.KEYWORD_ONLY
+    for name in missing(job):
+        told = Annotated[str | None, typer.Option(help=SAID[name])]
+        given.append(inspect.Parameter(name, keyword, default=None, annotation=told))
+    as_json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
     return inspect.Signature(
         [*given, inspect.Parameter("json", keyword, default=False, annotation=as_json)]
     )

@@ -15,7 +15,7 @@ from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import Settings, load_settings
 from cluster.workspace import Workspace
 from serving.access.opened import check_reachable
-from serving.profiles import Profile, uses_haproxy
+from serving.profiles import Profile, host_of_serve, uses_haproxy
 
 if TYPE_CHECKING:
     from ray.serve.schema import ServeStatus
@@ -43,8 +43,7 @@ def main(
 
 
 def _serve(settings: Settings, profile: Profile, console: Console) -> None:
-    profile.prepare(os.environ, settings.home)
-    _check_haproxy(settings)
+    profile.prepare(os.environ, settings)
     with Workspace.open(settings) as workspace:
         check_reachable(settings.serve, workspace)
     session.connect(settings)
@@ -52,7 +51,8 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
 
     from serving.app import ServingArgs, build
 
-    where = {"host": settings.serve.host, "port": settings.serve.port}
+    host = host_of_serve(settings.serve, os.environ)
+    where = {"host": host, "port": settings.serve.port}
     serve.start(proxy_location="HeadOnly", http_options=where)
     args = ServingArgs(settings=settings, answers=profile.answers)
     try:
@@ -72,15 +72,6 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     finally:
         serve.shutdown()  # type: ignore[no-untyped-call]
         session.disconnect()
-
-
-def _check_haproxy(settings: Settings) -> None:
-    """WrongUse where HAProxy would have to listen elsewhere: its edited file binds loopback."""
-    if uses_haproxy(os.environ) and not settings.serve.at_this_machine:
-        raise WrongUse(
-            f"serve.host must be loopback in a profile with HAProxy, got '{settings.serve.host}':"
-            " choose the profile portable, or put a proxy of your own in front of it"
-        )
 
 
 def _at(settings: Settings, **given: object) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tempfile
 from collections.abc import Mapping, MutableMapping
@@ -12,12 +13,15 @@ from pydantic import Field, StringConstraints
 
 from cluster import canonical
 from cluster.errors import WrongUse
-from cluster.settings import Frozen, load, named
+from cluster.session import LOOPBACK
+from cluster.settings import Frozen, ServeSettings, Settings, load, named
 from serving.slots.slot import Answer
 
 type RayVariable = Annotated[str, StringConstraints(pattern=r"^RAY_[A-Za-z0-9_]+$")]
 
 HAPROXY = Path(__file__).with_name("haproxy") / "haproxy"
+BIND = "FRONTEND_BIND"  # read by that
+BELIEVED, NOBODY = "FORWARDED_ALLOW_IPS", "nobody"  # read by uvicorn: whose X-Forwarded-For counts
 LONGEST_FOLDER = 32  # letters: a socket below it may have 107, and Ray adds a folder of 56
 
 
@@ -32,17 +36,48 @@ class Profile(Frozen):
         """Read configs/serve/<name>.yaml, or the file given."""
         return load(cls, named("serve", name))
 
-    def prepare(self, environ: MutableMapping[str, str], home: Path) -> None:
-        """Set what Ray must know; what the caller has set stays."""
+    def prepare(self, environ: MutableMapping[str, str], settings: Settings) -> None:
+        """Set what Ray must know; what the caller has set stays. WrongUse for an address that
+        HAProxy cannot be given.
+        """
         for variable, value in self.environment.items():
             environ.setdefault(variable, value)
         if uses_haproxy(environ):
-            _keep_haproxy_apart(environ, home)
+            _keep_haproxy_apart(environ, settings.home)
+            environ[BIND] = _bind(settings.serve)
+        # uvicorn would believe any process of this machine where a request comes from
+        environ.setdefault(BELIEVED, LOOPBACK if uses_haproxy(environ) else NOBODY)
 
 
 def uses_haproxy(environ: Mapping[str, str]) -> bool:
     """Do requests come in through HAProxy, not through the proxy of Ray Serve?"""
     return environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+
+
+def host_of_serve(settings: ServeSettings, environ: Mapping[str, str]) -> str:
+    """Return where Serve itself listens: with HAProxy before it nowhere but on loopback."""
+    return LOOPBACK if uses_haproxy(environ) else settings.host
+
+
+def _bind(settings: ServeSettings) -> str:
+    """Return where HAProxy listens for the API beside loopback: the words of a bind line, or none.
+
+    WrongUse for what is no address: the words go through a shell.
+    """
+    if settings.at_this_machine:
+        return ""
+    try:
+        address = ipaddress.ip_address(settings.host)
+    except ValueError:
+        address = None
+    if address is None or getattr(address, "scope_id", None):
+        raise WrongUse(
+            "serve.host must be an IP address in a profile with HAProxy, got"
+            f" '{settings.host}': give the address, or 0.0.0.0 for all of this machine"
+        )
+    if address.version == 4:
+        return f"{address}:{settings.port}"
+    return f"[{address}]:{settings.port}" + (" v4v6" if address.is_unspecified else "")
 
 
 def _keep_haproxy_apart(environ: MutableMapping[str, str], home: Path) -> None:

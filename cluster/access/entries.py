@@ -1,14 +1,15 @@
 """Journal entries that are written in the transaction of what they tell: both there, or neither.
 
 They have a chain of their own, as every writer has. Writers of it must not meet: `alone` lets one
-transaction change the keys at a time.
+transaction write to it at a time.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Act:
     actor: str
     reason: str
     now: datetime
+    more: Mapping[str, str] = field(default_factory=dict)  # by which credential and permission
 
     def __post_init__(self) -> None:
         """WrongUse without an actor or a reason that can be stored and shown."""
@@ -50,13 +52,20 @@ class Act:
 def alone(database: Database) -> Iterator[sa.Connection]:
     """Yield the connection of a write transaction that no other of these runs beside."""
     with database.begin() as connection:
-        if connection.dialect.name == "postgresql":  # on SQLite every writer is alone
-            connection.execute(sa.text("LOCK TABLE access_keys IN SHARE ROW EXCLUSIVE MODE"))
+        hold(connection)
         yield connection
 
 
+def hold(connection: sa.Connection) -> None:
+    """Let no other of these run beside a write transaction, from here to its end."""
+    if connection.dialect.name == "postgresql":  # on SQLite every writer is alone
+        connection.execute(sa.text("LOCK TABLE access_keys IN SHARE ROW EXCLUSIVE MODE"))
+
+
 def append(connection: sa.Connection, kind: str, body: dict[str, Any], act: Act) -> None:
-    """Add an entry to the chain; durable when the transaction of `connection` (`alone`) is."""
+    """Add an entry to the chain; durable when the transaction of `connection` is, which no other
+    runs beside (`alone`, `hold`).
+    """
     table = schema.journal
     newest = sa.select(table.c.seq, table.c.hash).where(table.c.writer == WRITER)
     row = connection.execute(newest.order_by(table.c.seq.desc()).limit(1)).first()
@@ -66,6 +75,8 @@ def append(connection: sa.Connection, kind: str, body: dict[str, Any], act: Act)
         id=uuid.uuid4().hex,
         kind=kind,
         at=schema.micros(act.now),
-        body=canonical.dumps({**body, "actor": act.actor, "reason": act.reason}).decode(),
+        body=canonical.dumps(
+            {**body, **act.more, "actor": act.actor, "reason": act.reason}
+        ).decode(),
     )
     connection.execute(table.insert().values(link._asdict()))

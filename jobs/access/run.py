@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.access import keyring
+from cluster.access.acting import Leave, Said
 from cluster.access.document import load_roles
-from cluster.access.entries import Act
 from cluster.access.keystore import Asked, Issued, KeyStore
+from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import load_settings
 from cluster.workspace import Workspace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cluster.access.apikeys import ApiKey
+    from cluster.access.entries import Act
 
 VERB = "access"
 EXPIRES_IN, OVERLAP = "90d", "24h"  # unless told otherwise
@@ -39,13 +41,14 @@ EXPIRES_IN, OVERLAP = "90d", "24h"  # unless told otherwise
 # of each action: the settings that it must have, and those that it may have
 ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "issue": (
-        ("name", "role", "actor", "reason"),
-        ("scope", "region", "team", "expires_in", "starts_in"),
+        ("name", "role"),
+        ("actor", "reason", "scope", "region", "team", "expires_in", "starts_in"),
     ),
     "list": ((), ()),
-    "rotate": (("id", "actor", "reason"), ("expires_in", "overlap")),
-    "revoke": (("id", "actor", "reason"), ()),
+    "rotate": (("id",), ("actor", "reason", "expires_in", "overlap")),
+    "revoke": (("id",), ("actor", "reason")),
 }
+NEEDS = {action: None if action == "list" else Permission.KEYS_MANAGE for action in ACTIONS}
 OPTIONS = ("name", "role", "scope", "region", "team", "expires_in", "starts_in", "overlap")
 
 Names = list[str] | None  # a plain name: typer reads no other
@@ -209,8 +212,10 @@ def _store(workspace: Workspace) -> KeyStore:
 
 
 def _act(workspace: Workspace, settings: AccessSettings) -> Act:
-    actor, reason = settings.actor or "", settings.reason or ""
-    return Act(actor=actor, reason=reason, now=workspace.clock())
+    """Return who makes a change and why; NotAllowed for who may not."""
+    said = Said.of(os.environ, actor=settings.actor, reason=settings.reason)
+    acting = Leave(workspace, said).ask(Permission.KEYS_MANAGE, f"jobs.{VERB} {settings.action}")
+    return acting.act(workspace.clock())
 
 
 def _lifetime(settings: AccessSettings) -> timedelta:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VERB = "audit"
 HASH_SHOWN = 16  # digits
+NEEDS = dict.fromkeys(("verify", "seal", "list"))  # of who runs it: a seal only adds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,8 @@ def told(
     action: str, settings: Settings, public_key: Path | None, *, as_json: bool
 ) -> tuple[Refusal, ...]:
     """Do one action, show its report, and return what is wrong."""
-    if action not in {"verify", "seal", "list"}:
-        known = nearest(action, ("verify", "seal", "list"))
+    if action not in NEEDS:
+        known = nearest(action, NEEDS)
         raise WrongUse(f"the action must be known, got '{action}': {known}")
     if public_key is not None and action != "verify":
         raise WrongUse(f"{action} must have no --public-key, got one: leave it out")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from cluster.access.permissions import Permission
 from cluster.errors import WrongUse
 from features import compaction, log, online
 from jobs.console import Job, Progress, Report, option
@@ -99,6 +100,7 @@ JOB = Job(
     verb="compact",
     summary="Fold arrived events into the log, keep files and snapshots few, sweep the rest.",
     settings=CompactSettings,
+    needs=Permission.SOURCES_INGEST,
     inputs=inputs,
     run=run,
     current=current,

@@ -118,6 +118,7 @@ JOB = Job(
     verb="contracts",
     summary="Show the contracts in force and their change log; check what new ones would change.",
     settings=ContractsSettings,
+    needs=None,
     inputs=inputs,
     run=run,
 )

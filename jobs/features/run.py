@@ -34,6 +34,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "export": (("feast",), ("view", "table")),
     "trace": (("view", "a", "b"), ("as_of",)),
 }
+NEEDS = dict.fromkeys(ACTIONS)  # it only looks
 PLACES = ("view", "a", "b")
 
 
@@ -173,6 +174,7 @@ JOB = Job(
     verb="features",
     summary="List and describe the features, compare versions of views, and export to Feast.",
     settings=FeaturesSettings,
+    needs=NEEDS,
     inputs=inputs,
     run=run,
     reads_only=True,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from cluster import canonical
+from cluster.access.permissions import Permission
 from cluster.dataset import Dataset
 from cluster.errors import WrongUse
 from cluster.settings import CONFIGS
@@ -143,6 +144,7 @@ JOB = Job(
     verb="ingest",
     summary="Read a source into the event log; rows that break their contract go to quarantine.",
     settings=IngestSettings,
+    needs=Permission.SOURCES_INGEST,
     inputs=inputs,
     run=run,
     current=current,

@@ -92,6 +92,7 @@ JOB = Job(
     verb="lineage",
     summary="Show what a thing was made from, and what was made from it.",
     settings=LineageSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     reads_only=True,

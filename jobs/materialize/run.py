@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cluster import canonical
 from cluster.dataset import Dataset
-from features import engine, health, log
+from features import engine, health, log, registered
 from features.targets import load_target
 from features.views import register, view
 from jobs import console
@@ -31,6 +31,7 @@ def inputs(workspace: Workspace, settings: MaterializeSettings) -> dict[str, str
 def run(workspace: Workspace, settings: MaterializeSettings, progress: Progress) -> Report:
     """Compute the rows of a target and commit them as the new content of its table."""
     plan = plan_of(workspace, settings)
+    registered.keep(workspace, plan.target, "materialize", plan.table)
     register.keep(workspace, [view(n) for n in plan.target.views], "materialize", plan.table)
     made = engine.materialize(workspace, plan, settings.runner, progress)
     health.keep(workspace, made.table, made.snapshot, plan.target.features.columns)
@@ -87,6 +88,7 @@ JOB = Job(
     verb="materialize",
     summary="Compute point-in-time features of a target over the whole log and commit them.",
     settings=MaterializeSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=console.holds_table,

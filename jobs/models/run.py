@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
@@ -30,8 +31,12 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "show": (("name",), ()),
     "history": (("name",), ()),
     "card": (("name", "html"), ()),
-    "alias": (("name", "to", "actor", "reason"), ()),
+    "alias": (("name", "to"), ("actor", "reason")),
     "mirror": ((), ("name", "uri")),
+}
+NEEDS = dict.fromkeys(ACTIONS) | {
+    "alias": Permission.ALIASES_CHANGE,
+    "mirror": Permission.MODELS_READ,
 }
 PLACES = ("name", "to")
 SHORT = 12  # digits of an id in a table
@@ -252,6 +257,7 @@ JOB = Job(
     verb="models",
     summary="List and show models, what was live when, their cards; move an alias; tell MLflow.",
     settings=ModelsSettings,
+    needs=NEEDS,
     inputs=inputs,
     run=run,
     reads_only=True,  # a move of an alias is kept by the ref itself, and journalled

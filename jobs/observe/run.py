@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERB = "observe"
-MADE = {"rules": files.rules_of, "dashboards": files.dashboards_of}
+ACTIONS = {"rules": files.rules_of, "dashboards": files.dashboards_of}
+NEEDS = dict.fromkeys(ACTIONS)  # it writes files of the checkout, not of a workspace
 
 
 class NotAsMade(FunnelcastError):
@@ -58,11 +59,11 @@ def checked(action: str, folder: Path) -> Report:
 
 
 def _texts(action: str) -> dict[str, str]:
-    if action not in MADE:
+    if action not in ACTIONS:
         raise WrongUse(
-            f"the action must be rules or dashboards, got '{action}': {nearest(action, MADE)}"
+            f"the action must be rules or dashboards, got '{action}': {nearest(action, ACTIONS)}"
         )
-    return MADE[action](load_promises())
+    return ACTIONS[action](load_promises())
 
 
 def _there(path: Path) -> str | None:

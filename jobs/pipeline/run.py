@@ -13,6 +13,7 @@ import typer
 from pydantic import Field
 
 from cluster import canonical
+from cluster.access.acting import Said
 from cluster.errors import WrongUse, nearest
 from cluster.settings import Frozen, load, load_settings, named
 from cluster.workspace import Workspace
@@ -21,6 +22,8 @@ from jobs.announce import announced
 
 if TYPE_CHECKING:
     from jobs.console import Done, Job
+
+NEEDS = None  # each step asks for itself
 
 
 class Step(Frozen):
@@ -40,26 +43,32 @@ class Pipeline(Frozen):
 
 def main(
     pipeline: Annotated[str, typer.Option(help="Name in configs/pipelines, or a file.")],
+    actor: Annotated[str | None, typer.Option(help=console.SAID["actor"])] = None,
+    reason: Annotated[str | None, typer.Option(help=console.SAID["reason"])] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Run the steps of a pipeline in order; steps whose inputs are unchanged are passed over."""
     with console.guarded(json), Workspace.open(load_settings(os.environ)) as workspace:
         plan = load(Pipeline, named("pipelines", pipeline))
+        said = Said.of(os.environ, actor=actor, reason=reason)
         began = time.monotonic()
-        for verb, done in steps(plan, workspace):
+        for verb, done in steps(plan, workspace, said):
             show.outcome(verb, done.report, unchanged=done.unchanged, as_json=json)
         took = time.monotonic() - began
         show.line(f"{plan.name}: {len(plan.steps)} steps in {took:.0f} s", as_json=json)
 
 
-def steps(plan: Pipeline, workspace: Workspace) -> Iterator[tuple[str, Done]]:
+def steps(
+    plan: Pipeline, workspace: Workspace, said: Said | None = None
+) -> Iterator[tuple[str, Done]]:
     """Run each step and yield its verb and outcome; wrong names are refused at once."""
     resolved = list(_resolved(plan))
     key = canonical.digest(plan.model_dump(mode="json"))
     with announced(workspace, f"pipeline.{plan.name}", key) as told:
         for job, settings in resolved:
             tell = show.progress(job.verb)
-            yield job.verb, console.perform(job, settings, workspace, tell, parent=told.run)
+            done = console.perform(job, settings, workspace, tell, parent=told.run, said=said)
+            yield job.verb, done
         told.done()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 # of each action: the settings that it must have, and those that it may have
 ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "publish": (("name", "file", "actor", "reason"), ()),
+    "publish": (("name", "file"), ("actor", "reason")),
     "list": ((), ()),
     "show": (("name",), ("version",)),
     "history": (("name",), ()),
     "diff": (("name", "to"), ()),
-    "activate": (("name", "to", "actor", "reason"), ()),
+    "activate": (("name", "to"), ("actor", "reason")),
 }
+NEEDS = dict.fromkeys(ACTIONS) | dict.fromkeys(("publish", "activate"), Permission.POLICIES_CHANGE)
 PLACES = ("name", "to")
 WORDS = 44  # letters of a reason in a table
 SAME = "as the file"
@@ -263,6 +265,7 @@ JOB = Job(
     verb="policies",
     summary="Publish, list, show and compare policies, what was active when; activate a version.",
     settings=PoliciesSettings,
+    needs=NEEDS,
     inputs=inputs,
     run=run,
     reads_only=True,  # a move is kept by the ref itself, and journalled

@@ -88,6 +88,7 @@ JOB = Job(
     verb="quarantine",
     summary="Show what was refused and why; write open rows out to be corrected.",
     settings=QuarantineSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=current,

@@ -150,6 +150,7 @@ JOB: Job[ReplaySettings] = Job(
     verb="replay",
     summary="Make decisions of the journal again, and count what differs.",
     settings=ReplaySettings,
+    needs=None,
     inputs=inputs,
     run=run,
 )

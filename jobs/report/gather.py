@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from cluster.errors import Refusal
 from features.targets import load_target
+from jobs import withheld
 from serving.forecast import record
 from serving.forecast.scenario import GRADE_WORDS, Grade
 from serving.registry import Registry, alias
@@ -17,6 +18,7 @@ from serving.registry import Registry, alias
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cluster.access.privacy import Privacy
     from cluster.workspace import Workspace
     from features.targets import Target
     from serving.bundle import Manifest
@@ -61,8 +63,8 @@ class ForecastPart:
         return GRADE_WORDS[Grade(grade) if grade else None]
 
 
-def model_part(workspace: Workspace, name: str) -> ModelPart | Refusal:
-    """Return what is known about the live model of a target."""
+def model_part(workspace: Workspace, name: str, shows: Privacy) -> ModelPart | Refusal:
+    """Return what is known about the live model of a target, values up to a privacy class."""
     target = load_target(name)
     if workspace.refs.get(alias(target.name)) is None:
         return _missing(
@@ -71,7 +73,7 @@ def model_part(workspace: Workspace, name: str) -> ModelPart | Refusal:
     registry = Registry(workspace.blobs, workspace.refs, workspace.journal)
     model, manifest = registry.manifest(alias(target.name))
     return ModelPart(
-        target=target, model=model, manifest=manifest, scores=_scores(workspace, target)
+        target=target, model=model, manifest=manifest, scores=_scores(workspace, target, shows)
     )
 
 
@@ -90,11 +92,12 @@ def forecast_part(workspace: Workspace, scenario: str) -> ForecastPart | Refusal
     return ForecastPart(scenario=scenario, run=ref.target, rows=rows, facts=facts)
 
 
-def _scores(workspace: Workspace, target: Target) -> pd.DataFrame | None:
+def _scores(workspace: Workspace, target: Target, shows: Privacy) -> pd.DataFrame | None:
     if workspace.tables.head(target.scores_table) is None:
         return None
     rows = workspace.tables.read(target.scores_table).to_pandas()
     rows["reasons"] = rows["reasons"].map(json.loads)
+    rows = withheld.told(rows, target, shows)
     return rows.sort_values(["probability", "entity"], ascending=[False, True])
 
 

@@ -71,7 +71,7 @@ def finding(text: str) -> str:
     >>> finding("Web visits: 4 in 7 days, raises the chance by 21.3 points")
     'Web visits: 4 in 7 days'
     """
-    return text.rpartition(", ")[0]
+    return text.rpartition(", ")[0] or text
 
 
 def _section(part: ModelPart, top: int) -> Section:

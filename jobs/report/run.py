@@ -11,6 +11,7 @@ from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal
 from features import log
 from features.targets import load_target
+from jobs import clearance
 from jobs.console import Job, Progress, Report, option
 from jobs.report import gather, page
 from serving.forecast import record
@@ -29,6 +30,7 @@ class ReportSettings:
     targets: str = option("lead_qualification,opportunity_win", "Targets to show, by comma.")
     scenario: str = option("outreach", "Whose newest forecast to show.")
     top: int = option(15, "How many of the best-scored entities to list.")
+    clearance: str | None = option(None, f"{clearance.HELP} Default: as the settings say.")
     out: str | None = option(None, "File to write; default: reports/report.html in the workspace.")
 
 
@@ -39,13 +41,15 @@ def inputs(workspace: Workspace, settings: ReportSettings) -> dict[str, str]:
     targets = {ref: _target(workspace, ref) for ref in refs}
     scores = {t.scores_table: str(workspace.tables.head(t.scores_table)) for t in shown}
     template = Path(page.__file__).with_name("page.html").read_bytes()
-    return {**targets, **scores, "page": canonical.sha256_hex(template)}
+    shows = {"clearance": clearance.of(workspace, settings.clearance).value}
+    return {**targets, **scores, **shows, "page": canonical.sha256_hex(template)}
 
 
 def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> Report:
     """Write the report as one HTML file, and keep its bytes as a blob."""
     names = _names(settings)
-    models = [gather.model_part(workspace, name) for name in names]
+    shows = clearance.of(workspace, settings.clearance)
+    models = [gather.model_part(workspace, name, shows) for name in names]
     forecast = gather.forecast_part(workspace, settings.scenario)
     missing = [str(part) for part in (*models, forecast) if isinstance(part, Refusal)]
     if len(missing) == len(models) + 1:
@@ -111,6 +115,7 @@ JOB = Job(
     verb="report",
     summary="Write one HTML page with pictures of models, top leads with reasons, and forecasts.",
     settings=ReportSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=current,

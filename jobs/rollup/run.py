@@ -90,6 +90,7 @@ JOB = Job(
     verb="rollup",
     summary="Compute a view of campaigns, reps or segments over all buckets of the log.",
     settings=RollupSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=current,

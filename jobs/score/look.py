@@ -4,7 +4,7 @@ moved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from cluster.errors import FunnelcastError, Refusal, WrongUse, nearest
 from features.targets import load_target
+from jobs import clearance, withheld
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option, required
 from serving import batch
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 # of each action: the settings that it must have, and those that it may have
 ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "show": ((), ("entity", "top", "by")),
-    "why": ((), ("entity", "top", "html")),
+    "show": ((), ("entity", "top", "by", "clearance")),
+    "why": ((), ("entity", "top", "html", "clearance")),
 }
 ORDERS = ("probability", "usual")
 TOP = 10
@@ -52,10 +53,11 @@ class LookSettings:
         " segment, so that a deal of an early stage is compared with its like.",
     )
     html: str | None = option(None, "why: file for a page with a picture of each change.")
+    clearance: str | None = option(None, f"{clearance.HELP} Default: as the settings say.")
 
     def __post_init__(self) -> None:
         """WrongUse for an action that is none, and for what it cannot use."""
-        require(self, ACTIONS, (), ("entity", "top", "by", "html"))
+        require(self, ACTIONS, (), ("entity", "top", "by", "html", "clearance"))
         if self.by is not None and self.by not in ORDERS:
             raise WrongUse(
                 f"--by must be one of {', '.join(ORDERS)}, got '{self.by}':"
@@ -82,7 +84,7 @@ def run(workspace: Workspace, settings: LookSettings, progress: Progress) -> Rep
 
 
 def _show(workspace: Workspace, settings: LookSettings, target: Target) -> Report:
-    scores = batch.frame(workspace, target, reasons=True)
+    scores = _frame(workspace, settings, target)
     best = _ordered(scores, settings.by or ORDERS[0]).head(settings.top or TOP)
     shown = best[COLUMNS + (LIKE if best["usual"].notna().any() else [])]
     strongest = [each[0]["text"] if each else "" for each in best["reasons"]]
@@ -100,7 +102,7 @@ def _course(workspace: Workspace, settings: LookSettings, target: Target) -> Rep
     course = batch.course(workspace, target, entity)
     if course.empty:
         raise WrongUse(f"'{entity}' must have a score of '{target.name}', got none: check the id")
-    newest = batch.frame(workspace, target, reasons=True)
+    newest = _frame(workspace, settings, target)
     last = newest[newest["entity"] == entity]
     shown = ["time", "probability", "low", "high", "route", "trend", "model", "snapshot"]
     return Report(
@@ -120,6 +122,8 @@ def _why(workspace: Workspace, settings: LookSettings, target: Target) -> Report
     answer = why.why(workspace, target, asked)
     if isinstance(answer, Refusal):
         raise FunnelcastError(str(answer))
+    if not withheld.shows_events(target, clearance.of(workspace, settings.clearance)):
+        answer = replace(answer, whys=tuple(replace(each, events=()) for each in answer.whys))
     return Report(
         read={"table": target.scores_table, "then": answer.then, "now": answer.now},
         wrote=_page(settings, target, answer),
@@ -132,6 +136,12 @@ def _why(workspace: Workspace, settings: LookSettings, target: Target) -> Report
         figures={"moved": [each.as_dict() for each in answer.whys]},
         table=pd.DataFrame([_row(each) for each in answer.whys]) if answer.whys else None,
     )
+
+
+def _frame(workspace: Workspace, settings: LookSettings, target: Target) -> pd.DataFrame:
+    """Return the newest scores with their reasons, as they may be shown."""
+    scores = batch.frame(workspace, target, reasons=True)
+    return withheld.told(scores, target, clearance.of(workspace, settings.clearance))
 
 
 def _row(each: Why) -> dict[str, Any]:
@@ -155,7 +165,9 @@ def _came(each: Why) -> list[str]:
         for e in each.events
     ]
     left = each.count - len(told)
-    return told + ([f"and {left:,} more events"] if left else [])
+    return told + (
+        [f"and {left:,} {'more events' if told else 'events, withheld'}"] if left else []
+    )
 
 
 def _page(settings: LookSettings, target: Target, answer: Answer) -> dict[str, object]:
@@ -197,6 +209,7 @@ JOB = Job(
     verb="score",
     summary="Show the highest scores with their reasons, the course of one, or why some moved.",
     settings=LookSettings,
+    needs=dict.fromkeys(ACTIONS),
     inputs=inputs,
     run=run,
     reads_only=True,

@@ -179,6 +179,7 @@ JOB = Job(
     summary="Score and route every open entity of a target with its stable model. To read scores"
     " back: jobs.score show --help, and why --help.",
     settings=ScoreSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=console.holds_table,

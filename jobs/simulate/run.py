@@ -103,6 +103,7 @@ JOB = Job(
     verb="simulate",
     summary="Forecast won deals and value per week, with and without the levers of a scenario.",
     settings=SimulateSettings,
+    needs=None,
     inputs=inputs,
     run=run,
     current=current,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cluster.access.permissions import Permission
 from cluster.dataset import Dataset
+from features import registered
 from jobs.console import Job, Progress, Report
 from jobs.train import evaluate, growing, judge, leaks, learn, lesson, publication
 from jobs.train.lesson import Lesson, Pinned
@@ -38,6 +40,8 @@ def inputs(workspace: Workspace, settings: TrainSettings) -> dict[str, str]:
 def run(workspace: Workspace, settings: TrainSettings, progress: Progress) -> Report:
     """Train, judge and publish a model of each target."""
     pinned = Pinned.each(workspace, settings)
+    for each in pinned:
+        registered.keep(workspace, each.target, "jobs.train", each.target.training_table)
     lessons = [lesson.read(workspace, settings, each) for each in pinned]
     grown = growing.grown(workspace, settings, lessons, progress)
     reports = {
@@ -108,6 +112,7 @@ JOB = Job(
     verb="train",
     summary="Search, fit, calibrate, judge and publish models of targets.",
     settings=TrainSettings,
+    needs=Permission.MODELS_TRAIN,
     inputs=inputs,
     run=run,
     current=current,

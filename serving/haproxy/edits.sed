@@ -12,8 +12,12 @@ s/^([[:space:]]*)(option httplog|log 127\.0\.0\.1:514 .*)$/\1# \2/
 # replica's loop per request. A decision is made and recorded all the same.
 #
 # A request goes to a replica when it is there: who is slow to send it keeps nobody's place.
+#
+# Where a request comes from is what HAProxy sees, whatever the request says of itself.
 /^frontend http_frontend/a\
     http-request set-header x-request-disconnect-disabled ?1\
+    http-request set-header x-forwarded-for %[src]\
+    http-request del-header x-forwarded-proto\
     option http-buffer-request\
     timeout http-request 5s
 

@@ -25,6 +25,15 @@ def test_a_token_is_made_once_for_its_owner_alone(settings: Settings) -> None:
     assert session.token_file(settings.home).read_text() == token
 
 
+def test_a_token_that_others_could_read_is_closed(settings: Settings) -> None:
+    """As Ray itself makes one under the usual mask."""
+    path = session.token_file(settings.home)
+    path.chmod(0o644)
+    environ: dict[str, str] = {}
+    session.guard(settings, environ)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_guard_asks_for_the_token_and_stays_on_loopback(settings: Settings) -> None:
     """Before Ray is imported: authentication on, addresses of this machine only."""
     environ: dict[str, str] = {}

@@ -116,8 +116,6 @@ def test_what_cannot_be_done_is_refused(workspace: Workspace) -> None:
     ("given", "words"),
     [
         ({"action": "isue"}, "did you mean 'issue'"),
-        ({"action": "issue", "name": "crm", "role": ["viewer"], "actor": "ada"}, "have --reason"),
-        ({"action": "issue", "name": "crm", "role": ["viewer"], "reason": "x"}, "have --actor"),
         ({"action": "issue", **WHY, "name": "crm"}, "have --role"),
         ({"action": "revoke", **WHY}, "have ID"),
         ({"action": "list", "actor": "ada"}, "have no --actor"),
@@ -127,6 +125,18 @@ def test_what_cannot_be_done_is_refused(workspace: Workspace) -> None:
 def test_what_an_action_needs_is_asked_for(given: dict[str, Any], words: str) -> None:
     with pytest.raises(WrongUse, match=words):
         AccessSettings(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [({"actor": "ada"}, "have --reason"), ({"reason": "x"}, "have --actor")]
+)
+def test_once_there_are_keys_who_and_why_must_be_said(
+    workspace: Workspace, given: dict[str, str], words: str
+) -> None:
+    """The first may be issued without: nobody else has anything to do with the workspace yet."""
+    _issued(workspace, actor=None, reason=None)
+    with pytest.raises(WrongUse, match=words):
+        _asked(workspace, "issue", name="bi", role=["viewer"], **given)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,14 @@ def test_a_failed_run_is_recorded_and_done_again(workspace: Workspace) -> None:
             raise FunnelcastError("the disk is full")
         return Report(read={}, wrote={}, decided=[])
 
-    job = Job(verb="ingest", summary="", settings=IngestSettings, inputs=lambda w, s: {}, run=run)
+    job = Job(
+        verb="ingest",
+        summary="",
+        settings=IngestSettings,
+        needs=None,
+        inputs=lambda w, s: {},
+        run=run,
+    )
     with pytest.raises(FunnelcastError):
         console.perform(job, IngestSettings(source="x"), workspace, _quiet)
     assert not console.perform(job, IngestSettings(source="x"), workspace, _quiet).unchanged

@@ -251,7 +251,7 @@ def test_a_failed_run_is_told_without_its_words(workspace: Workspace) -> None:
         def broken(w: Workspace, s: Any, p: Any, error: BaseException = error) -> console.Report:
             raise error
 
-        job = console.Job(verb="ingest", summary="", settings=run.LineageSettings,
+        job = console.Job(verb="ingest", summary="", settings=run.LineageSettings, needs=None,
                           inputs=lambda w, s: {}, run=broken)  # fmt: skip
         with pytest.raises(type(error)):
             console.perform(job, run.LineageSettings(id="x"), workspace, lambda *a: None)

@@ -103,7 +103,7 @@ def test_a_card_is_written(workspace: Workspace, id: str, tmp_path: Path) -> Non
         ({"action": "show"}, "show must have NAME"),
         ({"action": "card", "name": "win"}, "card must have --html"),
         ({"action": "list", "name": "win"}, "list must have no NAME"),
-        ({"action": "alias", "name": "win", "to": "x", "actor": "a"}, "must have --reason"),
+        ({"action": "alias", "name": "win", "actor": "a"}, "must have TO"),
     ],
 )
 def test_wrong_use_is_named(options: dict[str, str], says: str) -> None:

@@ -162,7 +162,7 @@ def test_what_is_published_can_be_read_again(workspace: Workspace, tmp_path: Pat
     [
         ({"action": "lst"}, "did you mean 'list'"),
         ({"action": "publish", "name": NAME, "actor": "a", "reason": "r"}, "must have --file"),
-        ({"action": "activate", "name": NAME, "to": "1", "actor": "a"}, "must have --reason"),
+        ({"action": "activate", "name": NAME, "actor": "a"}, "must have TO"),
         ({"action": "list", "version": 2}, "list must have no --version"),
     ],
 )

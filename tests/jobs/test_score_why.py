@@ -340,14 +340,22 @@ def test_the_reasons_are_shown(company: Company, answer: Answer, tmp_path: Path)
     assert page.read_text() == html
 
 
-def test_one_entity_is_told_with_its_events(company: Company, answer: Answer) -> None:
-    """One line each."""
+def test_one_entity_is_told_with_its_events(
+    company: Company, answer: Answer, tmp_path: Path
+) -> None:
+    """One line each, for who asks for what is personal; their number for all."""
     first = next(each for each in answer.whys if each.count)
-    report = _report(company, entity=first.moved.entity)
+    report = _report(company, entity=first.moved.entity, clearance="personal")
     (told,) = report["figures"]["moved"]
     assert told["events_count"] == first.count
     newest = first.events[0]
     assert any(newest["name"] in line for line in report["decided"][1:])
+    page = tmp_path / "why.html"
+    report = _report(company, entity=first.moved.entity, html=str(page))
+    (told,) = report["figures"]["moved"]
+    assert (told["events_count"], told["events"]) == (first.count, [])
+    assert report["decided"][1:] == [f"and {first.count:,} events, withheld"]
+    assert newest["name"] not in page.read_text()
 
 
 def test_an_input_that_is_gone_is_one_line(

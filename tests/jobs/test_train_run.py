@@ -16,6 +16,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from cluster import canonical, session
+from cluster.access.privacy import Privacy
 from cluster.errors import Refusal, WrongUse
 from cluster.settings import Settings
 from cluster.workspace import Workspace
@@ -324,7 +325,10 @@ def test_few_labels_give_a_model_that_says_so(
     _it_answers(found[1], table, is_silent=words.startswith("rules only"))
     packed = models.bundle(found[0])[1]
     assert "Not judged" in page.html(packed.manifest, packed.booster)
-    part, no_forecast = gather.model_part(workspace, target), Refusal(rule="", value="", remedy="")
+    part, no_forecast = (
+        gather.model_part(workspace, target, Privacy.PERSONAL),
+        Refusal(rule="", value="", remedy=""),
+    )
     assert "Not judged" in reported.render([part], no_forecast, top=3, as_of="today")
     assert words in models.manifest(found[0])[1].provenance.card
 

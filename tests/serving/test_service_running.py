@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import httpx
 import orjson
 import pytest
@@ -25,6 +27,8 @@ from cluster.access import keyring
 from cluster.access.document import load_roles
 from cluster.access.entries import Act
 from cluster.access.keystore import Asked, KeyStore
+from cluster.listening import check, processes
+from cluster.listening.guards import Guard, What
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving.answer.questions import id_of_key
@@ -33,16 +37,27 @@ from serving.wire.decisions import DecisionOut
 from tests.bench import load, serving_capacity
 from tests.serving.running import Running, running
 
+if TYPE_CHECKING:
+    from cluster.listening.processes import Socket
+
 pytestmark = pytest.mark.drill
 KILLS, RATE = 20, 60  # requests a second
 MOST_MS, LEAST_GOODPUT, MOST_GROWN_MB = 250, 0.5, 300  # under five times what is borne
 REGISTERED_S = 5  # until HAProxy knows the replica; before, Serve's proxy answers
-LISTENS = "0A"  # state of a socket in /proc/net/tcp
-LOOPBACK = {  # as /proc spells 127.0.0.1, ::1 and ::ffff:127.0.0.1
-    "0100007F",
-    "00000000000000000000000001000000",
-    "0000000000000000FFFF00000100007F",
-}
+METHODS = ("POST", "PUT", "DELETE", "PATCH")
+PATHS = (
+    *("/", "/api/jobs/", "/api/serve/applications/", "/api/job_agent/jobs/", "/api/v0/nodes"),
+    *("/get_or_create_runtime_env", "/delete_runtime_env_if_possible", "/logs", "/metrics"),
+)
+CALLS = (
+    "/ray.rpc.JobInfoGcsService/GetAllJobInfo",
+    "/ray.rpc.InternalKVGcsService/InternalKVPut",
+    "/ray.rpc.NodeManagerService/GetNodeStats",
+    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+    "/ray.rpc.ObjectManagerService/Push",
+    "/ray.rpc.ReporterService/GetTraceback",
+    "/ray.serve.ASGIService/HandleRequestWithRejection",
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +80,19 @@ def test_every_socket_is_on_loopback(home: Path, tmp_path: Path) -> None:
         with running(home, tmp_path / "log", profile=profile) as service:
             sockets = _listening(service)
         assert len(sockets) >= 3
-        outside = {place for place in sockets if place.split(":")[0] not in LOOPBACK}
-        assert outside == set(), profile
+        assert [each.place for each in sockets if not each.on_loopback] == [], profile
 
 
+@pytest.mark.parametrize("profile", ["portable", "fast"])
 def test_on_every_address_the_api_alone_is_reached_and_by_key_alone(
-    copied: Callable[[Path], Settings], tmp_path: Path
+    copied: Callable[[Path], Settings], tmp_path: Path, profile: str
 ) -> None:
-    """Whatever else listens stays on loopback; the profile fast is for loopback alone."""
+    """Whatever else listens stays on loopback."""
     settings = copied(tmp_path / "home")
     key = _key(settings)
     host = {"FUNNELCAST_SERVE__HOST": "0.0.0.0"}
     told = tmp_path / "log"
-    with running(settings.home, told, profile="portable", environ=host) as service:
+    with running(settings.home, told, profile=profile, environ=host) as service:
         sockets = _listening(service)
         sent = {"": 401, "Bearer nonsense": 401, f"Bearer {key}": 200}
         for said, status in sent.items():
@@ -86,9 +101,10 @@ def test_on_every_address_the_api_alone_is_reached_and_by_key_alone(
             assert (said[:10], found) == (said[:10], status)
         one = f"{service.url}/v1/decisions"
         assert httpx.post(one, json={"lead": "x"}).status_code == 401
-    outside = {place for place in sockets if place.split(":")[0] not in LOOPBACK}
+        found = check.listening(settings)
     port = int(service.url.rpartition(":")[2])
-    assert {int(place.split(":")[1], 16) for place in outside} == {port}
+    assert {each.port for each in sockets if not each.on_loopback} == {port}
+    assert {each.guard for each in found if each.socket.port == port} == {Guard.KEY}
 
 
 def _key(settings: Settings) -> str:
@@ -100,25 +116,83 @@ def _key(settings: Settings) -> str:
         return store.issue(asked, act, pepper=pepper).key.text
 
 
-def _listening(service: Running) -> dict[str, str]:
-    """Return the listening sockets of all processes: address and port, and who holds it."""
-    inodes = {}
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            cells = line.split()
-            if cells[3] == LISTENS:
-                inodes[cells[9]] = cells[1]
-    found = {}
-    for number, said in service.processes().items():
-        for handle in Path(f"/proc/{number}/fd").glob("*"):
-            try:
-                target = str(handle.readlink())
-            except OSError:
-                continue
-            place = inodes.get(target.removeprefix("socket:[").removesuffix("]"))
-            if place:
-                found[place] = said
-    return found
+def _listening(service: Running) -> list[Socket]:
+    """Return the TCP and UDP sockets of all processes."""
+    found = processes.sockets(processes.of_workspace(service.home))
+    assert {"haproxy", "raylet", "ray::RuntimeEnvAgent"} - {s.process.name for s in found} <= {
+        "haproxy"
+    }
+    return [each for each in found if each.kind != "unix"]
+
+
+@pytest.mark.parametrize("profile", ["portable", "fast"])
+def test_ray_answers_nobody_without_its_token(home: Path, tmp_path: Path, profile: str) -> None:
+    """On no port, by no method but for reading figures; and the check finds a guard everywhere."""
+    environ = {"FUNNELCAST_RAY__DASHBOARD": "1"}
+    with running(home, tmp_path / "log", profile=profile, environ=environ):
+        found = check.listening(Settings(home=home))
+        assert check.main(Settings(home=home), as_json=True) == 0
+        ports = {each.socket.port: each for each in found if each.what is What.RAY}
+        asked = {port: _statuses(port) for port in ports if port and _is_http(port)}
+        assert {"dashboard.py", "ray::DashboardAgent", "ray::RuntimeEnvAgent"} <= {
+            ports[port].socket.process.name for port in asked
+        }
+        for port, statuses in asked.items():
+            assert set(statuses.values()) <= {401, 404, 405}, (port, statuses)
+            assert 401 in statuses.values()
+        for port in set(ports) - set(asked):
+            codes = set(map(partial(_called, port), CALLS))
+            assert codes <= {"UNAUTHENTICATED", "UNIMPLEMENTED"}, (ports[port].row, codes)
+        token = (home / "ray" / "token").read_text()
+        board = next(p for p in asked if ports[p].socket.process.name == "dashboard.py")
+        assert _answer("GET", board, "/api/jobs/", token) == 200
+        for each in (each.socket for each in found if each.what is What.FIGURES):
+            # HAProxy shows its figures whatever the method; nothing else takes another
+            may = {200, 404} if each.process.name == "haproxy" else {404, 405}
+            assert each.on_loopback
+            assert {_answer(m, each.port or 0, "/metrics") for m in METHODS} <= may
+
+
+def test_the_check_turns_red_where_ray_asks_for_no_token(home: Path, tmp_path: Path) -> None:
+    """The mutant: Ray then runs what anybody of this machine sends it."""
+    environ = {"FUNNELCAST_RAY__DASHBOARD": "1", "RAY_AUTH_MODE": "disabled"}
+    with running(home, tmp_path / "log", profile="portable", environ=environ):
+        found = check.listening(Settings(home=home))
+        assert check.main(Settings(home=home), as_json=True) == 1
+        board = next(
+            e for e in found if e.socket.process.name == "dashboard.py" and e.what is What.RAY
+        )
+        assert board.guard is Guard.NONE
+        assert _answer("GET", board.socket.port or 0, "/api/jobs/") == 200
+
+
+def _is_http(port: int) -> bool:
+    return _answer("GET", port, "/api/jobs/") is not None
+
+
+def _statuses(port: int) -> dict[tuple[str, str], int | None]:
+    return {(method, path): _answer(method, port, path) for method in METHODS for path in PATHS}
+
+
+def _answer(method: str, port: int, path: str, token: str | None = None) -> int | None:
+    """Return the status that a port of loopback answers with; None if it is no HTTP."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        url = f"http://127.0.0.1:{port}{path}"
+        return httpx.request(method, url, content=b"{}", headers=headers, timeout=20).status_code
+    except httpx.RemoteProtocolError:
+        return None
+
+
+def _called(port: int, call: str) -> str:
+    """Return how a gRPC call without the token ends."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        asked = channel.unary_unary(call, bytes, bytes)
+        try:
+            asked(b"", timeout=20)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
 
 
 def test_killing_replicas_costs_no_decision_and_doubles_none(

@@ -75,6 +75,7 @@ JOB = Job(
     verb="train.leaks",
     summary="Audit a raw table: which of its columns know the outcome from a time after T.",
     settings=LeaksSettings,
+    needs=None,
     inputs=lambda workspace, settings: {},
     run=run,
     reads_only=True,

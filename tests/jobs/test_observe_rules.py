@@ -88,7 +88,7 @@ def _committed() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def test_what_is_committed_is_what_is_made() -> None:
     """To the byte; making it again changes nothing."""
-    for action in run.MADE:
+    for action in run.ACTIONS:
         run.checked(action, CONFIGS)
         assert run.written(action, CONFIGS).wrote == {}
 

@@ -333,14 +333,8 @@ def test_a_service_that_others_reach_has_keys_or_does_not_start(
     opening.check_reachable(serve, service.workspace)
 
 
-@pytest.mark.parametrize(
-    ("profile", "words"),
-    [
-        ("portable", "must have one, got none for serve.host '0.0.0.0'"),
-        ("fast", "must be loopback in a profile with HAProxy, got '0.0.0.0'"),
-    ],
-)
-def test_the_command_says_so_and_starts_nothing(tmp_path: Path, profile: str, words: str) -> None:
+@pytest.mark.parametrize("profile", ["portable", "fast"])
+def test_the_command_says_so_and_starts_nothing(tmp_path: Path, profile: str) -> None:
     """One line and 2, long before Ray."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("FUNNELCAST_")}
     done = subprocess.run(
@@ -350,7 +344,7 @@ def test_the_command_says_so_and_starts_nothing(tmp_path: Path, profile: str, wo
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.decode().count("\n") == 1
-    assert words in done.stderr.decode()
+    assert "must have one, got none for serve.host '0.0.0.0'" in done.stderr.decode()
 
 
 @pytest.mark.parametrize("follows", [True, False], ids=["defence", "mutant"])

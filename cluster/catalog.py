@@ -6,12 +6,13 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
     TableAlreadyExistsError,
 )
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from cluster.database import driver_url
@@ -38,6 +39,18 @@ def open_catalog(database_url: str, warehouse: str) -> SqlCatalog:
         return catalog
 
     return persistently(opened)
+
+
+def current_metadata(catalog: SqlCatalog, name: str) -> str | None:
+    """Return where the newest metadata of a table lie, without reading them; None for no table."""
+    there = select(IcebergTables.metadata_location).where(
+        IcebergTables.catalog_name == catalog.name,
+        IcebergTables.table_namespace == NAMESPACE,
+        IcebergTables.table_name == name,
+    )
+    with catalog.engine.connect() as connection:
+        found: str | None = connection.scalar(there)
+        return found
 
 
 def persistently[T](make: Callable[[], T]) -> T:

@@ -12,13 +12,14 @@ from cluster import schema
 from cluster.errors import Refusal
 from features import compute, contracts, log, spine
 from features.online import entity
-from serving.answer import questions
+from serving.answer import consent, questions
 from serving.answer.seen import Seen
 from serving.decide import Case, cases_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from features.consent import Keeper
     from features.contracts import Rules
     from features.online import OnlineStore
     from features.online.history import History
@@ -32,6 +33,7 @@ class Found:
 
     cases: tuple[Case, ...]  # one; of an account, one per open lead
     seen: Seen
+    withheld: tuple[str, ...] = ()  # leads that were left out: somebody forbade to score them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Gatherer:
 
     store: OnlineStore
     rules: Rules  # that events of a request must keep
+    keeper: Keeper | None = None  # of what persons forbade; None where it does not count
 
     def find(self, slot: Slot, question: Question, at: datetime) -> Found | Refusal:
         """Return whom a question may mean at T, with their features."""
@@ -53,7 +56,22 @@ class Gatherer:
         cases = cases_at(slot, question, history, at)
         if not cases:
             return questions.not_open(question, at)
-        return Found(cases=cases, seen=Seen.of(shard, stored, schema.micros(at)))
+        kept = self._allowed(slot, question, history, cases)
+        if isinstance(kept, Refusal):
+            return kept
+        seen = Seen.of(shard, stored, schema.micros(at))
+        return Found(cases=kept.cases, seen=seen, withheld=kept.withheld)
+
+    def unseen(self, question: Question) -> Refusal | None:
+        """Return why nothing may be said about whom nothing was read yet; None if it may."""
+        return consent.unseen(self.keeper, question) if self.keeper else None
+
+    def _allowed(
+        self, slot: Slot, question: Question, history: History, cases: tuple[Case, ...]
+    ) -> consent.Allowed | Refusal:
+        if self.keeper is None or slot.target.entity != consent.LEAD:
+            return consent.Allowed(cases=cases)
+        return consent.allowed(self.keeper, question, history, cases)
 
     def joined(
         self, stored: History, shard: str, question: Question, at: datetime

@@ -57,6 +57,10 @@ class Maker:
     def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         """Let the rules answer a ticket that is claimed by the caller, who settles it by that."""
         found = ticket.found  # read once: another thread may set it meanwhile
+        refused = None if found else self._gatherer.unseen(ticket.question)
+        if refused is not None:
+            self._refuse(ticket, refused)
+            return
         cases = found.cases if found else (_unseen(ticket),)
         reasons = ticket.question.reasons
         try:
@@ -80,7 +84,7 @@ class Maker:
         ticket.lap(stages.FEATURES)
         if isinstance(found, Refusal):
             if ticket.claim():
-                ticket.settle(found)
+                self._refuse(ticket, found)
             return False
         if ticket.is_claimed:
             return False
@@ -136,6 +140,22 @@ class Maker:
         if ticket.claim():
             self.fall_back(ticket, cause, detail)
 
+    def _refuse(self, ticket: Ticket, refused: Refusal) -> None:
+        """Settle a ticket that is claimed with a refusal; one for consent is on record first."""
+        if not isinstance(refused, questions.Withdrawn):
+            ticket.settle(refused)
+            return
+        ticket.stage = stages.JOURNAL
+        now = self._clock()
+        body = record.refused(ticket.question, refused, ticket.at, now)
+        try:
+            future = self._journal.append(record.REFUSED, body, now=now)
+        except Exception as error:  # nobody else will settle it: it is claimed
+            ticket.settle(questions.not_recorded(_said(error)))
+        else:
+            ticket.write(future)
+            future.add_done_callback(partial(_settle_refused, ticket, refused))
+
     def _record(
         self, ticket: Ticket, decision: Decision, found: Found | None, why: Fallback | None = None
     ) -> None:
@@ -162,6 +182,7 @@ def _made(
         seen=found.seen if found else None,
         fallback=why,
         request=ticket.question.digest() if ticket.key else None,
+        withheld=found.withheld if found else (),
     )
 
 
@@ -178,6 +199,13 @@ def _settle(ticket: Ticket, body: dict[str, Any], done: Future[Entry]) -> None:
         ticket.settle(_before(error.stored, body["request"], ticket.key))
     else:
         ticket.settle(questions.not_recorded(str(error)))
+
+
+def _settle_refused(ticket: Ticket, refused: Refusal, done: Future[Entry]) -> None:
+    """Settle a ticket by what became of the record that it was refused."""
+    ticket.lap(stages.JOURNAL)
+    error = None if done.cancelled() else done.exception()
+    ticket.settle(refused if error is None else questions.not_recorded(str(error)))
 
 
 def _before(stored: Entry, request: str | None, key: str) -> Answered | Refusal:

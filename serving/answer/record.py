@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
+from cluster import schema
 from serving.answer.questions import Question, events_read, events_said, spelt
 from serving.answer.seen import Seen
 from serving.decide import Basis
@@ -18,10 +19,12 @@ from serving.decide import Basis
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from serving.answer.questions import Withdrawn
     from serving.decide import Decision
 
 FORMAT = 2
 KIND = "decision"  # of a journal entry
+REFUSED = "decision.refused"  # of the entry of a question that consent forbade to answer
 SCORES = ("margin", "probability", "low", "high")
 
 type Cause = Literal["deadline", "breaker_open", "model_failed"]
@@ -45,6 +48,7 @@ class Made:
     seen: Seen | None  # None: a fallback that came before the features
     fallback: Fallback | None = None
     request: str | None = None  # digest of the question, where an idempotency key names it
+    withheld: tuple[str, ...] = ()  # leads of the account that were left out: consent
 
     def body(self) -> dict[str, Any]:
         """Return the record: plain JSON values."""
@@ -72,6 +76,7 @@ class Made:
             "basis": dict(vars(made.basis)),
             "fallback": dict(vars(self.fallback)) if self.fallback else None,
             "request": self.request,
+            **({"withheld": list(self.withheld)} if self.withheld else {}),
         }
 
 
@@ -90,6 +95,7 @@ class Recorded:
     basis: Basis
     fallback: Fallback | None
     request: str | None
+    withheld: tuple[str, ...]
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -114,7 +120,30 @@ class Recorded:
             basis=Basis(**body["basis"]),
             fallback=Fallback(**body["fallback"]) if body["fallback"] else None,
             request=body["request"],
+            withheld=tuple(body.get("withheld", ())),
         )
+
+
+def refused(question: Question, refusal: Withdrawn, at: datetime, now: datetime) -> dict[str, Any]:
+    """Return what the journal keeps of a question that consent forbade to answer: who asked about
+    whom, and whose word counts. There is neither a feature nor a score.
+    """
+    word = refusal.word
+    return {
+        "kind": question.kind,
+        "key": question.key,
+        "as_of": spelt(question.as_of) if question.as_of else None,
+        "time": spelt(at),
+        "refused_at": spelt(now),
+        "cause": "consent",
+        "word": {
+            "event": word.id if word.row else None,  # None: an event of the request
+            "name": word.name,
+            "purpose": word.purpose,
+            "event_time": spelt(schema.moment(word.event_time)),
+        },
+        "withheld": list(refusal.withheld),
+    }
 
 
 def text_of(body: dict[str, Any]) -> str:

@@ -71,6 +71,7 @@ def _again(
         seen=then.seen,
         fallback=then.fallback,
         request=then.request,
+        withheld=then.withheld,
     )
 
 
@@ -84,7 +85,8 @@ def _cases(
     history = past.history(store, rules, body)
     if isinstance(history, Refusal):
         return history
-    cases = gather.cases_at(slot, then.question, history, then.time)
+    every = gather.cases_at(slot, then.question, history, then.time)
+    cases = tuple(each for each in every if each.entity not in then.withheld)
     return cases or Refusal(
         rule="whom the decision was about must be known as of then",
         value=f"nobody for '{then.question.key}'",

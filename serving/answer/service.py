@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS
-from features import arrivals, contracts, online
+from features import arrivals, consent, contracts, online
 from features.online import warm
 from serving.answer import past, questions, record
 from serving.answer.gather import Gatherer
@@ -51,13 +51,16 @@ class DecisionService:
         self.store = online.OnlineStore(workspace)
         self.meters = Meters()
         terms = contracts.load_contracts(CONFIGS / "contracts")
-        self._gatherer = Gatherer(store=self.store, rules=contracts.Rules.of(terms))
+        self.keeper = consent.Keeper(workspace)
+        rules = contracts.Rules.of(terms)
+        self._gatherer = Gatherer(store=self.store, rules=rules, keeper=self.keeper)
         self._entrance = arrivals.Entrance(workspace, self.store, terms)
         self._maker = Maker(self._gatherer, workspace.journal, workspace.clock, time.monotonic)
         self._watcher = Watcher(workspace, answers)
         self._lane = Lane(self._maker.make, time.monotonic)
         self._prober = Prober(self._maker, lambda: self.slots)
         self._warm()
+        self.keeper.start()
 
     @property
     def slots(self) -> Slots:
@@ -150,6 +153,8 @@ class DecisionService:
             "queue": self._lane.waiting,
             "breakers_open": sum(breaker.is_open for breaker in breakers),
             "models": len(self.slots.by_kind),
+            "consent_leads": len(self.keeper.ledger),
+            "consent_age_seconds": self.keeper.age_s,
         }
 
     def _warm(self) -> None:
@@ -164,6 +169,7 @@ class DecisionService:
 
     def close(self) -> None:
         """Stop the threads; what is queued is not answered."""
+        self.keeper.close()
         self._watcher.close()
         self._prober.close()
         self._lane.close()

@@ -143,7 +143,7 @@ def question(asked: DecisionRequest) -> Question:
 def said(outcome: Outcome) -> str:
     """Return what came out, in a word."""
     if not isinstance(outcome, Answered):
-        return "refused"
+        return "withdrawn" if isinstance(outcome, questions.Withdrawn) else "refused"
     if outcome.is_replayed:
         return "replayed"
     why = outcome.body["fallback"]

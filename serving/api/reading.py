@@ -32,6 +32,7 @@ from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
+    from features.consent import Keeper
     from features.online import OnlineStore
     from serving.decide import Basis
     from serving.slots.active import Slots
@@ -55,6 +56,7 @@ class Service(Protocol):
 
     workspace: Workspace
     store: OnlineStore
+    keeper: Keeper
 
     @property
     def slots(self) -> Slots:
@@ -99,7 +101,7 @@ def _add_explanation(routes: APIRouter, service: Service) -> None:
 
 
 def _add_scores(routes: APIRouter, service: Service) -> None:
-    known = accounts.Accounts(service.workspace)
+    known = accounts.Accounts(service.workspace, service.keeper)
 
     @routes.get(
         "/v1/accounts/{id:path}/scores",
@@ -128,7 +130,7 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
 
 
 def _add_lists(routes: APIRouter, service: Service) -> None:
-    lists = priority.Priority(service.workspace)
+    lists = priority.Priority(service.workspace, service.keeper)
 
     @routes.get(
         "/v1/accounts",

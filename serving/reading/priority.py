@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.workspace import Workspace
+    from features.consent import Keeper, Ledger
     from features.targets import Target
 
 HIGH_INTENT, AT_RISK = "high_intent", "at_risk"
@@ -93,10 +94,13 @@ class Order:
 class Priority:
     """The lists of one workspace. Safe to share between threads."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, keeper: Keeper | None = None) -> None:
         self._workspace = workspace
+        self._keeper = keeper  # of what persons forbade: those are in no list
         self._targets = Targets()
-        self._orders: Kept[tuple[str, int], Order] = Kept(KEPT_BYTES, lambda order: order.nbytes)
+        self._orders: Kept[tuple[str, int, int], Order] = Kept(
+            KEPT_BYTES, lambda order: order.nbytes
+        )
 
     def page(
         self, name: str, *, limit: int = LIMIT, after: str | None = None, first: str = ""
@@ -134,7 +138,11 @@ class Priority:
     def _order(self, start: Cursor) -> Order:
         target = self._targets.get(start.target)
         place, falls = (target.scores_table, start.snapshot), is_falling(target)
-        return self._orders.get(place, lambda: _ordered(self._workspace, *place, falls))
+        ledger = self._keeper.current() if self._keeper and target.entity == LEAD else None
+        return self._orders.get(
+            (*place, ledger.version if ledger else 0),
+            lambda: _ordered(self._workspace, *place, falls, ledger),
+        )
 
 
 def is_falling(target: Target) -> bool:
@@ -142,13 +150,18 @@ def is_falling(target: Target) -> bool:
     return _is_about(target, WON)
 
 
-def _ordered(workspace: Workspace, table: str, snapshot: int, falling: bool) -> Order:
-    """Read a snapshot of scores and put it in order; reasons file by file."""
+def _ordered(
+    workspace: Workspace, table: str, snapshot: int, falling: bool, ledger: Ledger | None
+) -> Order:
+    """Read a snapshot of scores and put it in order, but for whom the ledger refuses; reasons file
+    by file.
+    """
     files = workspace.tables.files(table, snapshot)
     read = workspace.tables.read_files
     parts = [batch.plain(read(table, [file], COLUMNS).select(COLUMNS)) for file in files]
     rows = pa.concat_tables([batch.plain(batch.SCHEMA.empty_table().select(COLUMNS)), *parts])
-    order = ranking(rows, falling=falling)
+    may = np.flatnonzero(~ledger.are_refused(rows["entity"])) if ledger else None
+    order = ranking(rows, falling=falling) if may is None else _among(rows, may, falling)
     chosen, starts = np.sort(order), np.cumsum([0, *(part.num_rows for part in parts)])
     texts = (
         read(table, [file], ["reasons"])["reasons"].take(pa.array(_between(chosen, *span)))
@@ -160,6 +173,11 @@ def _ordered(workspace: Workspace, table: str, snapshot: int, falling: bool) -> 
         reasons=Texts.of(texts),
         as_of=pc.max(rows["time"]).as_py(),
     )
+
+
+def _among(rows: pa.Table, places: np.ndarray, falling: bool) -> np.ndarray:
+    """Return the places of some rows in the order of a list."""
+    return np.asarray(places[ranking(rows.take(pa.array(places)), falling=falling)])
 
 
 def _between(chosen: np.ndarray, start: int, end: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.transforms import BucketTransform
 
 from cluster import commits, datafiles, rowgroups, shape, upkeep
-from cluster.catalog import NAMESPACE, current_metadata, open_catalog, persistently
+from cluster.catalog import NAMESPACE, open_catalog, persistently
 from cluster.errors import FunnelcastError
 from cluster.planned import Planned, Plans
 
@@ -107,12 +107,6 @@ class Tables:
             return _id_or_none(self._table(name).current_snapshot())
         except TableMissing:
             return None
-
-    def mark(self, name: str) -> str | None:
-        """Return what changes with every commit, at the price of one question to the database; None
-        for a missing table.
-        """
-        return current_metadata(self._catalog, name)
 
     def append(self, name: str, rows: pa.Table, properties: Mapping[str, str] | None = None) -> int:
         """Add rows in one commit and return its snapshot id."""

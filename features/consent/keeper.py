@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from cluster import catalog
 from cluster.beat import Beat
 from cluster.errors import FunnelcastError
 from cluster.tables import SnapshotMissing
@@ -112,7 +113,7 @@ class Keeper:
     def _follow(self) -> None:
         """Read the files of the log that came since the last look."""
         tables = self._workspace.tables
-        mark = tables.mark(log.TABLE)
+        mark = catalog.mark(self._workspace.database, log.TABLE)
         if mark is None or mark == self._mark:
             return
         head = tables.head(log.TABLE)

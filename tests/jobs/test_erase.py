@@ -1,7 +1,7 @@
 """`python -m jobs.erase`: no byte of the erased is left in any file, the kept are whole.
 
 Persons with a name, an address, a number and a sentence of their own come in by a real export, are
-scored, decided on with an explanation and reported; half of them are erased.
+scored and decided on; half of them are erased.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from cluster import schema, shredding
 from cluster.errors import WrongUse
 from cluster.settings import CONFIGS, ROOT
 from cluster.vault import Vault
-from cluster.workspace import Workspace
 from features import ingest, log, online
 from features.contracts import load_contracts
 from features.ingest import quarantine
@@ -36,26 +35,23 @@ from features.sources.mapping import SourceMapping
 from jobs.console import perform
 from jobs.erase import run as erasing
 from jobs.erase.run import EraseSettings, SubjectsHeld
-from jobs.materialize import run as materialize
-from jobs.report import run as reporting
 from jobs.retain import run as retention
-from jobs.score import run as scoring
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
 from serving.slots.slot import Answer
 from tests.acceptance.test_ingest_canaries import MAPPING, WRONG, Scanner, _contents, _forms
+from tests.jobs import scoring as shared
+from tests.jobs.scoring import THEN
 
 if TYPE_CHECKING:
-    from cluster.settings import Settings
+    from cluster.workspace import Workspace
 
 WHY = {"actor": "ada", "reason": "they asked for it"}
-ANSWERS = {"lead": Answer(target="lead_qualification", policy="lead_routing")}
 SHORT, LONG = 20, 200
 HEADER = ("id", "what", "account", "seconds", "page", "at", "contact", "email", "phone", "street",
           "note")  # fmt: skip
 
-type Copied = Callable[[Path], Settings]
 type Row = dict[str, str]
 
 
@@ -152,10 +148,10 @@ def _parts(file: Path) -> Iterator[bytes]:
 
 def _made(workspace: Workspace, folder: Path, count: int) -> World:
     """Take persons in by an export, score them, decide on some and write a report."""
-    target = workspace.tables.read("scoring_lead_qualification", columns=["time"])
-    at = target["time"][0].as_py() - timedelta(days=2)
-    rows = _people(count, at)
+    rows = _people(count, THEN - timedelta(days=2))
     folder.mkdir()
+    company = shared.company(workspace, folder)
+    company.append(shared.known(THEN))
     lines = [",".join(HEADER), *(",".join(r[n] for n in HEADER) for r in [*rows, *_spoilt(rows)])]
     (folder / "contacts.csv").write_text("\n".join(lines))
     what = ingest.Source(
@@ -164,9 +160,10 @@ def _made(workspace: Workspace, folder: Path, count: int) -> World:
         terms=load_contracts(CONFIGS / "contracts"),
     )
     ingest.source(workspace, what, "inline", lambda *_: None)
-    _jobs(workspace)
-    service = DecisionService(workspace, ANSWERS)
-    asked = {row["id"]: Question(kind="lead", key=row["id"]) for row in rows[:6]}
+    company.train(company.look(THEN))
+    company.score()
+    service = DecisionService(workspace, _answers(folder))
+    asked = {row["id"]: Question(kind="lead", key=row["id"], as_of=THEN) for row in rows[:6]}
     made = {id: service.decide(question, deadline_ms=5000) for id, question in asked.items()}
     service.close()
     decisions = {id: each.body["id"] for id, each in made.items() if isinstance(each, Answered)}
@@ -180,18 +177,12 @@ def _made(workspace: Workspace, folder: Path, count: int) -> World:
     return world
 
 
-def _jobs(workspace: Workspace) -> None:
-    name = "lead_qualification"
-    asked: list[tuple[Any, Any]] = [
-        (
-            materialize.JOB,
-            materialize.JOB.settings(target=name, purpose="scoring", runner="inline"),
-        ),
-        (scoring.JOB, scoring.JOB.settings(target=name, policy="lead_routing", runner="inline")),
-        (reporting.JOB, reporting.JOB.settings(targets=name, top=1000)),
-    ]
-    for job, settings in asked:
-        perform(job, settings, workspace, lambda *_: None)
+def _answers(folder: Path) -> dict[str, Answer]:
+    return {"lead": Answer(target=str(folder / "target.yaml"), policy=str(folder / "policy.yaml"))}
+
+
+def _folder(world: World) -> Path:
+    return world.workspace.settings.home.parent / "export"
 
 
 def _erase(world: World, rows: list[Row], **more: Any) -> dict[str, Any]:
@@ -201,10 +192,9 @@ def _erase(world: World, rows: list[Row], **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world(copied: Copied, tmp_path: Path) -> Iterator[World]:
+def world(workspace: Workspace, tmp_path: Path) -> World:
     """Return a small world with a few persons more."""
-    with Workspace.open(copied(tmp_path / "home")) as workspace:
-        yield _made(workspace, tmp_path / "export", SHORT)
+    return _made(workspace, tmp_path / "export", SHORT)
 
 
 def _check(world: World) -> None:
@@ -233,15 +223,15 @@ def _check(world: World) -> None:
 
 
 def test_nothing_of_the_erased_is_left(world: World) -> None:
-    """The kept are whole, decisions stay on record, the chain verifies, a repeat changes nothing."""
+    """The kept are whole, decisions stay, the chain verifies, a repeat changes nothing."""
     _check(world)
-    service = DecisionService(world.workspace, ANSWERS)
+    service = DecisionService(world.workspace, _answers(_folder(world)))
     for n, row in enumerate(world.rows[:6]):
         body = service.recorded(world.decisions[row["id"]])
         assert body is not None
         assert bool(service.replayed(body).gone) == (n % 2 == 0)
     service.close()
-    folder = world.workspace.settings.home.parent / "export"
+    folder = _folder(world)
     what = ingest.Source(
         mapping=SourceMapping.model_validate(MAPPING), folder=folder,
         terms=load_contracts(CONFIGS / "contracts"),
@@ -251,9 +241,8 @@ def test_nothing_of_the_erased_is_left(world: World) -> None:
 
 
 @pytest.mark.drill
-def test_two_hundred_persons_of_whom_half_are_erased(copied: Copied, tmp_path: Path) -> None:
-    with Workspace.open(copied(tmp_path / "home")) as workspace:
-        _check(_made(workspace, tmp_path / "export", LONG))
+def test_two_hundred_persons_of_whom_half_are_erased(workspace: Workspace, tmp_path: Path) -> None:
+    _check(_made(workspace, tmp_path / "export", LONG))
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0005"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0006"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,6 +99,19 @@ refused_arrivals = sa.Table(
     sa.Column("arrived_at", sa.BigInteger, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),  # opaque here; packed by its owner
 )
+
+consents = sa.Table(
+    "consents",
+    METADATA,
+    # numbers are given in the order of commits and never again
+    sa.Column(
+        "number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("event_id", sa.Text, nullable=False, index=True),  # not yet in the log
+    sa.Column("said", sa.Text, nullable=False),  # canonical JSON of its owner
+    sqlite_autoincrement=True,
+)  # fmt: skip
 
 parts = sa.Table(
     "parts",

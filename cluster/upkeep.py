@@ -12,10 +12,11 @@ import fsspec
 from cluster import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
 FOLDERS = (("data", ".parquet"), ("metadata", ".avro"))  # below the place of a table
 _MICROSECONDS = 1000  # in a millisecond
@@ -51,8 +52,23 @@ def sweep(table: Table, before: datetime, spare: Collection[str] = ()) -> int:
     A writer at work has files that no snapshot refers to yet: `before` must lie before it began, or
     they are spared. Find out what to spare before the call, as a commit may come between.
     """
-    used = {*_used(table), *map(_bare, spare)}
-    return sum(_sweep(table, *folder, used, before) for folder in FOLDERS)
+    kept = {*used(table), *map(_bare, spare)}
+    return sum(_sweep(table, *folder, kept, before) for folder in FOLDERS)
+
+
+def give_up(table: Table, snapshots: Collection[int]) -> None:
+    """Give up some snapshots, with their tags."""
+    refs = table.metadata.refs
+    for tag in [name for name, ref in refs.items() if ref.snapshot_id in snapshots]:
+        with table.manage_snapshots() as manage:
+            manage.remove_tag(tag)
+    if snapshots:
+        table.maintenance.expire_snapshots().by_ids(list(snapshots)).commit()
+
+
+def used(table: Table, but: Collection[int] = ()) -> set[str]:
+    """Return the files of all snapshots that are kept, but some: paths without their protocol."""
+    return set(_used(table, [s for s in table.snapshots() if s.snapshot_id not in but]))
 
 
 def _sweep(table: Table, folder: str, kind: str, used: set[str], before: datetime) -> int:
@@ -68,10 +84,10 @@ def _sweep(table: Table, folder: str, kind: str, used: set[str], before: datetim
     return swept
 
 
-def _used(table: Table) -> Iterator[str]:
-    """Yield the files of all snapshots that are kept, tagged or not."""
+def _used(table: Table, snapshots: Iterable[Snapshot]) -> Iterator[str]:
+    """Yield the files of some snapshots."""
     seen: set[str] = set()
-    for snapshot in table.snapshots():
+    for snapshot in snapshots:
         yield _bare(snapshot.manifest_list)
         for manifest in snapshot.manifests(table.io):
             if manifest.manifest_path in seen:

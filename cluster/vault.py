@@ -146,6 +146,24 @@ class Vault:
         shredding.scrub(self._database)
         return changed == 1
 
+    def destroyed(self) -> list[str]:
+        """Return every subject that is destroyed."""
+        table = schema.subjects
+        query = sa.select(table.c.subject).where(table.c.destroyed_at.is_not(None))
+        with self._database.connect() as connection:
+            return sorted(connection.scalars(query))
+
+    def forget(self, names: list[str]) -> int:
+        """Take away the values kept of some subjects, whose keys stay; returns how many values."""
+        subjects.check_subjects(names)
+        gone, count = schema.identities, 0
+        for part in subjects.parts(names, PART_ROWS):
+            with self._writing() as connection:
+                mine = gone.delete().where(gone.c.subject.in_(part))
+                count += connection.execute(mine).rowcount
+        shredding.scrub(self._database)
+        return count
+
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         with self._database.begin() as connection:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from cluster import schema
 from features import fingerprint, log
+from features.consent import arrived
 from features.ingest import quarantine
 from features.online import payload, tail
 
@@ -51,6 +52,7 @@ def there(connection: sa.Connection, ids: pa.ChunkedArray) -> set[bytes]:
 def add(database: Database, connection: sa.Connection, events: pa.Table, at: int) -> None:
     """Add events (SCHEMA columns), each once, to the tail and to what waits for the log."""
     tail.add(database, connection, events)
+    arrived.add(connection, events)
     ids = [each.hex() for each in events["event_id"].to_pylist()]
     database.insert_new(connection, _ARRIVALS, [{"event_id": id, "arrived_at": at} for id in ids])
 
@@ -92,6 +94,7 @@ def folded(database: Database, done: Pending) -> None:
         if ids:
             with database.begin() as connection:
                 connection.execute(delete, [{"an_id": id} for id in ids])
+                arrived.drop(connection, ids)
 
 
 def ids_of_bytes(raw: pa.ChunkedArray, reasons: pa.ChunkedArray) -> pa.Array:

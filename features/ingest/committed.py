@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from cluster.tables import SnapshotMissing
 from features import log
 from features.ingest import quarantine
 from features.known import KnownIds
@@ -45,7 +46,11 @@ def ids(tables: Tables, table: str, snapshot: int | None) -> KnownIds:
     with kept.lock:
         if snapshot in (None, kept.snapshot):
             return kept.ids
-        files = _new(tables, table, kept.snapshot, snapshot)
+        try:
+            files = _new(tables, table, kept.snapshot, snapshot)
+        except SnapshotMissing:  # given up meanwhile, maybe with rows: what is kept is out of date
+            kept.ids, kept.snapshot = KnownIds(), None
+            files = tables.files(table, snapshot)
         found = _read(tables, table, files, kept.ids)
         if len(found) > KEPT_MOST:
             kept.ids, kept.snapshot = KnownIds(), None

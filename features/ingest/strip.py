@@ -97,6 +97,7 @@ class Known:
     refused: KnownIds = field(default_factory=KnownIds)
     people: KnownIds = field(default_factory=KnownIds)
     pseudonyms: Pseudonyms
+    erased: pa.Array  # persons of whom nothing may come back
 
 
 def known(
@@ -108,6 +109,7 @@ def known(
         events=KnownIds(expected, committed.ids(tables, log.TABLE, events)),
         refused=KnownIds(0, committed.ids(tables, quarantine.TABLE, refused)),
         pseudonyms=Remembered(workspace.vault),
+        erased=pa.array(workspace.vault.destroyed(), pa.string()),
     )
 
 
@@ -125,7 +127,7 @@ def write_lots(workspace: Workspace, task: Task, lots: Iterable[Mapped], known: 
     for mapped in lots:
         prepared = prepare(task.terms, mapped, task.ingest, task.now, salt)
         _keep_people(workspace, mapped.people, known.people, task.now)
-        new, versions = fresh(prepared.good, known.events)
+        new, versions = fresh(_living(prepared.good, known.erased), known.events)
         events.add(new)
         refused.add(_sealed(workspace, task, prepared.refused, known.refused))
         total = total.with_lot(task.terms, prepared, new.num_rows, versions)
@@ -138,6 +140,13 @@ def write_lots(workspace: Workspace, task: Task, lots: Iterable[Mapped], known: 
         reasons=total.reasons,
         refused_rows=total.refused_rows,
     )
+
+
+def _living(events: pa.Table, erased: pa.Array) -> pa.Table:
+    """Return the events that name nobody who was erased; the others count as known."""
+    if not len(erased):
+        return events
+    return events.filter(pc.invert(pc.is_in(events["person"], value_set=erased)))
 
 
 @dataclass(frozen=True, kw_only=True)

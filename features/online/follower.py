@@ -44,6 +44,18 @@ def follow(workspace: Workspace) -> None:
     _tidy(workspace)
 
 
+def rebuild(workspace: Workspace) -> None:
+    """Put a base of the head of the log in place: the one before holds what was taken out of it."""
+    while (head := workspace.tables.head(log.TABLE)) is not None:
+        covered = workspace.refs.get(LOG_REF)
+        if _rebase(workspace, head) and (
+            (covered is not None and covered.target == str(head))
+            or _move(workspace, LOG_REF, str(head), covered, "rows were taken out of the log")
+        ):
+            break
+    _tidy(workspace)
+
+
 def same_rows(workspace: Workspace, before: int, after: int) -> None:
     """Say that snapshot `after` of the log holds the same events as `before`."""
     covered = workspace.refs.get(LOG_REF)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cluster.errors import FunnelcastError, Refusal, WrongUse, nearest
+from features import consent
 from features.targets import load_target
 from jobs import clearance, withheld
 from jobs.actions import require
@@ -20,7 +23,7 @@ from serving.moved import picture, why
 from serving.moved.split import CAUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cluster.workspace import Workspace
     from features.targets import Target
@@ -85,6 +88,7 @@ def run(workspace: Workspace, settings: LookSettings, progress: Progress) -> Rep
 
 def _show(workspace: Workspace, settings: LookSettings, target: Target) -> Report:
     scores = _frame(workspace, settings, target)
+    scores = scores[~_refused(workspace, target, scores["entity"])]
     best = _ordered(scores, settings.by or ORDERS[0]).head(settings.top or TOP)
     shown = best[COLUMNS + (LIKE if best["usual"].notna().any() else [])]
     strongest = [each[0]["text"] if each else "" for each in best["reasons"]]
@@ -99,6 +103,7 @@ def _show(workspace: Workspace, settings: LookSettings, target: Target) -> Repor
 
 def _course(workspace: Workspace, settings: LookSettings, target: Target) -> Report:
     entity = settings.entity or ""
+    _require_allowed(workspace, target, entity)
     course = batch.course(workspace, target, entity)
     if course.empty:
         raise WrongUse(f"'{entity}' must have a score of '{target.name}', got none: check the id")
@@ -119,6 +124,10 @@ def _why(workspace: Workspace, settings: LookSettings, target: Target) -> Report
     asked = (
         [settings.entity] if settings.entity else why.moves(workspace, target, settings.top or TOP)
     )
+    if settings.entity:
+        _require_allowed(workspace, target, settings.entity)
+    refused = _refused(workspace, target, asked)
+    asked = [each for each, is_out in zip(asked, refused, strict=True) if not is_out]
     answer = why.why(workspace, target, asked)
     if isinstance(answer, Refusal):
         raise FunnelcastError(str(answer))
@@ -142,6 +151,21 @@ def _frame(workspace: Workspace, settings: LookSettings, target: Target) -> pd.D
     """Return the newest scores with their reasons, as they may be shown."""
     scores = batch.frame(workspace, target, reasons=True)
     return withheld.told(scores, target, clearance.of(workspace, settings.clearance))
+
+
+def _refused(workspace: Workspace, target: Target, entities: Sequence[str]) -> np.ndarray:
+    """Return who forbade to be scored, as it is known now: (n,) bool."""
+    if target.entity != "lead":
+        return np.zeros(len(entities), np.bool_)
+    return consent.Keeper(workspace).look().are_refused(pa.array(entities, pa.string()))
+
+
+def _require_allowed(workspace: Workspace, target: Target, entity: str) -> None:
+    if _refused(workspace, target, [entity]).any():
+        raise FunnelcastError(
+            f"whoever is behind a lead must allow to be scored, got '{entity}', who does not: its"
+            " scores are not shown"
+        )
 
 
 def _row(each: Why) -> dict[str, Any]:

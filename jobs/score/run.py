@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster import runner
+import pyarrow as pa
+
+from cluster import canonical, runner
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal, WrongUse
 from cluster.tables import SnapshotMissing
-from features import log
+from features import consent, log
 from features.targets import load_target
 from jobs import console
 from jobs.console import Job, Progress, Report, option, required
@@ -54,6 +56,7 @@ def inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
         "target": target.version,
         "policy": _policy(workspace, settings).id,
         "log": str(workspace.tables.head(log.TABLE)),  # the report says what is newer than the rows
+        "withheld": canonical.digest(_withheld(workspace, target)),
     }
 
 
@@ -69,10 +72,16 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
     scores = workspace.tables.read(work.table, snapshot, ["route", "trend"]).to_pandas()
     return Report(
         read={"table": work.target.scoring_table, "snapshot": work.snapshot, "rows": place.rows},
-        wrote={"table": work.table, "rows": len(scores), "snapshot": snapshot},
+        wrote={
+            "table": work.table,
+            "rows": len(scores),
+            "withheld": len(work.withheld),
+            "snapshot": snapshot,
+        },
         decided=[
             f"runner: {ran}",
             f"model {work.basis.model[:12]}, policy {work.basis.policy}",
+            *_left_out(work),
             *_stale(workspace, work),
             *_routed(scores),
             *_trends(scores),
@@ -109,7 +118,19 @@ def _work(workspace: Workspace, settings: ScoreSettings, slot: Slot) -> Work:
         last=workspace.tables.head(slot.target.scores_table),
         steady=settings.steady,
         now=workspace.clock(),
+        withheld=tuple(_withheld(workspace, slot.target)),
     )
+
+
+def _withheld(workspace: Workspace, target: Target) -> list[str]:
+    """Return whom nobody may score, of those who have a row."""
+    head = workspace.tables.head(target.scoring_table)
+    if target.entity != "lead" or head is None:
+        return []
+    entities = workspace.tables.read(target.scoring_table, head, ["entity"])["entity"]
+    refused = consent.Keeper(workspace).look().are_refused(entities)
+    names: list[str] = entities.filter(pa.array(refused)).to_pylist()
+    return sorted(names)
 
 
 def _rows(workspace: Workspace, target: Target) -> int:
@@ -127,7 +148,7 @@ def _scored(place: Place, asked: str, progress: Progress) -> tuple[int, str]:
     runner.
     """
     todo, every = parts.todo(place), place.rows
-    left = sum(place.files[number].record_count for number in todo)
+    left = min(every, sum(place.files[number].record_count for number in todo))
     choice = runner.choose(asked, left, place.workspace.settings)
     progress(every - left, every, "rows")
     if todo:
@@ -136,6 +157,11 @@ def _scored(place: Place, asked: str, progress: Progress) -> tuple[int, str]:
         left -= count
         progress(every - left, every, "rows")
     return parts.commit(place), str(choice)
+
+
+def _left_out(work: Work) -> list[str]:
+    count = len(work.withheld)
+    return [f"{count:,} left out: they do not allow to be scored"] if count else []
 
 
 def _stale(workspace: Workspace, work: Work) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.errors import FunnelcastError
 from cluster.parts import Part, Parts
@@ -34,7 +35,7 @@ def take(place: Place, number: int) -> int:
         writer.add(scored)
         count += scored.num_rows
     written = tuple(each.file_path for each in writer.close())
-    require_all(place.files[number].record_count, count)
+    require_all(rows.num_rows, count)
     part = Part(number=number, files=written, said={"rows": count})
     Parts(place.workspace.database).keep(work.name, part, place.workspace.clock())
     return count
@@ -49,8 +50,11 @@ def level(place: Place, number: int) -> pa.Table:
 
 
 def _read(place: Place, number: int) -> pa.Table:
+    """Return the rows of a file, but for those of entities that are left out."""
     table = place.work.target.scoring_table
-    return batch.plain(place.workspace.tables.read_files(table, [place.files[number]]))
+    rows = batch.plain(place.workspace.tables.read_files(table, [place.files[number]]))
+    withheld = pa.array(place.work.withheld, pa.string())
+    return rows.filter(pc.invert(pc.is_in(rows["entity"], value_set=withheld)))
 
 
 def require_all(read: int, scored: int) -> None:

@@ -36,6 +36,7 @@ class Work:
     steady: float  # log-odds
     now: datetime
     usual: Mapping[str, float] = field(default_factory=dict)  # probability by segment
+    withheld: tuple[str, ...] = ()  # entities that are left out: somebody forbade to score them
 
     def __hash__(self) -> int:
         """Works of one name are one."""
@@ -49,6 +50,7 @@ class Work:
                 "rows": [self.target.scoring_table, self.snapshot],
                 "basis": vars(self.basis),
                 "steady": self.steady,
+                **({"withheld": self.withheld} if self.withheld else {}),
             }
         )
 
@@ -115,8 +117,8 @@ class Place:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
-        return sum(file.record_count for file in self.files)
+        """How many rows there are to score."""
+        return sum(file.record_count for file in self.files) - len(self.work.withheld)
 
     def beside(self, usual: Mapping[str, float]) -> Self:
         """Return this place when it is known what is usual."""

@@ -20,6 +20,8 @@ def service(of: DecisionService) -> Iterator[Fact]:
     """Yield what a service knows of itself."""
     yield meters.QUEUE, (), of.queued
     yield meters.JOURNAL, (), of.workspace.journal.waiting
+    yield meters.CONSENT_LEADS, (), len(of.keeper.ledger)
+    yield meters.CONSENT_AGE, (), of.keeper.age_s
     for kind, slot in of.slots.by_kind.items():
         yield meters.BREAKER, (kind,), of.breaker(slot).is_open
     yield meters.LINES, ("written",), of.watch.lines.written

@@ -13,7 +13,7 @@ from cluster.errors import Refusal
 from features import compute, contracts, log, spine
 from features.online import areas, entity
 from serving.access import rows
-from serving.answer import questions
+from serving.answer import consent, questions
 from serving.answer.seen import Seen
 from serving.decide import Case, cases_of
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.access.principal import Principal
+    from features.consent import Keeper
     from features.contracts import Rules
     from features.online import OnlineStore
     from features.online.history import History
@@ -36,6 +37,7 @@ class Found:
     cases: tuple[Case, ...]  # one; of an account, one per open lead
     seen: Seen
     among: tuple[str, ...] | None = None  # the entities of the cases, where others are unseen
+    withheld: tuple[str, ...] = ()  # leads that were left out: somebody forbade to score them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Gatherer:
 
     store: OnlineStore
     rules: Rules  # that events of a request must keep
+    keeper: Keeper | None = None  # of what persons forbade; None where it does not count
 
     def find(
         self, slot: Slot, question: Question, at: datetime, eyes: Principal | None = None
@@ -64,7 +67,22 @@ class Gatherer:
         if not cases:
             return questions.not_open(question, at)
         among = None if len(cases) == len(every) else tuple(case.entity for case in cases)
-        return Found(cases=cases, seen=Seen.of(shard, stored, schema.micros(at)), among=among)
+        kept = self._allowed(slot, question, history, cases)
+        if isinstance(kept, Refusal):
+            return kept
+        seen = Seen.of(shard, stored, schema.micros(at))
+        return Found(cases=kept.cases, seen=seen, among=among, withheld=kept.withheld)
+
+    def unseen(self, question: Question) -> Refusal | None:
+        """Return why nothing may be said about whom nothing was read yet; None if it may."""
+        return consent.unseen(self.keeper, question) if self.keeper else None
+
+    def _allowed(
+        self, slot: Slot, question: Question, history: History, cases: tuple[Case, ...]
+    ) -> consent.Allowed | Refusal:
+        if self.keeper is None or slot.target.entity != consent.LEAD:
+            return consent.Allowed(cases=cases)
+        return consent.allowed(self.keeper, question, history, cases)
 
     def shows(self, body: Mapping[str, Any], eyes: Principal | None) -> bool:
         """Is the decision of a record for somebody's eyes: who was asked about, and who was chosen

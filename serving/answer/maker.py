@@ -64,6 +64,10 @@ class Maker:
         if found is None and ticket.eyes is not None:
             ticket.settle(questions.not_recorded("its row is not looked at yet"))
             return
+        refused = None if found else self._gatherer.unseen(ticket.question)
+        if refused is not None:
+            self._refuse(ticket, refused)
+            return
         cases = found.cases if found else (_unseen(ticket),)
         reasons = ticket.question.reasons
         try:
@@ -87,7 +91,7 @@ class Maker:
         ticket.lap(stages.FEATURES)
         if isinstance(found, Refusal):
             if ticket.claim():
-                ticket.settle(found)
+                self._refuse(ticket, found)
             return False
         if ticket.is_claimed:
             return False
@@ -143,6 +147,22 @@ class Maker:
         if ticket.claim():
             self.fall_back(ticket, cause, detail)
 
+    def _refuse(self, ticket: Ticket, refused: Refusal) -> None:
+        """Settle a ticket that is claimed with a refusal; one for consent is on record first."""
+        if not isinstance(refused, questions.Withdrawn):
+            ticket.settle(refused)
+            return
+        ticket.stage = stages.JOURNAL
+        now = self._clock()
+        body = record.refused(ticket.question, refused, ticket.at, now)
+        try:
+            future = self._journal.append(record.REFUSED, body, now=now)
+        except Exception as error:  # nobody else will settle it: it is claimed
+            ticket.settle(questions.not_recorded(_said(error)))
+        else:
+            ticket.write(future)
+            future.add_done_callback(partial(_settle_refused, ticket, refused))
+
     def _record(
         self, ticket: Ticket, decision: Decision, found: Found | None, why: Fallback | None = None
     ) -> None:
@@ -170,6 +190,7 @@ def _made(
         fallback=why,
         request=ticket.question.digest() if ticket.key else None,
         among=found.among if found else None,
+        withheld=found.withheld if found else (),
     )
 
 
@@ -186,6 +207,13 @@ def _settle(ticket: Ticket, body: dict[str, Any], shows: Shows, done: Future[Ent
         ticket.settle(_before(error.stored, body["request"], ticket, shows))
     else:
         ticket.settle(questions.not_recorded(str(error)))
+
+
+def _settle_refused(ticket: Ticket, refused: Refusal, done: Future[Entry]) -> None:
+    """Settle a ticket by what became of the record that it was refused."""
+    ticket.lap(stages.JOURNAL)
+    error = None if done.cancelled() else done.exception()
+    ticket.settle(refused if error is None else questions.not_recorded(str(error)))
 
 
 def _before(stored: Entry, request: str | None, ticket: Ticket, shows: Shows) -> Answered | Refusal:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster import canonical
+from cluster import canonical, schema
 from cluster.errors import Refusal
+
+if TYPE_CHECKING:
+    from features.consent import Word
 
 KINDS = ("lead", "opportunity", "account")  # of whom one may ask
 
@@ -27,6 +30,18 @@ class KeyReused(Refusal):
 
 class NotRecorded(Refusal):
     """The journal took no record of the decision, or not in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn(Refusal):
+    """A person forbade to be scored."""
+
+    word: Word
+    withheld: tuple[str, ...]  # the leads that are theirs
+
+
+class Unchecked(Refusal):
+    """It cannot be found out in time what persons forbade."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +109,23 @@ def not_open(question: Question, at: datetime) -> Refusal:
         value=f"none for '{question.key}'",
         remedy="ask as of a later time",
     )
+
+
+def withdrawn(question: Question, word: Word, withheld: tuple[str, ...]) -> Withdrawn:
+    """Refuse a question about somebody who forbade to be scored."""
+    said = spelt(schema.moment(word.event_time))
+    return Withdrawn(
+        rule=f"whoever is behind a {question.kind} must allow to be scored",
+        value=f"'{word.name}' for '{word.purpose}' of {said}",
+        remedy="leave them alone, until they say otherwise",
+        word=word,
+        withheld=withheld,
+    )
+
+
+def unchecked(why: str) -> Unchecked:
+    """Refuse a question as it is not known what persons forbade."""
+    return Unchecked(rule="it must be known who allows to be scored", value=why, remedy="ask again")
 
 
 def not_before(event: Mapping[str, Any], at: datetime) -> Refusal:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
+from cluster import schema
 from serving.answer.questions import Question, events_read, events_said, spelt
 from serving.answer.seen import Seen
 from serving.decide import Basis
@@ -18,10 +19,12 @@ from serving.decide import Basis
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from serving.answer.questions import Withdrawn
     from serving.decide import Decision
 
 FORMAT = 2
 KIND = "decision"  # of a journal entry
+REFUSED = "decision.refused"  # of the entry of a question that consent forbade to answer
 SCORES = ("margin", "probability", "low", "high")
 
 type Cause = Literal["deadline", "breaker_open", "model_failed"]
@@ -46,6 +49,7 @@ class Made:
     fallback: Fallback | None = None
     request: str | None = None  # digest of the question, where an idempotency key names it
     among: tuple[str, ...] | None = None  # whom it was chosen from, if not from all
+    withheld: tuple[str, ...] = ()  # leads of the account that were left out: consent
 
     def body(self) -> dict[str, Any]:
         """Return the record: plain JSON values."""
@@ -74,6 +78,7 @@ class Made:
             "fallback": dict(vars(self.fallback)) if self.fallback else None,
             "request": self.request,
             **({} if self.among is None else {"among": list(self.among)}),
+            **({"withheld": list(self.withheld)} if self.withheld else {}),
         }
 
 
@@ -93,6 +98,7 @@ class Recorded:
     fallback: Fallback | None
     request: str | None
     among: tuple[str, ...] | None
+    withheld: tuple[str, ...]
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -118,7 +124,30 @@ class Recorded:
             fallback=Fallback(**body["fallback"]) if body["fallback"] else None,
             request=body["request"],
             among=tuple(body["among"]) if "among" in body else None,
+            withheld=tuple(body.get("withheld", ())),
         )
+
+
+def refused(question: Question, refusal: Withdrawn, at: datetime, now: datetime) -> dict[str, Any]:
+    """Return what the journal keeps of a question that consent forbade to answer: who asked about
+    whom, and whose word counts. There is neither a feature nor a score.
+    """
+    word = refusal.word
+    return {
+        "kind": question.kind,
+        "key": question.key,
+        "as_of": spelt(question.as_of) if question.as_of else None,
+        "time": spelt(at),
+        "refused_at": spelt(now),
+        "cause": "consent",
+        "word": {
+            "event": word.id if word.row else None,  # None: an event of the request
+            "name": word.name,
+            "purpose": word.purpose,
+            "event_time": spelt(schema.moment(word.event_time)),
+        },
+        "withheld": list(refusal.withheld),
+    }
 
 
 def text_of(body: dict[str, Any]) -> str:

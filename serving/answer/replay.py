@@ -72,6 +72,7 @@ def _again(
         fallback=then.fallback,
         request=then.request,
         among=then.among,
+        withheld=then.withheld,
     )
 
 
@@ -85,9 +86,10 @@ def _cases(
     history = past.history(store, rules, body)
     if isinstance(history, Refusal):
         return history
-    cases = gather.cases_at(slot, then.question, history, then.time)
-    if then.among is not None:
-        cases = tuple(case for case in cases if case.entity in then.among)
+    every = gather.cases_at(slot, then.question, history, then.time)
+    among = {each.entity for each in every} if then.among is None else set(then.among)
+    kept = among - set(then.withheld)
+    cases = tuple(each for each in every if each.entity in kept)
     return cases or Refusal(
         rule="whom the decision was about must be known as of then",
         value=f"nobody for '{then.question.key}'",

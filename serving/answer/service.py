@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.beat import Beat
 from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS
-from features import arrivals, contracts, online
+from features import arrivals, consent, contracts, online
 from features.online import warm
 from features.online.areas import Areas
 from serving.answer import facts, past, questions, record, writes
@@ -61,7 +61,9 @@ class DecisionService:
         self.store = online.OnlineStore(workspace)
         self.areas = Areas(workspace, self.store)
         terms = contracts.load_contracts(CONFIGS / "contracts")
-        self._gatherer = Gatherer(store=self.store, rules=contracts.Rules.of(terms))
+        self.keeper = consent.Keeper(workspace)
+        rules = contracts.Rules.of(terms)
+        self._gatherer = Gatherer(store=self.store, rules=rules, keeper=self.keeper)
         self._entrance = arrivals.Entrance(workspace, self.store, terms)
         self._maker = Maker(self._gatherer, workspace.journal, workspace.clock, time.monotonic)
         self._watcher = Watcher(workspace, answers)
@@ -74,6 +76,7 @@ class DecisionService:
         self._changes = Beat(Changes(self).look, every_s=EVERY_S, name="changes")
         self._tell_facts()
         self._warm()
+        self.keeper.start()
 
     @property
     def name(self) -> str:
@@ -214,6 +217,7 @@ class DecisionService:
 
     def close(self) -> None:
         """Stop the threads; what is queued is not answered."""
+        self.keeper.close()
         self._watcher.close()
         self._prober.close()
         self._lane.close()

@@ -41,7 +41,7 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
     @routes.post(
         front.ONE,
         response_model=DecisionOut,
-        responses=problems.documented(404, 409, 413, 422, 503),
+        responses=problems.documented(403, 404, 409, 413, 422, 503),
         summary="Score and route one lead, opportunity or account",
     )
     @needs(Permission.DECISIONS_MAKE, rows=TOLD_APART)

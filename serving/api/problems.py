@@ -12,7 +12,14 @@ from starlette.exceptions import HTTPException
 from cluster.access.principal import Forbidden
 from features.arrivals import TooMany
 from serving.answer.gate import RETRY_AFTER_S
-from serving.answer.questions import KeyReused, NoModel, NotRecorded, Unknown
+from serving.answer.questions import (
+    KeyReused,
+    NoModel,
+    NotRecorded,
+    Unchecked,
+    Unknown,
+    Withdrawn,
+)
 from serving.wire.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -26,9 +33,13 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     KeyReused: HTTPStatus.CONFLICT,
     NoModel: HTTPStatus.SERVICE_UNAVAILABLE,
     NotRecorded: HTTPStatus.SERVICE_UNAVAILABLE,
+    Unchecked: HTTPStatus.SERVICE_UNAVAILABLE,
+    Withdrawn: HTTPStatus.FORBIDDEN,
     TooMany: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 INFERENCE = "/v2"  # the Open Inference Protocol has errors of its own
+# what a caller must tell from other problems of the same status
+_TYPES: dict[type[Refusal], str] = {Withdrawn: "urn:funnelcast:problem:consent-withdrawn"}
 _BUSY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -42,7 +53,9 @@ def add_handlers(api: FastAPI) -> None:
 def of_refusal(refusal: Refusal) -> Problem:
     """Return why a request is refused."""
     status = _STATUS.get(type(refusal), HTTPStatus.UNPROCESSABLE_ENTITY)
-    return Problem.of(status, str(refusal))
+    found = Problem.of(status, str(refusal))
+    kind = _TYPES.get(type(refusal))
+    return found.model_copy(update={"type": kind}) if kind else found
 
 
 def response(problem: Problem) -> Response:

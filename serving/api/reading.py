@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from cluster.access.principal import Principal
     from cluster.workspace import Workspace
+    from features.consent import Keeper
     from features.online import OnlineStore
     from features.online.areas import Areas
     from serving.decide import Basis
@@ -64,6 +65,7 @@ class Service(Protocol):
     workspace: Workspace
     store: OnlineStore
     areas: Areas
+    keeper: Keeper
 
     @property
     def slots(self) -> Slots:
@@ -117,7 +119,7 @@ def _add_explanation(routes: APIRouter, service: Service) -> None:
 
 
 def _add_scores(routes: APIRouter, service: Service) -> None:
-    known = accounts.Accounts(service.workspace)
+    known = accounts.Accounts(service.workspace, service.keeper)
 
     @routes.get(
         "/v1/accounts/{id:path}/scores",
@@ -151,7 +153,7 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
 
 
 def _add_lists(routes: APIRouter, service: Service) -> None:
-    lists = priority.Priority(service.workspace)
+    lists = priority.Priority(service.workspace, service.keeper)
 
     @routes.get(
         "/v1/accounts",

@@ -106,6 +106,10 @@ EVENT_AGE = _gauge(
 BASE_AGE = _gauge(
     "feature_base_age_seconds", "Since the base of the features was put in place.", unit="seconds"
 )
+CONSENT_LEADS = _gauge("consent_leads", "Leads that may not be scored.")
+CONSENT_AGE = _gauge(
+    "consent_age_seconds", "Since what persons forbid was last looked up.", unit="seconds"
+)
 READ = _gauge("readings_timestamp_seconds", "When these samples were taken.", unit="seconds")
 
 REPLAYED = _gauge(

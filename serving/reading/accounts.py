@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cluster.commits import Commit
     from cluster.workspace import Workspace
+    from features.consent import Keeper
     from features.targets import Target
     from serving.moved.why import Why
 
@@ -90,8 +91,9 @@ class Course:
 class Accounts:
     """The scores of accounts. Safe to share between threads."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, keeper: Keeper | None = None) -> None:
         self._workspace = workspace
+        self._keeper = keeper  # of what persons forbade: no score of theirs is shown
         self._targets = Targets()
         self._read: Kept[tuple[str, int], pa.Table] = Kept(KEPT_BYTES, lambda rows: rows.nbytes)
         self._looks: Kept[tuple[str, int, str], Look] = Kept(KEPT_LOOKS)
@@ -138,6 +140,7 @@ class Accounts:
                 points.setdefault(row["entity"], []).append(_point(commit.snapshot, row))
         if shows is not None:
             points = {e: each for e, each in points.items() if shows(target.entity, e)}
+        self._withhold(target, points)
         head = commits[-1].snapshot if commits else None
         shown = _in_order(points, head)[:ENTITIES]
         newest = ((e, points[e][0]) for e in shown)
@@ -147,6 +150,14 @@ class Accounts:
             Course(target=target.name, entity=e, points=tuple(points[e]), why=moves.get(e))
             for e in shown
         ]
+
+    def _withhold(self, target: Target, points: dict[str, list[Point]]) -> None:
+        """Take out who forbade to be scored, as it is known now."""
+        if self._keeper is None or target.entity != "lead":
+            return
+        ledger = self._keeper.current()
+        for entity in [each for each in points if ledger.of_lead(each) is not None]:
+            del points[entity]
 
     def _look(self, target: Target, snapshot: int, account: str) -> Look:
         place = (target.scores_table, snapshot)

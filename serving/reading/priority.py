@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.workspace import Workspace
+    from features.consent import Keeper, Ledger
     from features.targets import Target
     from serving.access.rows import Shown
 
@@ -94,11 +95,16 @@ class Order:
 class Priority:
     """The lists of one workspace. Safe to share between threads."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, keeper: Keeper | None = None) -> None:
         self._workspace = workspace
+        self._keeper = keeper  # of what persons forbade: those are in no list
         self._targets = Targets()
-        self._orders: Kept[tuple[str, int], Order] = Kept(KEPT_BYTES, lambda order: order.nbytes)
-        self._every: Kept[tuple[str, int], Order] = Kept(KEPT_BYTES, lambda order: order.nbytes)
+        self._orders: Kept[tuple[str, int, int], Order] = Kept(
+            KEPT_BYTES, lambda order: order.nbytes
+        )
+        self._every: Kept[tuple[str, int, int], Order] = Kept(
+            KEPT_BYTES, lambda order: order.nbytes
+        )
 
     def page(
         self,
@@ -147,22 +153,32 @@ class Priority:
         return [each.name for each in ordered]
 
     def _order(self, start: Cursor) -> Order:
-        target = self._targets.get(start.target)
-        place, falls = (target.scores_table, start.snapshot), is_falling(target)
-        return self._orders.get(place, lambda: _ordered(self._workspace, *place, falls))
+        return self._read(start, self._orders, ranking)
 
     def _shown(self, start: Cursor, shown: Shown) -> Order:
         """Return the order of a list without the entities that are not shown, before the first of
         each account is taken.
         """
         target = self._targets.get(start.target)
-        place, falls = (target.scores_table, start.snapshot), is_falling(target)
-        every = self._every.get(
-            place, lambda: _ordered(self._workspace, *place, falls, rank=ranked)
-        )
+        every = self._read(start, self._every, ranked)
         mine = np.flatnonzero(shown.among(target.entity, every.rows["entity"].to_pylist()))
         mine = mine[firsts(every.rows["account"], mine)]
         return replace(every, rows=every.rows.take(pa.array(mine)), kept=every.kept[mine])
+
+    def _read(
+        self,
+        start: Cursor,
+        kept: Kept[tuple[str, int, int], Order],
+        rank: Callable[..., np.ndarray],
+    ) -> Order:
+        """Return the order of a snapshot, without whom nobody may score now."""
+        target = self._targets.get(start.target)
+        place, falls = (target.scores_table, start.snapshot), is_falling(target)
+        ledger = self._keeper.current() if self._keeper and target.entity == LEAD else None
+        return kept.get(
+            (*place, ledger.version if ledger else 0),
+            lambda: _ordered(self._workspace, *place, falls, ledger, rank=rank),
+        )
 
 
 def is_falling(target: Target) -> bool:
@@ -175,15 +191,19 @@ def _ordered(
     table: str,
     snapshot: int,
     falling: bool,
+    ledger: Ledger | None,
     *,
     rank: Callable[..., np.ndarray] = ranking,
 ) -> Order:
-    """Read a snapshot of scores and put it in order; reasons file by file."""
+    """Read a snapshot of scores and put it in order, but for whom the ledger refuses; reasons file
+    by file.
+    """
     files = workspace.tables.files(table, snapshot)
     read = workspace.tables.read_files
     parts = [batch.plain(read(table, [file], COLUMNS).select(COLUMNS)) for file in files]
     rows = pa.concat_tables([batch.plain(batch.SCHEMA.empty_table().select(COLUMNS)), *parts])
-    order = rank(rows, falling=falling)
+    may = np.flatnonzero(~ledger.are_refused(rows["entity"])) if ledger else None
+    order = rank(rows, falling=falling) if may is None else _among(rows, may, falling, rank)
     chosen, starts = np.sort(order), np.cumsum([0, *(part.num_rows for part in parts)])
     texts = (
         read(table, [file], ["reasons"])["reasons"].take(pa.array(_between(chosen, *span)))
@@ -195,6 +215,13 @@ def _ordered(
         reasons=Texts.of(texts),
         as_of=pc.max(rows["time"]).as_py(),
     )
+
+
+def _among(
+    rows: pa.Table, places: np.ndarray, falling: bool, rank: Callable[..., np.ndarray]
+) -> np.ndarray:
+    """Return the places of some rows in the order of a list."""
+    return np.asarray(places[rank(rows.take(pa.array(places)), falling=falling)])
 
 
 def _between(chosen: np.ndarray, start: int, end: int) -> np.ndarray:

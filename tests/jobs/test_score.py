@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from cluster.errors import WrongUse
 from cluster.settings import Settings
 from cluster.tables import Tables
 from cluster.workspace import Workspace
+from features.consent import Keeper
 from jobs import console
 from jobs.console import perform
 from jobs.score import look, parts, step
@@ -95,7 +97,10 @@ def test_each_open_entity_has_one_score(company: Company) -> None:
     rows = tables.read(f"scoring_{NAME}", columns=["entity"])["entity"].to_pylist()
     assert len(rows) > 20
     assert _commits(company) == 2
-    assert sorted(batch.frame(company.workspace, company.target)["entity"]) == sorted(rows)
+    refused = Keeper(company.workspace).look().are_refused(pa.array(rows))
+    assert 0 < refused.sum() < len(rows) / 2  # who forbade to be scored has a row and no score
+    allowed = [row for row, is_out in zip(rows, refused, strict=True) if not is_out]
+    assert sorted(batch.frame(company.workspace, company.target)["entity"]) == sorted(allowed)
 
 
 def test_what_was_scored_before_an_interruption_is_not_scored_again(

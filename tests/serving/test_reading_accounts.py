@@ -21,6 +21,7 @@ from cluster.errors import Refusal, WrongUse
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import online
+from features.consent import Keeper
 from serving import batch
 from serving.api import problems, reading
 from serving.reading import accounts, cursor
@@ -64,6 +65,7 @@ def client(company: Company) -> Iterator[TestClient]:
     service = SimpleNamespace(
         workspace=workspace,
         store=online.OnlineStore(workspace),
+        keeper=Keeper(workspace),
         slots=Slots(),
         recorded=lambda *_: None,
     )

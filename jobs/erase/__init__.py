@@ -1,0 +1,1 @@
+"""Erase persons: their keys, what they said and did, and every copy of it."""

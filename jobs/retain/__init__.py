@@ -1,0 +1,1 @@
+"""Remove what is older than it may be kept, and hold what must stay."""

@@ -189,10 +189,10 @@ def test_whatever_a_model_does_every_request_is_answered_in_time(
     what: str,
 ) -> None:
     """By the rules, flagged and on record; the breaker opens, and closes again when it is well."""
-    score = {"raises": _raises, "hangs": _hangs(2.5), "nan": _nan}[what]
+    score = {"raises": _raises, "hangs": _hangs(4.0), "nan": _nan}[what]
     monkeypatch.setattr(Model, "score", score)
-    answered = _asked(service, rows, 40, 1_000)
-    assert max(spent for _, spent in answered) < 1_000
+    answered = _asked(service, rows, 40, 2_000)
+    assert max(spent for _, spent in answered) < 2_000
     bodies = [_body(outcome) for outcome, _ in answered]
     assert {body["fallback"]["cause"] for body in bodies} <= {
         *("model_failed", "deadline", "breaker_open")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ def test_a_withdrawal_stops_the_score_and_a_grant_lifts_that(
     assert first.body["word"]["name"] == "withdrawn"
     assert not {"features", "probability", "margin", "verdict", "reasons"} & first.body.keys()
     metrics = client.get("/metrics").text
-    assert 'funnelcast_decisions_total{kind="lead",outcome="withdrawn"} 2' in metrics
+    assert re.search(r'funnelcast_refusals_total{reason="withdrawn",[^}]*} 2(\.0)?\n', metrics)
     _post(client, _event("granted", lead=row["entity"]))
     time.sleep(WITHIN_S)
     assert client.post("/v1/decisions", json=_asked(row)).status_code == 200

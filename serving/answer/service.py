@@ -116,7 +116,8 @@ class DecisionService:
 
     def arrive(self, body: bytes, *, is_batch: bool) -> list[arrivals.Outcome] | Refusal:
         """Take in the events of a request; what is answered is durable."""
-        sent = arrivals.read(body, is_batch=is_batch)
+        most = self.workspace.settings.serve.limits.events
+        sent = arrivals.read(body, is_batch=is_batch, most=most)
         return sent if isinstance(sent, Refusal) else self._entrance.accept(sent)
 
     def recorded(self, id: str) -> dict[str, Any] | None:

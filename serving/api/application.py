@@ -12,6 +12,7 @@ from serving.access.guard import Guard
 from serving.api import decisions, events, front, health, inference, problems, reading
 from serving.api.desk import Desk
 from serving.api.front import Front
+from serving.api.limits import Limits
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def make_application(service: DecisionService, asks: Credentials = AT_THIS_MACHI
         hot=front.NEEDS,
         clock=service.workspace.clock,
     )
-    return Front(desk, api, guard)
+    return Front(desk, api, guard, Limits(service.workspace.settings.serve.limits))
 
 
 def make_api(desk: Desk) -> FastAPI:

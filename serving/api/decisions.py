@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Response
 
 from cluster.access.permissions import Permission
 from serving.access.declared import needs
-from serving.api import front, problems
+from serving.api import bounds, front, problems
 from serving.wire.decisions import (
     BatchOut,
     BatchRequest,
@@ -21,6 +21,7 @@ from serving.wire.problems import Problem
 from serving.wire.records import answer, answer_bytes
 
 if TYPE_CHECKING:
+    from serving.api.answers import Headers
     from serving.api.desk import Desk
 
 _ID = Path(min_length=1, max_length=200, description="Of a decision.")
@@ -38,7 +39,7 @@ def router(desk: Desk) -> APIRouter:
 
 def _add_hot(routes: APIRouter, desk: Desk) -> None:
     @routes.post(
-        front.ONE,
+        bounds.ONE,
         response_model=DecisionOut,
         responses=problems.documented(404, 409, 413, 422, 503),
         summary="Score and route one lead, opportunity or account",
@@ -52,7 +53,7 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
         return _response(*await front.one(desk, body, idempotency_key, perf_counter()))
 
     @routes.post(
-        front.MANY,
+        bounds.MANY,
         response_model=BatchOut,
         responses=problems.documented(413, 422, 503),
         summary="Score and route many",
@@ -106,5 +107,5 @@ def _none(id: str) -> Problem:
     return Problem.of(404, f"no decision has the id '{id[:80]}': check it")
 
 
-def _response(status: int, body: bytes, headers: front.Headers) -> Response:
+def _response(status: int, body: bytes, headers: Headers) -> Response:
     return Response(body, status, {name.decode(): value.decode() for name, value in headers})

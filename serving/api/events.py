@@ -12,8 +12,9 @@ from fastapi.concurrency import run_in_threadpool
 from cluster.access.permissions import Permission
 from cluster.errors import Refusal
 from serving.access.declared import needs
-from serving.api import front, problems
-from serving.wire.events import BATCH, EXAMPLE, MOST_BYTES, ONE, ArrivalsOut, OutcomeOut
+from serving.api import problems
+from serving.api.bounds import EVENTS
+from serving.wire.events import BATCH, EXAMPLE, ONE, ArrivalsOut, OutcomeOut
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def router(service: DecisionService) -> APIRouter:
     routes = APIRouter(tags=["events"])
 
     @routes.post(
-        "/v1/events",
+        EVENTS,
         response_model=ArrivalsOut,
         responses=problems.documented(400, 413, 415),
         openapi_extra=_BODY,
@@ -50,13 +51,7 @@ def router(service: DecisionService) -> APIRouter:
         answered, and sending the same again changes nothing.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in {ONE, BATCH}:
-            detail = f"the content type must be {ONE} or {BATCH}, got '{kind[:80]}'"
-            return _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
-        body = await front.read(request.receive, MOST_BYTES)
-        if body is None:
-            detail = f"a request must hold at most {MOST_BYTES} bytes: send it in several"
-            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        body = await request.body()  # as large and of the type that the limits let pass
         outcome = await run_in_threadpool(service.arrive, body, is_batch=kind == BATCH)
         return _refused(outcome) if isinstance(outcome, Refusal) else _said(outcome)
 

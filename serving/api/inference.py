@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError
 from serving.access.declared import ANYBODY, needs
-from serving.api import front, messages
+from serving.api import messages
 from serving.model import SignatureMismatch
 from serving.reading import inference
 from serving.reading.tensors import TensorBroken, shown
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from serving.slots.slot import Slot
 
 NAME, VERSION = "funnelcast", "2"
-MOST_BYTES = 2**25  # of a request
 _ERROR: dict[str, Any] = {"model": InferErrorOut}
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -125,7 +124,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     )
     @needs(Permission.INFERENCE_USE)
     async def infer(request: Request) -> Response:
-        body = await front.read(request.receive, MOST_BYTES)
+        body = await request.body()  # as large as the limits let pass
         return await run_in_threadpool(
             _answered, lambda: _inferred(_slot(service, request), request.headers, body)
         )
@@ -175,12 +174,7 @@ def _described(slot: Slot) -> dict[str, Any]:
     }
 
 
-def _inferred(slot: Slot, headers: Mapping[str, str], body: bytes | None) -> Response:
-    if body is None:
-        raise _Refused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"a request must have {MOST_BYTES:,} bytes at most, got more: send rows in parts",
-        )
+def _inferred(slot: Slot, headers: Mapping[str, str], body: bytes) -> Response:
     asked = messages.read(headers.get(messages.LENGTH), body)
     found = inference.infer(slot.model, messages.given(asked), messages.wanted(asked))
     said = {"model_name": slot.target.name, "model_version": slot.basis.model}

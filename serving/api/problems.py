@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from features.arrivals import TooMany
 from serving.answer.gate import RETRY_AFTER_S
 from serving.answer.questions import KeyReused, NoModel, NotRecorded, Unknown
+from serving.api.answers import INFERENCE
 from serving.wire.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     NotRecorded: HTTPStatus.SERVICE_UNAVAILABLE,
     TooMany: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
-INFERENCE = "/v2"  # the Open Inference Protocol has errors of its own
 _BUSY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 

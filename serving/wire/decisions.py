@@ -128,7 +128,7 @@ def _one_or_wrong(value: Any, handler: ValidatorFunctionWrapHandler) -> Decision
     try:
         asked: DecisionRequest = handler(value)
     except ValidationError as error:
-        return Wrong(problem=Problem.invalid(error.errors(include_url=False, include_input=False)))
+        return Wrong(problem=Problem.broken(error))
     return asked
 
 

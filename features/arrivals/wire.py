@@ -97,6 +97,8 @@ def read(
         return error.refusal
     except (ValueError, RecursionError):
         return _refused("the body must be JSON in UTF-8", f"{len(body)} bytes that are not")
+    if not is_batch and not isinstance(said, dict):
+        return _refused("an event must be a JSON object", type(said).__name__)
     items = said if is_batch else [said]
     if not isinstance(items, list):
         return _refused("a batch must be a JSON array", type(said).__name__)

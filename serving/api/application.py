@@ -10,6 +10,7 @@ from serving.access.credentials import Credentials
 from serving.access.declared import Declared
 from serving.access.guard import Guard
 from serving.api import decisions, events, front, health, inference, problems, reading
+from serving.api.description import describe
 from serving.api.desk import Desk
 from serving.api.front import Front
 from serving.api.limits import Limits
@@ -53,4 +54,5 @@ def make_api(desk: Desk) -> FastAPI:
     api.include_router(reading.router(desk.service))
     api.include_router(inference.router(desk.service))
     api.include_router(health.router(desk))
+    describe(api)
     return api

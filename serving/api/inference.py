@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from serving.slots.slot import Slot
 
 NAME, VERSION = "funnelcast", "2"
+_EXAMPLES = {"name": "lead_qualification", "version": "6b485a31"}
 _ERROR: dict[str, Any] = {"model": InferErrorOut}
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -99,6 +100,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     @routes.get(
         path,
         responses={200: {"model": ModelMetaOut}, 404: _ERROR},
+        openapi_extra=_placeholders(path),
         summary="Describe a model: its inputs and outputs",
     )
     @needs(Permission.MODELS_READ)
@@ -108,6 +110,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     @routes.get(
         f"{path}/ready",
         responses={200: {"model": ModelReadyOut}, 404: _ERROR},
+        openapi_extra=_placeholders(path),
         summary="Does a model answer?",
     )
     @needs(Permission.MODELS_READ)
@@ -119,7 +122,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     @routes.post(
         f"{path}/infer",
         responses={200: {"model": InferOut}, 400: _ERROR, 404: _ERROR, 413: _ERROR},
-        openapi_extra=_BODY,
+        openapi_extra={**_BODY, **_placeholders(path)},
         summary="Score given rows with the live model; nothing is looked up or recorded",
     )
     @needs(Permission.INFERENCE_USE)
@@ -128,6 +131,23 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
         return await run_in_threadpool(
             _answered, lambda: _inferred(_slot(service, request), request.headers, body)
         )
+
+
+def _placeholders(path: str) -> dict[str, Any]:
+    """Return what OpenAPI says of the names in a path."""
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string"},
+                "example": example,
+            }
+            for name, example in _EXAMPLES.items()
+            if f"{{{name}}}" in path
+        ]
+    }
 
 
 def _answered(answer: Callable[[], Response]) -> Response:

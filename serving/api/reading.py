@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
-from pydantic import AfterValidator
 from pydantic_core import to_json
 
 from cluster.access.permissions import Permission
@@ -26,6 +25,7 @@ from serving.reading.cursor import CursorGone
 from serving.reading.explanation import Sources
 from serving.slots.past import slot_of
 from serving.wire.accounts import AccountScoresOut, PageOut
+from serving.wire.base import NO_CONTROLS
 from serving.wire.catalogue import ModelDetailOut, ModelsOut, PoliciesOut, PolicyDetailOut
 from serving.wire.explanations import ExplanationOut
 from serving.wire.problems import Problem
@@ -40,14 +40,8 @@ if TYPE_CHECKING:
 LONGEST = 200  # letters of an id in a path
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("an id must be made of printable characters")
-    return text
-
-
-Id = Annotated[str, Path(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
-Name = Annotated[str, Query(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
+Id = Annotated[str, Path(min_length=1, max_length=LONGEST, pattern=NO_CONTROLS)]
+Name = Annotated[str, Query(min_length=1, max_length=LONGEST, pattern=NO_CONTROLS)]
 
 
 class Service(Protocol):
@@ -109,7 +103,7 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
     )
     @needs(Permission.ACCOUNTS_READ)
     def scores(
-        id: Id,
+        id: Annotated[Id, Path(examples=["account-00007"])],
         target: Name | None = None,
         limit: Annotated[int, Query(ge=1, le=accounts.MOST)] = accounts.LIMIT,
         why: bool = True,
@@ -175,7 +169,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
         summary="Return the models of a target: which was live when, and how good the live one is",
     )
     @needs(Permission.MODELS_READ)
-    def model(target: Id) -> Response:
+    def model(target: Annotated[Id, Path(examples=["lead_qualification"])]) -> Response:
         """Return the aliases of a target, their history, and the card of the live model."""
         found = catalogue.model(service.workspace, target)
         if isinstance(found, Refusal):
@@ -203,7 +197,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         summary="Return the versions of a policy: which was active when, by whom and why",
     )
     @needs(Permission.POLICIES_READ)
-    def policy(name: Id) -> Response:
+    def policy(name: Annotated[Id, Path(examples=["lead_routing"])]) -> Response:
         """Return the versions of a policy and its history."""
         found = catalogue.policy(service.workspace, name)
         if isinstance(found, Refusal):

@@ -28,6 +28,7 @@ from serving.wire.base import (
     Moment,
     Probability,
     Value,
+    whole,
 )
 from serving.wire.problems import Problem
 

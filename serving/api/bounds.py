@@ -28,13 +28,14 @@ class Bounds:
 
     most: int  # bytes
     values: int
-    kinds: frozenset[bytes] = _JSON
+    kinds: frozenset[bytes] = _JSON  # empty: any
     needs_kind: bool = False  # without a type it is taken for the first
     broken: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY  # when its JSON is too deep
 
 
 def table(limits: LimitSettings) -> dict[str, Bounds]:
-    """Return the bounds of the routes that take a body, by path; `""` of all others."""
+    """Return the bounds of the routes that take a body, by path; `""` of all others, and of
+    all that is no POST."""
     sent = frozenset({events.ONE.encode(), events.BATCH.encode()})
     return {
         ONE: Bounds(most=limits.decision_bytes, values=limits.values),
@@ -47,7 +48,7 @@ def table(limits: LimitSettings) -> dict[str, Bounds]:
             most=limits.inference_bytes, values=limits.inference_values,
             kinds=_JSON | {b"application/octet-stream"}, broken=HTTPStatus.BAD_REQUEST,
         ),
-        "": Bounds(most=limits.other_bytes, values=limits.values),
+        "": Bounds(most=limits.other_bytes, values=limits.values, kinds=frozenset()),
     }  # fmt: skip
 
 
@@ -74,13 +75,15 @@ def wrong_body(scope: Scope, bounds: Bounds) -> Refused | None:
     for name, value in scope["headers"]:
         if name == b"content-type":
             kinds += 1
-            if kinds > 1 or value.partition(b";")[0].strip().lower() not in bounds.kinds:
+            if kinds > 1 or (
+                bounds.kinds and value.partition(b";")[0].strip().lower() not in bounds.kinds
+            ):
                 return _wrong_kind(bounds, value if kinds == 1 else b"two of them")
         elif name == b"content-encoding" and value.strip().lower() not in _PLAIN:
             rule = "a body must be sent as it is, got one that is encoded: leave that out"
             plain = (b"accept-encoding", b"identity")
             return Refused.of(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, rule, plain, CLOSE)
-        elif name == b"content-length" and int(value) > bounds.most:
+        elif name == b"content-length" and _is_more(value, bounds.most):
             return too_large(bounds)
     return _wrong_kind(bounds, b"") if bounds.needs_kind and not kinds else None
 
@@ -112,6 +115,14 @@ def json_of(scope: Scope, body: bytes) -> bytes:
     """Return that part of a body that is JSON: all of it, but where bytes of tensors follow."""
     said = next((value for name, value in scope["headers"] if name == HEAD_LENGTH), b"")
     return body[: int(said)] if said.isdigit() and len(said) < 12 else body
+
+
+def _is_of(kind: bytes, kinds: frozenset[bytes]) -> bool:
+    return not kinds or kind.partition(b";")[0].strip().lower() in kinds
+
+
+def _is_more(length: bytes, most: int) -> bool:
+    return length.isdigit() and (len(length) > 15 or int(length) > most)
 
 
 def _wrong_kind(bounds: Bounds, got: bytes) -> Refused:

@@ -45,20 +45,17 @@ def describe(api: FastAPI) -> None:
             found["components"].setdefault("securitySchemes", {})[_SCHEME] = _SECURITY
             for path, operations in found["paths"].items():
                 for method, operation in operations.items():
-                    _complete(operation, path, method.upper(), needs[_key(needs, method, path)])
+                    _complete(operation, path, method.upper(), _need(needs, method, path))
         assert api.openapi_schema is not None
         return api.openapi_schema
 
     api.openapi = described  # type: ignore[method-assign]
 
 
-def _key(needs: dict[tuple[str, str], str], method: str, path: str) -> tuple[str, str]:
-    """Return the route of an operation; the description writes `{id:path}` as `{id}`."""
-    return next(
-        each
-        for each in needs
-        if each[0] == method.upper() and each[1].replace(":path}", "}") == path
-    )
+def _need(needs: dict[tuple[str, str], str], method: str, path: str) -> str:
+    """Return what an operation needs; the description writes `{id:path}` as `{id}`."""
+    said = {(m.lower(), p.replace(":path}", "}")): need for (m, p), need in needs.items()}
+    return said.get((method, path), "what nobody has")
 
 
 def _complete(operation: dict[str, Any], path: str, method: str, need: str) -> None:

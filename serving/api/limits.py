@@ -85,7 +85,7 @@ class Limits:
 
     async def body(self, inside: Inside, scope: Scope, receive: Receive) -> bytes | Refused:
         """Return the body of a request, or why it is not taken: then it was not read to its end."""
-        found = self._of(scope["path"])
+        found = self._of(scope["path"] if scope["method"] == "POST" else "")
         if (wrong := bounds.wrong_body(scope, found)) is not None:
             return wrong
         body = await self._read(inside, found, receive)

@@ -57,7 +57,8 @@ class LimitSettings(Frozen):
     other_bytes: int = Field(default=2**16, ge=1)
     held_bytes: int = Field(default=2**26, ge=1)  # of all bodies at once; one alone may be larger
     depth: int = Field(default=32, ge=1, le=200)  # of JSON
-    values: int = Field(default=200_000, ge=1)  # in a JSON text
+    decision_values: int = Field(default=5_000, ge=1)  # in a JSON text
+    values: int = Field(default=100_000, ge=1)
     inference_values: int = Field(default=2_500_000, ge=1)
     decisions: int = Field(default=1_000, ge=1, le=1_000)  # of a batch
     decision_events: int = Field(default=100, ge=0, le=100)  # of a decision

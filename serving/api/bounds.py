@@ -38,7 +38,7 @@ def table(limits: LimitSettings) -> dict[str, Bounds]:
     all that is no POST."""
     sent = frozenset({events.ONE.encode(), events.BATCH.encode()})
     return {
-        ONE: Bounds(most=limits.decision_bytes, values=limits.values),
+        ONE: Bounds(most=limits.decision_bytes, values=limits.decision_values),
         MANY: Bounds(most=limits.batch_bytes, values=limits.values),
         EVENTS: Bounds(
             most=limits.events_bytes, values=limits.values, kinds=sent, needs_kind=True,

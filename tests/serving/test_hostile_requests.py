@@ -1,4 +1,4 @@
-"""Requests made by hand to do harm, over a real server: each is refused in form, and it lives on."""
+"""Requests made by hand to do harm, over a real server: each refused in form, and it lives on."""
 
 from __future__ import annotations
 

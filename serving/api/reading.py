@@ -5,11 +5,13 @@ Handlers are plain functions, so they run on threads beside the event loop.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
+from pydantic import AfterValidator
 from pydantic_core import to_json
 
 from cluster.access.permissions import Permission
@@ -40,8 +42,19 @@ if TYPE_CHECKING:
 LONGEST = 200  # letters of an id in a path
 
 
-Id = Annotated[str, Path(min_length=1, max_length=LONGEST, pattern=NO_CONTROLS)]
-Name = Annotated[str, Query(min_length=1, max_length=LONGEST, pattern=NO_CONTROLS)]
+def _without_controls(text: str) -> str:
+    if not re.fullmatch(NO_CONTROLS, text):
+        raise ValueError("an id must hold no control characters")
+    return text
+
+
+_BOUND: dict[str, Any] = {
+    "min_length": 1,
+    "max_length": LONGEST,
+    "json_schema_extra": {"pattern": NO_CONTROLS},
+}
+Id = Annotated[str, Path(**_BOUND), AfterValidator(_without_controls)]
+Name = Annotated[str, Query(**_BOUND), AfterValidator(_without_controls)]
 
 
 class Service(Protocol):

@@ -92,8 +92,8 @@ def _must_be_clean(found: Report, said: str, *, requests: int) -> None:
 
 
 def test_what_is_described_is_what_is_served(where: tuple[str, str], tmp_path: Path) -> None:
-    """No 5xx (but of a deadline that passed), no answer out of its schema, nothing wrong taken in, and
-    no route without its credential.
+    """No 5xx (but of a deadline that passed), no answer out of its schema, nothing wrong taken in,
+    and no route without its credential.
     """
     _must_be_clean(*_run(where, tmp_path, "--max-examples", "12"), requests=1_000)
 

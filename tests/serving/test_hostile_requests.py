@@ -213,7 +213,7 @@ BODIES = {
     "a name twice": b'{"lead": "a", "lead": "b", "inputs": [], "inputs": []}',
     "unknown members": json.dumps({f"m{n}": {} for n in range(9_000)}).encode(),
     "unknown members of each": json.dumps(
-        {"decisions": [{f"m{n}": 1 for n in range(200)}] * 900}
+        {"decisions": [{f"m{n}": 1 for n in range(200)}] * 450}
     ).encode(),
     "many values": b'{"decisions": [' + b"{}," * 500_000 + b"{}]}",
     "open texts": b'"' * 100_001,

@@ -47,13 +47,42 @@ class RaySettings(Frozen):
     object_store_mb: int = Field(default=512, ge=80)
 
 
+class LimitSettings(Frozen):
+    """What one replica of the decision service takes; see docs/access.md."""
+
+    decision_bytes: int = Field(default=2**20, ge=1)  # of the body of a request, by route
+    batch_bytes: int = Field(default=2**22, ge=1)
+    events_bytes: int = Field(default=2**20, ge=1)
+    inference_bytes: int = Field(default=2**25, ge=1)
+    other_bytes: int = Field(default=2**16, ge=1)
+    held_bytes: int = Field(default=2**26, ge=1)  # of all bodies at once; one alone may be larger
+    depth: int = Field(default=32, ge=1, le=200)  # of JSON
+    decision_values: int = Field(default=5_000, ge=1)  # in a JSON text
+    values: int = Field(default=100_000, ge=1)
+    inference_values: int = Field(default=2_500_000, ge=1)
+    decisions: int = Field(default=1_000, ge=1, le=1_000)  # of a batch
+    decision_events: int = Field(default=100, ge=0, le=100)  # of a decision
+    events: int = Field(default=1_000, ge=1, le=1_000)  # of a request that sends them
+    url_bytes: int = Field(default=8_192, ge=1)
+    header_bytes: int = Field(default=32_768, ge=1)  # names and values
+    headers: int = Field(default=100, ge=1)
+    body_s: float = Field(default=5.0, gt=0.0)  # within which a body must be there,
+    body_bytes_per_s: int = Field(default=2**20, ge=1)  # and a second more for so many that are
+    rate_per_s: float = Field(default=2_000.0, gt=0.0)  # of one credential,
+    burst: int = Field(default=4_000, ge=1)  # and so many at once
+    callers: int = Field(default=10_000, ge=1)  # whose rate is remembered
+    inside_each: int = Field(default=200, ge=1)  # requests of one credential under way,
+    inside: int = Field(default=400, ge=1)  # and of all: less than Serve lets in
+
+
 class ServeSettings(Frozen):
-    """Where the decision service listens."""
+    """Where the decision service listens, and what it takes."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     replicas: int = Field(default=1, ge=1)
     require_keys: bool = False  # on loopback too; on any other host it is so anyway
+    limits: LimitSettings = LimitSettings()
 
     @property
     def at_this_machine(self) -> bool:

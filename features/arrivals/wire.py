@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, field_validator
 
-from cluster import canonical
+from cluster import canonical, strictjson
 from cluster.errors import Refusal
 from cluster.settings import Frozen
 
@@ -87,18 +87,24 @@ class Malformed:
     raw: bytes  # canonical JSON
 
 
-def read(body: bytes, *, is_batch: bool) -> list[Sent | Malformed] | Refusal:
+def read(
+    body: bytes, *, is_batch: bool, most: int = MOST_EVENTS
+) -> list[Sent | Malformed] | Refusal:
     """Read a request's body; a Refusal when it is not JSON of the right shape at all."""
     try:
-        said = json.loads(body, parse_constant=_no_number)
+        said = strictjson.loads(body)
+    except strictjson.NotStrict as error:
+        return error.refusal
     except (ValueError, RecursionError):
         return _refused("the body must be JSON in UTF-8", f"{len(body)} bytes that are not")
+    if not is_batch and not isinstance(said, dict):
+        return _refused("an event must be a JSON object", type(said).__name__)
     items = said if is_batch else [said]
     if not isinstance(items, list):
         return _refused("a batch must be a JSON array", type(said).__name__)
-    if len(items) > MOST_EVENTS:
+    if len(items) > most:
         return TooMany(
-            rule=f"a batch must hold at most {MOST_EVENTS} events",
+            rule=f"a batch must hold at most {most} events",
             value=str(len(items)),
             remedy="send it in several requests",
         )
@@ -152,10 +158,6 @@ _FIELDS = {*CloudEvent.model_fields, *Data.model_fields}
 
 def _short(value: object) -> str | None:
     return value[:200] if isinstance(value, str) else None
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _refused(rule: str, value: str) -> Refusal:

@@ -153,7 +153,8 @@ class DecisionService:
         """Take in the events of a request; what is answered is durable. `eyes` is who sends them,
         if bound to some rows.
         """
-        sent = arrivals.read(body, is_batch=is_batch)
+        most = self.workspace.settings.serve.limits.events
+        sent = arrivals.read(body, is_batch=is_batch, most=most)
         if isinstance(sent, Refusal):
             return sent
         accept = self._entrance.accept

@@ -11,7 +11,9 @@ from serving.access.credentials import Credentials
 from serving.access.declared import Declared
 from serving.access.guard import Guard
 from serving.api import decisions, events, front, health, inference, problems, reading
+from serving.api.description import describe
 from serving.api.desk import Desk
+from serving.api.limits import Limits
 from serving.api.observed import Observed
 from serving.wire.problems import Problem
 
@@ -37,7 +39,7 @@ def make_application(service: DecisionService, asks: Credentials = AT_THIS_MACHI
         hot=front.NEEDS,
         clock=service.workspace.clock,
     )
-    return Observed(desk, api, guard)
+    return Observed(desk, api, guard, Limits(service.workspace.settings.serve.limits))
 
 
 def make_api(desk: Desk) -> FastAPI:
@@ -54,4 +56,5 @@ def make_api(desk: Desk) -> FastAPI:
     api.include_router(reading.router(desk.service))
     api.include_router(inference.router(desk.service))
     api.include_router(health.router(desk))
+    describe(api)
     return api

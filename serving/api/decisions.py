@@ -11,7 +11,7 @@ from cluster.access.permissions import Permission
 from serving.access import fields, rows
 from serving.access.declared import TOLD_APART, needs
 from serving.access.guard import principal_of
-from serving.api import front, problems
+from serving.api import bounds, front, problems
 from serving.wire.decisions import (
     BatchOut,
     BatchRequest,
@@ -22,6 +22,7 @@ from serving.wire.decisions import (
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
+    from serving.api.answers import Headers
     from serving.api.desk import Desk
 
 _ID = Path(min_length=1, max_length=200, description="Of a decision.")
@@ -39,7 +40,7 @@ def router(desk: Desk) -> APIRouter:
 
 def _add_hot(routes: APIRouter, desk: Desk) -> None:
     @routes.post(
-        front.ONE,
+        bounds.ONE,
         response_model=DecisionOut,
         responses=problems.documented(403, 404, 409, 413, 422, 503),
         summary="Score and route one lead, opportunity or account",
@@ -56,7 +57,7 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
         return _response(*await front.one(desk, body, idempotency_key, perf_counter(), who))
 
     @routes.post(
-        front.MANY,
+        bounds.MANY,
         response_model=BatchOut,
         responses=problems.documented(413, 422, 503),
         summary="Score and route many",
@@ -113,5 +114,5 @@ def _none(id: str) -> Problem:
     return Problem.of(404, f"no decision has the id '{id[:80]}': check it")
 
 
-def _response(status: int, body: bytes, headers: front.Headers) -> Response:
+def _response(status: int, body: bytes, headers: Headers) -> Response:
     return Response(body, status, {name.decode(): value.decode() for name, value in headers})

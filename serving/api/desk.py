@@ -36,6 +36,7 @@ class Desk:
     def __init__(self, service: DecisionService) -> None:
         self.service = service
         self.gate = Gate()
+        self.limits = service.workspace.settings.serve.limits
         self._settled: deque[tuple[Waiter, Outcome]] = deque()
         self._is_woken = False
         service.readings.add("gate", self._facts)

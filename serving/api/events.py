@@ -14,8 +14,9 @@ from cluster.errors import Refusal
 from serving.access import rows
 from serving.access.declared import TOLD_APART, needs
 from serving.access.guard import principal_of
-from serving.api import front, problems
-from serving.wire.events import BATCH, EXAMPLE, MOST_BYTES, ONE, ArrivalsOut, OutcomeOut
+from serving.api import problems
+from serving.api.bounds import EVENTS
+from serving.wire.events import BATCH, EXAMPLE, ONE, ArrivalsOut, OutcomeOut
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def router(service: DecisionService) -> APIRouter:
     routes = APIRouter(tags=["events"])
 
     @routes.post(
-        "/v1/events",
+        EVENTS,
         response_model=ArrivalsOut,
         responses=problems.documented(400, 403, 413, 415),
         openapi_extra=_BODY,
@@ -52,13 +53,7 @@ def router(service: DecisionService) -> APIRouter:
         answered, and sending the same again changes nothing.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in {ONE, BATCH}:
-            detail = f"the content type must be {ONE} or {BATCH}, got '{kind[:80]}'"
-            return _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
-        body = await front.read(request.receive, MOST_BYTES)
-        if body is None:
-            detail = f"a request must hold at most {MOST_BYTES} bytes: send it in several"
-            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        body = await request.body()  # as large and of the type that the limits let pass
         eyes = rows.bound(principal_of(request.scope))
         outcome = await run_in_threadpool(service.arrive, body, is_batch=kind == BATCH, eyes=eyes)
         service.watch.arrived(outcome)

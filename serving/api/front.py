@@ -13,80 +13,90 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from pydantic_core import to_json
 from starlette.routing import Match
 
+from cluster import strictjson
 from cluster.access.permissions import Permission
 from cluster.errors import Refusal
 from serving.access import fields, rows
 from serving.access.guard import principal_of
 from serving.answer import stages
-from serving.answer.gate import RETRY_AFTER_S
 from serving.api import problems
+from serving.api.answers import JSON, Headers, Refused, answer, headers_of, refuse
+from serving.api.bounds import BODILESS, MANY, ONE
 from serving.wire.base import IDEMPOTENCY_KEY
 from serving.wire.decisions import BatchRequest, DecisionRequest, Wrong
-from serving.wire.problems import MEDIA_TYPE, Problem
+from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from cluster.access.principal import Principal
     from cluster.access.privacy import Privacy
     from serving.access.guard import Guard
     from serving.answer.ticket import Outcome
     from serving.api.desk import Desk, Served
+    from serving.api.limits import Inside, Limits
 
-type Headers = list[tuple[bytes, bytes]]
-
-ONE, MANY = "/v1/decisions", "/v1/decisions:batch"
 NEEDS = dict.fromkeys((ONE, MANY), Permission.DECISIONS_MAKE)
-MOST_BYTES = {ONE: 2**20, MANY: 2**22}
-BODY_S = 5.0  # within which a body must be there
 LARGE = 2**16  # bytes from which a body is parsed beside the loop
-MOST_WRONG = 1_000  # broken rules that are looked at one by one
 KEY = b"idempotency-key"
 _KEY = re.compile(IDEMPOTENCY_KEY)
-_JSON = (b"content-type", b"application/json")
-_BUSY = Problem.of(
+_BUSY = Refused.of(
     HTTPStatus.SERVICE_UNAVAILABLE, "more requests wait than can be answered in time"
 )
 
 
 class Front:
-    """An ASGI application: the guard, the two hot routes, then `behind`."""
+    """An ASGI application: the guard, the limits, the two hot routes, then `behind`."""
 
-    def __init__(self, desk: Desk, behind: ASGIApp, guard: Guard) -> None:
+    def __init__(self, desk: Desk, behind: ASGIApp, guard: Guard, limits: Limits) -> None:
         self._desk = desk
         self._behind = behind
         self._guard = guard
+        self._limits = limits
         # Serve looks here, route by route, for what it calls a request in its metrics
-        self.routes = [*map(Hot, MOST_BYTES), *getattr(behind, "routes", [])]
+        self.routes = [*map(Hot, NEEDS), *getattr(behind, "routes", [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, if who sends it may ask that."""
-        if scope["type"] == "http" and (refused := await self._guard.admit(scope)) is not None:
-            await _send(send, refused.status, *_refused(refused, scope["path"]))
-        elif not self.is_hot(scope):
+        """Answer one request, if who sends it may ask that, and so much."""
+        if scope["type"] != "http":
             await self._behind(scope, receive, send)
-        else:
-            await self._decide(scope, receive, send)
-
-    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _body(scope["path"], receive)
-        if isinstance(body, Problem):
-            await _send(send, body.status, body.to_bytes(), _headers(body))
-        elif not self._desk.gate.enter():  # with its body: who is slow to send it keeps no place
-            await _send(send, _BUSY.status, _BUSY.to_bytes(), _headers(_BUSY))
+        elif (refused := await self._guard.admit(scope)) is not None:
+            await refuse(send, _unknown(refused), scope["path"])
+        elif isinstance(inside := self._limits.enter(scope), Refused):
+            await refuse(send, inside, scope["path"])
         else:
             try:
-                await _send(send, *await self._answer(scope, body))
+                await self._admitted(inside, scope, receive, send)
             finally:
-                self._desk.gate.leave()
+                self._limits.leave(inside)
+
+    async def _admitted(self, inside: Inside, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in BODILESS:
+            await self._behind(scope, receive, send)
+            return
+        body = await self._limits.body(inside, scope, receive)
+        if isinstance(body, Refused):
+            await refuse(send, body, scope["path"])
+        elif self.is_hot(scope):
+            await self._decide(scope, body, send)
+        else:
+            await self._behind(scope, _again(body, receive), send)
+
+    async def _decide(self, scope: Scope, body: bytes, send: Send) -> None:
+        if not self._desk.gate.enter():  # with its body: who is slow to send it keeps no place
+            await refuse(send, _BUSY, scope["path"])
+            return
+        try:
+            await answer(send, *await self._answer(scope, body))
+        finally:
+            self._desk.gate.leave()
 
     @staticmethod
     def is_hot(scope: Scope) -> bool:
         """Is this a request for decisions?"""
-        return scope.get("path") in MOST_BYTES and scope.get("method") == "POST"
+        return scope.get("path") in NEEDS and scope.get("method") == "POST"
 
     async def _answer(self, scope: Scope, body: bytes) -> tuple[int, bytes, Headers]:
         who = principal_of(scope)
@@ -112,41 +122,53 @@ async def one(
     """Return status, bytes and headers of the answer to one request."""
     asked = await _parsed(DecisionRequest, body)
     if isinstance(asked, Problem):
-        return asked.status, asked.to_bytes(), _headers(asked)
+        return asked.status, asked.to_bytes(), headers_of(asked)
     if key is not None and (wrong := _wrong_key(key, asked.idempotency_key)):
         found = Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, wrong)
-        return found.status, found.to_bytes(), _headers(found)
+        return found.status, found.to_bytes(), headers_of(found)
+    if (most := desk.limits.decision_events) < len(asked.events):
+        found = _too_many_events(most)
+        return found.status, found.to_bytes(), headers_of(found)
     served = await desk.one(asked, key or asked.idempotency_key, began, rows.bound(who))
     if isinstance(served.outcome, Refusal):
         found = problems.of_refusal(served.outcome)
-        return found.status, found.to_bytes(), [*_headers(found), _timing(served)]
+        return found.status, found.to_bytes(), [*headers_of(found), _timing(served)]
     replayed = [(b"idempotent-replayed", b"true")] if served.outcome.is_replayed else []
     told = fields.decision_bytes(served.outcome.body, fields.narrowed(who))
-    return 200, told, [_JSON, _timing(served), *replayed]
+    return 200, told, [JSON, _timing(served), *replayed]
 
 
 async def many(desk: Desk, body: bytes, who: Principal) -> tuple[int, bytes, Headers]:
     """Return status, bytes and headers of the answer to a batch."""
     asked = await _parsed(BatchRequest, body)
     if isinstance(asked, Problem):
-        return asked.status, asked.to_bytes(), _headers(asked)
-    clearance, outcomes = fields.narrowed(who), await desk.many(asked, rows.bound(who))
+        return asked.status, asked.to_bytes(), headers_of(asked)
+    if (most := desk.limits.decisions) < len(asked.decisions):
+        rule = f"a batch must hold at most {most} decisions: send it in several"
+        wrong = Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
+        return wrong.status, wrong.to_bytes(), headers_of(wrong)
+    clearance, each_bounded = fields.narrowed(who), _each_bounded(asked, desk)
+    outcomes = await desk.many(each_bounded, rows.bound(who))
     found = b",".join(_item(each, clearance) for each in outcomes)
-    return 200, b'{"decisions":[' + found + b"]}", [_JSON]
+    return 200, b'{"decisions":[' + found + b"]}", [JSON]
 
 
-async def read(receive: Receive, most: int) -> bytes | None:
-    """Return the body of a request; None as soon as it is larger than may be."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if len(body) <= most else None
-    parts, size = [body], len(body)
-    while message.get("more_body") and size <= most:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    return b"".join(parts) if size <= most else None
+def _too_many_events(most: int) -> Problem:
+    rule = f"events: a decision must have at most {most}: leave the oldest out"
+    return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
+
+
+def _each_bounded(asked: BatchRequest, desk: Desk) -> BatchRequest:
+    """Return a batch in which a decision of too many events is wrong, by itself."""
+    most = desk.limits.decision_events
+    if all(isinstance(each, Wrong) or len(each.events) <= most for each in asked.decisions):
+        return asked
+    wrong = Wrong(problem=_too_many_events(most))
+    each_bounded = [
+        wrong if isinstance(each, DecisionRequest) and len(each.events) > most else each
+        for each in asked.decisions
+    ]
+    return asked.model_copy(update={"decisions": each_bounded})
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -163,21 +185,6 @@ def _wrong_key(key: str, of_body: str | None) -> str:
     return ""
 
 
-async def _body(path: str, receive: Receive) -> bytes | Problem:
-    """Return the body of a request, or what to answer when it is too large or too slow."""
-    most = MOST_BYTES[path]
-    try:
-        async with asyncio.timeout(BODY_S):
-            body = await read(receive, most)
-    except TimeoutError:
-        rule = f"a body must be there within {BODY_S:g} seconds: send it at once"
-        return Problem.of(HTTPStatus.REQUEST_TIMEOUT, rule)
-    if body is None:
-        rule = f"a request must hold at most {most} bytes: send it in several"
-        return Problem.of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, rule)
-    return body
-
-
 async def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
     if len(body) < LARGE:
         return _read(kind, body)
@@ -186,12 +193,15 @@ async def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes
 
 def _read[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
     try:
+        strictjson.loads(body)
         return kind.model_validate_json(body)
     except ValidationError as error:
-        if (count := error.error_count()) > MOST_WRONG:
-            rule = f"a request must keep its rules, got {count} that are broken: see /docs"
-            return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
-        return Problem.invalid(error.errors(include_url=False, include_input=False))
+        return Problem.broken(error)
+    except strictjson.NotStrict as error:
+        return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, f"body: {error}")
+    except (ValueError, RecursionError):
+        rule = "the body must be JSON in UTF-8, got something else: see /docs"
+        return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
 
 
 def _item(outcome: Outcome | Wrong, clearance: Privacy | None) -> bytes:
@@ -206,22 +216,17 @@ def _timing(served: Served) -> tuple[bytes, bytes]:
     return b"server-timing", stages.server_timing(served.spent_ms).encode()
 
 
-def _refused(problem: Problem, path: str) -> tuple[bytes, Headers]:
-    """Return a refusal of the guard, as the protocol of its path has it."""
-    more = [(b"www-authenticate", b"Bearer")] if problem.status == HTTPStatus.UNAUTHORIZED else []
-    if path.startswith(problems.INFERENCE):
-        return to_json({"error": problem.detail}), [_JSON, *more]
-    return problem.to_bytes(), [*_headers(problem), *more]
+def _unknown(problem: Problem) -> Refused:
+    """Return a refusal of the guard; who is not known hears how to say it."""
+    is_unknown = problem.status == HTTPStatus.UNAUTHORIZED
+    return Refused(problem, ((b"www-authenticate", b"Bearer"),) if is_unknown else ())
 
 
-def _headers(problem: Problem) -> Headers:
-    kind = (b"content-type", MEDIA_TYPE.encode())
-    is_busy = problem.status in (429, 503)
-    return [kind, (b"retry-after", b"%d" % RETRY_AFTER_S)] if is_busy else [kind]
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read once more, and then what comes behind it."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
+    async def given() -> Message:
+        return left.pop() if left else await receive()
 
-async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    start = {"type": "http.response.start", "status": status, "headers": [*headers, length]}
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
+    return given

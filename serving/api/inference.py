@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError
 from serving.access.declared import ANYBODY, NONE, needs
-from serving.api import front, messages
+from serving.api import messages
 from serving.model import SignatureMismatch
 from serving.reading import inference
 from serving.reading.tensors import TensorBroken, shown
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from serving.slots.slot import Slot
 
 NAME, VERSION = "funnelcast", "2"
-MOST_BYTES = 2**25  # of a request
+_EXAMPLES = {"name": "lead_qualification", "version": "6b485a31"}
 _ERROR: dict[str, Any] = {"model": InferErrorOut}
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -100,6 +100,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     @routes.get(
         path,
         responses={200: {"model": ModelMetaOut}, 404: _ERROR},
+        openapi_extra=_placeholders(path),
         summary="Describe a model: its inputs and outputs",
     )
     @needs(Permission.MODELS_READ, rows=NONE)
@@ -109,6 +110,7 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     @routes.get(
         f"{path}/ready",
         responses={200: {"model": ModelReadyOut}, 404: _ERROR},
+        openapi_extra=_placeholders(path),
         summary="Does a model answer?",
     )
     @needs(Permission.MODELS_READ, rows=NONE)
@@ -120,15 +122,32 @@ def _add_model(routes: APIRouter, service: Service, path: str) -> None:
     @routes.post(
         f"{path}/infer",
         responses={200: {"model": InferOut}, 400: _ERROR, 404: _ERROR, 413: _ERROR},
-        openapi_extra=_BODY,
+        openapi_extra={**_BODY, **_placeholders(path)},
         summary="Score given rows with the live model; nothing is looked up or recorded",
     )
     @needs(Permission.INFERENCE_USE, rows=NONE)
     async def infer(request: Request) -> Response:
-        body = await front.read(request.receive, MOST_BYTES)
+        body = await request.body()  # as large as the limits let pass
         return await run_in_threadpool(
             _answered, lambda: _inferred(_slot(service, request), request.headers, body)
         )
+
+
+def _placeholders(path: str) -> dict[str, Any]:
+    """Return what OpenAPI says of the names in a path."""
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string"},
+                "example": example,
+            }
+            for name, example in _EXAMPLES.items()
+            if f"{{{name}}}" in path
+        ]
+    }
 
 
 def _answered(answer: Callable[[], Response]) -> Response:
@@ -175,12 +194,7 @@ def _described(slot: Slot) -> dict[str, Any]:
     }
 
 
-def _inferred(slot: Slot, headers: Mapping[str, str], body: bytes | None) -> Response:
-    if body is None:
-        raise _Refused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"a request must have {MOST_BYTES:,} bytes at most, got more: send rows in parts",
-        )
+def _inferred(slot: Slot, headers: Mapping[str, str], body: bytes) -> Response:
     asked = messages.read(headers.get(messages.LENGTH), body)
     found = inference.infer(slot.model, messages.given(asked), messages.wanted(asked))
     said = {"model_name": slot.target.name, "model_version": slot.basis.model}

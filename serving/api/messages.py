@@ -4,12 +4,12 @@ sends or wants them so (the binary tensor data extension). Pure.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from cluster import strictjson
 from serving.reading import inference, tensors
 from serving.reading.tensors import Tensor, TensorBroken
 from serving.wire.inference import InferRequest
@@ -101,8 +101,10 @@ def _parted(length: str, body: bytes) -> tuple[Any, _Behind]:
     if not is_number or int(length) > len(body):
         raise TensorBroken(f"{LENGTH} must be at most the length of the body, {len(body)}")
     try:
-        said = json.loads(body[: int(length)], parse_constant=_missing)
+        said = strictjson.loads(body[: int(length)], _missing)
         return said, _Behind(body[int(length) :])
+    except strictjson.NotStrict as error:
+        raise TensorBroken(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise TensorBroken("the body must be JSON, got something else") from error
 

@@ -20,6 +20,7 @@ from serving.answer.questions import (
     Unknown,
     Withdrawn,
 )
+from serving.api.answers import INFERENCE
 from serving.wire.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     Withdrawn: HTTPStatus.FORBIDDEN,
     TooMany: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
-INFERENCE = "/v2"  # the Open Inference Protocol has errors of its own
 # what a caller must tell from other problems of the same status
 _TYPES: dict[type[Refusal], str] = {Withdrawn: "urn:funnelcast:problem:consent-withdrawn"}
 _BUSY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}

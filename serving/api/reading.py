@@ -5,6 +5,7 @@ Handlers are plain functions, so they run on threads beside the event loop.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -30,6 +31,7 @@ from serving.reading.cursor import CursorGone
 from serving.reading.explanation import Sight, Sources
 from serving.slots.past import slot_of
 from serving.wire.accounts import AccountScoresOut, PageOut
+from serving.wire.base import NO_CONTROLS
 from serving.wire.catalogue import ModelDetailOut, ModelsOut, PoliciesOut, PolicyDetailOut
 from serving.wire.explanations import ExplanationOut
 from serving.wire.problems import Problem
@@ -49,14 +51,19 @@ if TYPE_CHECKING:
 LONGEST = 200  # letters of an id in a path
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("an id must be made of printable characters")
+def _without_controls(text: str) -> str:
+    if not re.fullmatch(NO_CONTROLS, text):
+        raise ValueError("an id must hold no control characters")
     return text
 
 
-Id = Annotated[str, Path(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
-Name = Annotated[str, Query(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
+_BOUND: dict[str, Any] = {
+    "min_length": 1,
+    "max_length": LONGEST,
+    "json_schema_extra": {"pattern": NO_CONTROLS},
+}
+Id = Annotated[str, Path(**_BOUND), AfterValidator(_without_controls)]
+Name = Annotated[str, Query(**_BOUND), AfterValidator(_without_controls)]
 
 
 class Service(Protocol):
@@ -130,7 +137,7 @@ def _add_scores(routes: APIRouter, service: Service) -> None:
     @needs(Permission.ACCOUNTS_READ, rows=TOLD_APART)
     def scores(
         request: Request,
-        id: Id,
+        id: Annotated[Id, Path(examples=["account-00007"])],
         target: Name | None = None,
         limit: Annotated[int, Query(ge=1, le=accounts.MOST)] = accounts.LIMIT,
         why: bool = True,
@@ -204,7 +211,7 @@ def _add_models(routes: APIRouter, service: Service) -> None:
         summary="Return the models of a target: which was live when, and how good the live one is",
     )
     @needs(Permission.MODELS_READ, rows=NONE)
-    def model(target: Id) -> Response:
+    def model(target: Annotated[Id, Path(examples=["lead_qualification"])]) -> Response:
         """Return the aliases of a target, their history, and the card of the live model."""
         found = catalogue.model(service.workspace, target)
         if isinstance(found, Refusal):
@@ -232,7 +239,7 @@ def _add_policies(routes: APIRouter, service: Service) -> None:
         summary="Return the versions of a policy: which was active when, by whom and why",
     )
     @needs(Permission.POLICIES_READ, rows=NONE)
-    def policy(name: Id) -> Response:
+    def policy(name: Annotated[Id, Path(examples=["lead_routing"])]) -> Response:
         """Return the versions of a policy and its history."""
         found = catalogue.policy(service.workspace, name)
         if isinstance(found, Refusal):

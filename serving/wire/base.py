@@ -6,13 +6,20 @@ import math
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100  # a time outside is a unit error, not a fact
 LONGEST_KEY = 200
 # Printable ASCII without a blank at either end: it means the same in a header and in a body.
 IDEMPOTENCY_KEY = r"^[!-~](?:[ -~]{0,198}[!-~])?$"
-_NO_CONTROLS = r"^[^\x00-\x1f\x7f]+$"
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]+$"
 _SHORTEST_TIME = len("2000-01-01T00:00Z")
 
 
@@ -58,8 +65,13 @@ def _finite(value: object) -> object:
     return value
 
 
+def whole(value: object) -> object:
+    """Let 200.0 be 200, as JSON Schema has it; a text or a truth value is no number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 type Moment = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_time)]
-type Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=_NO_CONTROLS)]
+type Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=NO_CONTROLS)]
 type IdempotencyKey = Annotated[
     str, Field(min_length=1, max_length=LONGEST_KEY, pattern=IDEMPOTENCY_KEY)
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StrictBool,
     StrictInt,
     ValidationError,
@@ -19,20 +21,36 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from serving.wire.base import Answered, Asked, IdempotencyKey, Key, Moment, Probability, Value
+from serving.wire.base import (
+    Answered,
+    Asked,
+    IdempotencyKey,
+    Key,
+    Moment,
+    Probability,
+    Value,
+    whole,
+)
 from serving.wire.problems import Problem
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+    from pydantic.json_schema import JsonSchemaValue
 
 MOST_EVENTS = 100  # of one request
 MOST_DECISIONS = 1_000  # of one batch
 LEAST_DEADLINE_MS, MOST_DEADLINE_MS = 10, 10_000
 KINDS = ("lead", "opportunity", "account")  # of whom one may ask
+_ANYTHING = ("null", "boolean", "number", "string", "array", "object")
 _LARGEST = 2**53  # an integer that every JSON reader keeps exact
 
 type Kind = Literal["lead", "opportunity", "account"]
 type Deadline = Annotated[
     StrictInt,
     Field(ge=LEAST_DEADLINE_MS, le=MOST_DEADLINE_MS),
+    BeforeValidator(whole),
 ]
+type Number = Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST), BeforeValidator(whole)]
 _DEADLINE: Any = Field(
     default=None,
     description="Milliseconds within which the service answers, by the fallback if it must. "
@@ -66,8 +84,14 @@ class EventIn(Asked):
     campaign: Key | None = None
     product: Key | None = None
     rep: Key | None = None
-    number: StrictInt | None = Field(default=None, ge=-_LARGEST, le=_LARGEST)
+    number: Number | None = None
     text: str | None = Field(default=None, max_length=2000)
+
+
+def _about(kind: str) -> JsonDict:
+    """Return the schema of what names one of this kind, and none of another."""
+    nobody: JsonDict = {other: {"type": "null"} for other in KINDS if other != kind}
+    return {"required": [kind], "properties": {kind: {"type": "string"}, **nobody}}
 
 
 class DecisionRequest(Asked):
@@ -75,10 +99,11 @@ class DecisionRequest(Asked):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "oneOf": [_about(kind) for kind in KINDS],
             "examples": [
                 {"lead": "lead-00042"},
                 {"account": "account-00007", "as_of": "2026-02-01T09:30:00Z", "deadline_ms": 200},
-            ]
+            ],
         }
     )
     lead: Key | None = None
@@ -129,7 +154,7 @@ def _one_or_wrong(value: Any, handler: ValidatorFunctionWrapHandler) -> Decision
     try:
         asked: DecisionRequest = handler(value)
     except ValidationError as error:
-        return Wrong(problem=Problem.invalid(error.errors(include_url=False, include_input=False)))
+        return Wrong(problem=Problem.broken(error))
     return asked
 
 
@@ -139,6 +164,16 @@ class _EachAlone:
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         inner = handler.generate_schema(DecisionRequest)
         return core_schema.no_info_wrap_validator_function(_one_or_wrong, inner)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Say that anything may stand here: what is no request is answered by itself."""
+        request = handler(DecisionRequest.__pydantic_core_schema__)
+        return {
+            "description": "What is no request is answered with a problem of its own.",
+            "anyOf": [request, {"type": list(_ANYTHING)}],
+        }
 
 
 class BatchRequest(Asked):

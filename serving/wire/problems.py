@@ -12,8 +12,11 @@ from serving.wire.base import Answered
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import ValidationError
+
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20  # that one problem names
+MOST_LISTED = 100  # broken rules that are looked at one by one
 _LONGEST_PART = 60  # letters of a member's name: an unknown one is the caller's
 
 
@@ -66,6 +69,14 @@ class Problem(Answered):
         more = len(errors) - 3
         detail += f"; and {more} more" if more > 0 else ""
         return cls.of(HTTPStatus.UNPROCESSABLE_ENTITY, detail, broken if len(errors) > 1 else None)
+
+    @classmethod
+    def broken(cls, error: ValidationError) -> Self:
+        """Return the 422 of a request that pydantic refused; very many rules are only counted."""
+        if (count := error.error_count()) > MOST_LISTED:
+            rule = f"a request must keep its rules, got {count} that are broken: see /docs"
+            return cls.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
+        return cls.invalid(error.errors(include_url=False, include_input=False))
 
     def to_bytes(self) -> bytes:
         """Return it as JSON; `errors` only where there are several."""

@@ -86,7 +86,7 @@ def dominion(folder: Path) -> Iterator[Dominion]:
 
 
 def _consenting(events: pa.Table) -> pa.Table:
-    """Return events without what persons said of being scored: rows are told apart by bounds alone."""
+    """Return events without what persons said of being scored: here bounds alone decide."""
     return events.filter(pc.not_equal(events["kind"], "consent"))
 
 

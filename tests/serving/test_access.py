@@ -30,7 +30,7 @@ from serving.access import opened as opening
 from serving.access.credentials import Credentials
 from serving.access.declared import ANYBODY, Declared, needs
 from serving.answer.service import DecisionService
-from serving.api import front
+from serving.api import front, limits
 from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
 
@@ -233,7 +233,7 @@ def test_nothing_is_read_of_who_may_not(
 ) -> None:
     """Neither a place inside nor a body."""
     asked: list[int] = []
-    monkeypatch.setattr(front, "read", lambda *_: asked.append(1))
+    monkeypatch.setattr(limits.Limits, "enter", lambda *_: asked.append(1))
     assert client.post(front.ONE, content=b"x" * 100).status_code == 401
     assert asked == []
 

@@ -13,12 +13,14 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from cluster.settings import LimitSettings
 from cluster.workspace import Workspace
 from serving.answer.gate import MOST_INSIDE
 from serving.answer.service import DecisionService
 from serving.api import front
 from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
+from serving.api.limits import Limits
 from serving.slots.slot import Answer
 from tests.serving.letting import letting
 
@@ -177,11 +179,11 @@ def test_what_is_too_much_is_refused_at_once(service: DecisionService) -> None:
 
 
 def test_who_is_slow_to_send_keeps_nobodys_place(
-    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    service: DecisionService, rows: list[dict[str, Any]]
 ) -> None:
     """More unfinished bodies than may be inside; each ends with 408, and others are answered."""
-    monkeypatch.setattr(front, "BODY_S", 0.5)
     application = make_application(service)
+    application._limits = Limits(LimitSettings(body_s=0.5))
 
     async def all_at_once() -> list[int]:
         slow = [asyncio.create_task(_status(application, None)) for _ in range(2 * MOST_INSIDE)]

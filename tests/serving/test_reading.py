@@ -278,7 +278,7 @@ def test_an_old_model_is_loaded_once(sources: Sources, decided: list[Body]) -> N
         ("/v1/decisions/none/explanation?most=0", 422, "most: Input should be greater"),
         ("/v1/decisions/none/explanation?most=99999", 422, "less than or equal to 1000"),
         (f"/v1/decisions/{'x' * 201}/explanation", 422, "at most 200 characters"),
-        ("/v1/decisions/a%07b/explanation", 422, "printable characters"),
+        ("/v1/decisions/a%07b/explanation", 422, "control characters"),
         ("/v1/accounts/nobody/scores", 404, "must be in the event log, got 'nobody'"),
         ("/v1/accounts/nobody/scores?target=leed", 404, "a target must have scores, got 'leed'"),
         ("/v1/accounts/nobody/scores?target=mql_to_sql", 404, "jobs.score --target mql_to_sql"),
@@ -289,7 +289,8 @@ def test_an_old_model_is_loaded_once(sources: Sources, decided: list[Body]) -> N
         ("/v1/accounts?list=high_intent&after=%07", 422, "must be the `next` of a page"),
         ("/v1/models/lead_qualificaton", 404, "did you mean 'lead_qualification'"),
         ("/v1/policies/lead_rooting", 404, "did you mean 'lead_routing'"),
-        ("/v1/models/a%0Ab", 422, "printable characters"),
+        ("/v1/models/a%0Ab", 422, "control characters"),
+        ("/v1/models/a%0A", 422, "control characters"),
     ],
 )
 def test_what_is_wrong_is_a_problem_in_one_line(

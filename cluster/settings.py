@@ -7,7 +7,7 @@ every path is absolute, because a submitted job runs from a copy of the reposito
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from cluster import invalid
 from cluster.errors import WrongUse, nearest
 
 if TYPE_CHECKING:
@@ -244,42 +245,7 @@ def validated[T: BaseModel](model: type[T], values: Mapping[str, Any], *, where:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise WrongUse(f"{where}: {_one_line(model, error)}") from error
-
-
-def _one_line(model: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        return (
-            f"unknown key '{'.'.join(place)}': {nearest(place[-1], _fields_at(model, place[:-1]))}"
-        )
-    shown = f", got {first['input']!r}" if _may_show(model, place, first["type"]) else ""
-    return f"'{'.'.join(place) or model.__name__}': {first['msg']}{shown}"
-
-
-def _may_show(model: type[BaseModel], place: list[str], kind: str) -> bool:
-    # The whole of a model holds its secrets, and a secret is never shown, however wrong it is.
-    if not place or kind == "missing":
-        return False
-    field = _model_at(model, place[:-1]).model_fields.get(place[-1])
-    hints = (field.annotation, *get_args(field.annotation)) if field is not None else ()
-    inner = any(isinstance(hint, type) and issubclass(hint, BaseModel) for hint in hints)
-    return SecretStr not in hints and not inner
-
-
-def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
-    return list(_model_at(model, place).model_fields)
-
-
-def _model_at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:
-    for name in place:
-        field = model.model_fields.get(name)
-        hint = field.annotation if field else None
-        for inner in (hint, *get_args(hint)):  # a model, or the model in `Model | None`
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                model = inner
-    return model
+        raise WrongUse(f"{where}: {invalid.one_line(model, error)}") from error
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:

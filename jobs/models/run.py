@@ -32,7 +32,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "history": (("name",), ()),
     "card": (("name", "html"), ()),
     "alias": (("name", "to"), ("actor", "reason")),
-    "mirror": ((), ("name", "uri")),
+    "mirror": ((), ("name", "uri", "actor", "reason")),
 }
 NEEDS = dict.fromkeys(ACTIONS) | {
     "alias": Permission.ALIASES_CHANGE,

@@ -130,6 +130,8 @@ def _models() -> tuple[Panel, ...]:
         _gauge("Open breakers", meters.BREAKER, "kind", alarm=1),
         _gauge("Age of the newest event", meters.EVENT_AGE, "", unit="s"),
         _gauge("Age of the base", meters.BASE_AGE, "", unit="s"),
+        _gauge("Leads that may not be scored", meters.CONSENT_LEADS, ""),
+        _gauge("Age of what persons forbid", meters.CONSENT_AGE, "", unit="s"),
         Panel(title="Decisions made again", kind="stat",
               queries=(Query(expr=meters.REPLAYED.name, legend="{{verdict}}"),)),
         _gauge("Missing models", meters.MISSING, "", alarm=1),

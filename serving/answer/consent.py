@@ -101,24 +101,24 @@ def _forbids(
         return word
     late = [part for part in history.parts if isinstance(part, Unpacked)]
     if late and ledger.people:
-        named = (ledger.people.get(person) for person in _persons(late, lead))
+        named = (ledger.people.get(person) for person in persons(late, lead))
         if word := next((word for word in named if word is not None), None):
             return word
     return _own(question, history, lead, own) if own else None
 
 
 def _own(question: Question, history: History, lead: str, own: Sequence[Word]) -> Word | None:
-    persons = _persons(history.parts, lead)
+    named = persons(history.parts, lead)
 
     def concerns(word: Word) -> bool:
         if word.lead is not None or question.kind != LEAD:
-            return word.lead == lead or word.person in persons
+            return word.lead == lead or word.person in named
         return True  # somebody's word beside a question about one lead
 
     return next(filter(concerns, own), None)
 
 
-def _persons(parts: Iterable[Part], lead: str) -> set[str]:
+def persons(parts: Iterable[Part], lead: str) -> set[str]:
     """Return who is named beside a lead."""
     found: set[str] = set()
     for part in parts:

@@ -16,6 +16,7 @@ from features.online import warm
 from features.online.areas import Areas
 from serving.answer import facts, past, questions, record, writes
 from serving.answer.changes import EVERY_S, Changes
+from serving.answer.consent import persons
 from serving.answer.gather import Gatherer
 from serving.answer.lane import Lane
 from serving.answer.maker import Maker
@@ -215,6 +216,7 @@ class DecisionService:
         for slot in self.slots.by_kind.values():
             for history in warm.histories(slot.target):
                 Seen.of(warm.KEY, history, 0)
+                persons(history.parts, warm.KEY)
 
     def close(self) -> None:
         """Stop the threads; what is queued is not answered."""

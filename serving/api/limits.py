@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from serving.access.buckets import Buckets
+from serving.access.clients import client_address
 from serving.access.guard import PRINCIPAL
 from serving.api import bounds
 from serving.api.answers import CLOSE, INFERENCE, Refused
@@ -157,8 +158,7 @@ def caller(scope: Scope) -> str:
         return str(
             principal.credential if is_key else f"{principal.credential} {principal.subject}"
         )
-    client = scope.get("client")
-    return f"address:{client[0]}" if client else "address:"
+    return f"address:{client_address(scope)}"
 
 
 def _again(wait_s: float, rule: str) -> Refused:

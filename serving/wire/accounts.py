@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from serving.wire.base import Answered, Probability
-from serving.wire.decisions import ReasonOut  # noqa: TC001 - read at run time by pydantic
+from serving.wire.reasons import ReasonOut  # noqa: TC001 - read at run time by pydantic
 
 MOST_ACCOUNTS = 1_000  # of one page
 type List = Literal["high_intent", "at_risk"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import Field
 
 from serving.wire.base import Answered, Probability, Value
-from serving.wire.decisions import ReasonCore
+from serving.wire.reasons import ReasonCore
 
 
 class ShareOut(Answered):

@@ -89,10 +89,12 @@ def test_without_what_came_late_the_batch_gives_something_else(service: Decision
 
 
 def _asked(service: DecisionService, count: int) -> list[tuple[str, datetime]]:
-    """Return leads of the log and moments at which to ask about them, each pair once."""
+    """Return leads of the log that may be scored and moments at which to ask, each pair once."""
     rng = np.random.default_rng(7)
     events = service.workspace.tables.read(log.TABLE)
-    leads = sorted(set(events["lead"].drop_null().to_pylist()))
+    named = events["lead"].drop_null().unique()
+    refused = service.keeper.look().are_refused(named)
+    leads = sorted(named.filter(pa.array(~refused)).to_pylist())
     times = log.microseconds(events["event_time"])
     spread = np.quantile(times, np.linspace(0.3, 1.0, 40)).astype(int).tolist()
     moments = [datetime.fromtimestamp(each / 1e6).astimezone() for each in spread]

@@ -78,7 +78,7 @@ def test_a_sweep_that_forgets_the_manifests_is_noticed(
 ) -> None:
     """Mutant: files of kept snapshots are taken for orphans."""
     _replaced(tables, 2)
-    monkeypatch.setattr(upkeep, "_used", lambda table: iter(()))
+    monkeypatch.setattr(upkeep, "_used", lambda *_: iter(()))
     assert tables.sweep("t", _later()) > 0
     with pytest.raises(FileNotFoundError):
         tables.read("t")

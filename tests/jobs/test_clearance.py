@@ -81,9 +81,10 @@ def test_a_mutant_shows_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_feature_that_no_view_declares_is_as_private_as_may_be() -> None:
-    """It may have been anything."""
-    assert not fields.opener("gone@1", Privacy.CONFIDENTIAL)("some")
-    assert not fields.opener(f"{LEAD.made_by},gone@1", Privacy.PERSONAL)("some")
+    """It may have been anything that features are."""
+    for made_by in ("gone@1", f"{LEAD.made_by},gone@1"):
+        assert not fields.opener(made_by, Privacy.CONFIDENTIAL)("some")
+        assert fields.opener(made_by, fields.MOST_PRIVATE)("some")
 
 
 def test_events_are_as_private_as_the_features_made_of_them() -> None:

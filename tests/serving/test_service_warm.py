@@ -43,6 +43,7 @@ def test_the_first_request_of_each_sort_compiles_nothing(
     assert {name: kernels for name, kernels in found.items() if kernels} == {}
 
 
+@pytest.mark.drill
 def test_without_warming_requests_wait_for_kernels(trained: Workspace, tmp_path: Path) -> None:
     """The defence switched off: each form of history brings kernels of its own."""
     found = _first_requests(trained, tmp_path / "home", "cold")

@@ -114,10 +114,11 @@ def measured(profile: str, seconds: float, rounds: int, *, by_key: bool = False)
     """Return the figures of so many rounds; `by_key`: the service asks everybody for a key."""
     home = Path(os.environ.get("FUNNELCAST_HOME") or load.ROOT / ".workspace").resolve()
     plan = load.Plan(url="", rate=LOWEST, seconds=seconds, warmup=WARMUP)
-    made = {"disk": serving_workspace.fresh(home / "cache")}
+    made: dict[str, Made] = {}
     try:
         if MEMORY.parent.is_dir():
             made["memory"] = serving_workspace.fresh(MEMORY)
+        made["disk"] = serving_workspace.fresh(home / "cache")
         found = [_round(plan, made, profile, by_key=by_key) for _ in range(rounds)]
     finally:
         shutil.rmtree(MEMORY, ignore_errors=True)

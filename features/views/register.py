@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster import canonical
-from cluster.errors import FunnelcastError, Refusal, WrongUse, nearest
+from cluster import onrecord
+from cluster.errors import WrongUse, nearest
 from features.views import document
 from features.views.changes import Change, changes
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PREFIX = "views/"
 ENTRY = "view"  # kind of the journal's entries
-TRIES = 5  # against others who put views on record at the same moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +81,11 @@ def names(workspace: Workspace) -> list[str]:
 
 
 def _keep(workspace: Workspace, view: View, actor: str, reason: str) -> str:
+    name, what = PREFIX + view.name, f"view '{view.name}'"
     data = document.written(view)
-    digest, name = canonical.sha256_hex(data), PREFIX + view.name
-    for _ in range(TRIES):
-        ref = workspace.refs.get(name)
-        if ref is None or ref.target != digest:
-            workspace.blobs.put(data)
-            epoch, now = ref.epoch if ref else 0, workspace.clock()
-            moved = workspace.refs.move(
-                name, to=digest, expect_epoch=epoch, actor=actor, reason=reason, now=now
-            )
-            if isinstance(moved, Refusal):
-                continue
-            ref = moved
-        _record(workspace, view.name, ref)
-        return digest
-    raise FunnelcastError(
-        f"view '{view.name}' must come to rest, got {TRIES} moves by others meanwhile: try again"
-    )
+    ref = onrecord.keep(workspace, name, data, what=what, actor=actor, reason=reason)
+    _record(workspace, view.name, ref)
+    return ref.target
 
 
 def _record(workspace: Workspace, name: str, ref: Ref) -> None:

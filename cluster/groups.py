@@ -47,8 +47,10 @@ class Groups[T]:
         self._started = False
         self._closed = False
 
-    def put(self, item: T) -> None:
-        """Queue an item; WrongUse after close, GroupsStopped in a fork of the process."""
+    def put(self, *items: T) -> None:
+        """Queue items, none between them; WrongUse after close, GroupsStopped in a fork of the
+        process.
+        """
         with self._changed:
             if self._closed:
                 raise errors.WrongUse("a closed queue takes nothing, got one more: open it again")
@@ -60,8 +62,9 @@ class Groups[T]:
                     f"the thread '{self._thread.name}' must run, got a process without it: "
                     "open what owns it again in this process"
                 )
-            self._items.append(item)
-            if len(self._items) in (1, self._limit):  # the thread waits for nothing else
+            before = len(self._items)
+            self._items += items
+            if not before or before < self._limit <= len(self._items):  # what the thread waits for
                 self._changed.notify()
 
     @property

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
@@ -76,12 +76,26 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Draft:
+class Draft:
+    """An entry that is to be appended; `future` is done when it is durable, or failed."""
+
     id: str
     kind: str
     at: int
     body: str
     future: Future[Entry] = field(default_factory=Future)
+
+    @classmethod
+    def of(
+        cls, kind: str, body: dict[str, Any] | Spelt, *, id: str | None = None, now: datetime
+    ) -> Self:
+        """Return the draft of an entry, of a new id if none is given."""
+        return cls(
+            id=schema.checked_name("the id of an entry", uuid.uuid4().hex if id is None else id),
+            kind=schema.checked_name("the kind of an entry", kind),
+            at=schema.micros(now),
+            body=_spelt(body),
+        )
 
     def linked(self, writer: str, after: chain.Head) -> chain.Link:
         return chain.link(writer, after, id=self.id, kind=self.kind, at=self.at, body=self.body)
@@ -121,14 +135,13 @@ class Journal:
         another content Conflict. A failing database gives JournalBroken. Callbacks of the future
         run on the writing thread and must be short.
         """
-        draft = _Draft(
-            id=schema.checked_name("the id of an entry", uuid.uuid4().hex if id is None else id),
-            kind=schema.checked_name("the kind of an entry", kind),
-            at=schema.micros(now),
-            body=_spelt(body),
-        )
-        self._groups.put(draft)
+        draft = Draft.of(kind, body, id=id, now=now)
+        self.append_all([draft])
         return draft.future
+
+    def append_all(self, drafts: Sequence[Draft]) -> None:
+        """Queue entries behind one another, as `append` does each, and wake the writer once."""
+        self._groups.put(*drafts)
 
     def record(
         self, kind: str, body: dict[str, Any] | Spelt, *, id: str | None = None, now: datetime
@@ -164,7 +177,7 @@ class Journal:
         """Write everything queued and stop; appending afterwards raises WrongUse."""
         self._groups.close()
 
-    def _settle(self, queued: list[_Draft]) -> None:
+    def _settle(self, queued: list[Draft]) -> None:
         group = [draft for draft in queued if draft.future.set_running_or_notify_cancel()]
         outcomes: Sequence[Entry | Exception]
         try:
@@ -174,7 +187,7 @@ class Journal:
         for draft, outcome in zip(group, outcomes, strict=True):
             draft.resolve(outcome)
 
-    def _store(self, group: Sequence[_Draft]) -> list[Entry | Exception]:
+    def _store(self, group: Sequence[Draft]) -> list[Entry | Exception]:
         """Make a group durable; as if nobody else wrote, and with the chain held if one does."""
         if not group:
             return []
@@ -187,7 +200,7 @@ class Journal:
         self._head, outcomes = stored
         return outcomes
 
-    def _stored_held(self, group: Sequence[_Draft]) -> _Stored | None:
+    def _stored_held(self, group: Sequence[Draft]) -> _Stored | None:
         try:
             with self._links.held(self._writer) as held:
                 head, known = held.state([draft.id for draft in group])
@@ -200,7 +213,7 @@ class Journal:
 
     def _stored_behind(
         self,
-        group: Sequence[_Draft],
+        group: Sequence[Draft],
         head: chain.Head,
         known: dict[str, chain.Link],
         extend: Callable[[Sequence[chain.Link], chain.Head], bool],
@@ -256,7 +269,7 @@ def _entry(row: chain.Link) -> Entry:
     )
 
 
-def _outcome(draft: _Draft, row: chain.Link) -> Entry | Exception:
+def _outcome(draft: Draft, row: chain.Link) -> Entry | Exception:
     if (row.kind, row.body) == (draft.kind, draft.body):
         return _entry(row)
     return Conflict(_entry(row))

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cluster import journal
 from cluster.errors import Refusal
 from serving.answer import fallback, questions, record, stages
 from serving.answer.breaker import Breaker, Call
-from serving.answer.ticket import Answered
+from serving.answer.recorder import Made, Recorder, said
 from serving.decide import Case, best, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from cluster.access.principal import Principal
-    from cluster.journal import Entry, Journal
-    from serving.answer.gather import Found, Gatherer
-    from serving.answer.record import Cause, Fallback
+    from cluster.journal import Journal
+    from serving.answer.gather import Gatherer
+    from serving.answer.record import Cause
     from serving.answer.ticket import Ticket
-    from serving.decide import Decision
     from serving.slots.slot import Slot
-
-
-type Shows = Callable[[Mapping[str, Any], Principal | None], bool]
 
 
 class Maker:
@@ -41,7 +33,7 @@ class Maker:
         monotonic: Callable[[], float],
     ) -> None:
         self._gatherer = gatherer
-        self._journal = journal
+        self._recorder = Recorder(journal, gatherer.shows)
         self._clock = clock
         self._monotonic = monotonic
         self._breakers: dict[str, Breaker] = {}  # by model
@@ -75,9 +67,10 @@ class Maker:
                 ticket.slot, cases, self._clock(), cause=cause, reasons=reasons
             )
         except Exception as error:  # nobody else will settle it: it is claimed
-            ticket.settle(questions.not_recorded(_said(error)))
+            ticket.settle(questions.not_recorded(said(error)))
         else:
-            self._record(ticket, made, found, record.Fallback(cause=cause, detail=detail))
+            why = record.Fallback(cause=cause, detail=detail)
+            self._recorder.decisions([Made(ticket, made, found, why)])
 
     def _gather(self, ticket: Ticket) -> bool:
         """Find the features of a ticket; False if that settles it."""
@@ -86,7 +79,7 @@ class Maker:
         try:
             found = self._gatherer.find(ticket.slot, ticket.question, ticket.at, ticket.eyes)
         except Exception as error:  # whatever the store says, the caller must hear of it in time
-            self._claimed_fall_back(ticket, "model_failed", _said(error))
+            self._claimed_fall_back(ticket, "model_failed", said(error))
             return False
         ticket.lap(stages.FEATURES)
         if isinstance(found, Refusal):
@@ -113,7 +106,7 @@ class Maker:
         except Exception as error:  # a model may raise anything, and the rules do not need it
             call.came_back(self._monotonic(), well=False)
             for ticket in tickets:
-                self._claimed_fall_back(ticket, "model_failed", _said(error))
+                self._claimed_fall_back(ticket, "model_failed", said(error))
         else:
             call.came_back(self._monotonic(), well=True)
 
@@ -138,91 +131,21 @@ class Maker:
                 lap=lap,
             )
         )
-        for ticket in tickets:
-            mine = [next(made) for _ in _cases(ticket)]
-            if ticket.claim():
-                self._record(ticket, best(mine), ticket.found)
+        mine = [(ticket, best([next(made) for _ in _cases(ticket)])) for ticket in tickets]
+        self._recorder.decisions(
+            [Made(ticket, each, ticket.found) for ticket, each in mine if ticket.claim()]
+        )
+
+    def _refuse(self, ticket: Ticket, refused: Refusal) -> None:
+        """Settle a ticket that is claimed with a refusal; one for consent is on record first."""
+        if isinstance(refused, questions.Withdrawn):
+            self._recorder.refusal(ticket, refused, self._clock())
+        else:
+            ticket.settle(refused)
 
     def _claimed_fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         if ticket.claim():
             self.fall_back(ticket, cause, detail)
-
-    def _refuse(self, ticket: Ticket, refused: Refusal) -> None:
-        """Settle a ticket that is claimed with a refusal; one for consent is on record first."""
-        if not isinstance(refused, questions.Withdrawn):
-            ticket.settle(refused)
-            return
-        ticket.stage = stages.JOURNAL
-        now = self._clock()
-        body = record.refused(ticket.question, refused, ticket.at, now)
-        try:
-            future = self._journal.append(record.REFUSED, body, now=now)
-        except Exception as error:  # nobody else will settle it: it is claimed
-            ticket.settle(questions.not_recorded(_said(error)))
-        else:
-            ticket.write(future)
-            future.add_done_callback(partial(_settle_refused, ticket, refused))
-
-    def _record(
-        self, ticket: Ticket, decision: Decision, found: Found | None, why: Fallback | None = None
-    ) -> None:
-        """Let the journal keep a decision, and settle its ticket when it has."""
-        ticket.stage = stages.JOURNAL
-        try:
-            body = _made(ticket, decision, found, why).body()
-            spelt = journal.Spelt(record.text_of(body))
-            future = self._journal.append(record.KIND, spelt, id=ticket.id, now=decision.decided_at)
-        except Exception as error:  # nobody else will settle it: it is claimed
-            ticket.settle(questions.not_recorded(_said(error)))
-        else:
-            ticket.write(future)
-            future.add_done_callback(partial(_settle, ticket, body, self._gatherer.shows))
-
-
-def _made(
-    ticket: Ticket, decision: Decision, found: Found | None, why: Fallback | None
-) -> record.Made:
-    return record.Made(
-        id=ticket.id,
-        question=ticket.question,
-        decision=decision,
-        seen=found.seen if found else None,
-        fallback=why,
-        request=ticket.question.digest() if ticket.key else None,
-        among=found.among if found else None,
-        withheld=found.withheld if found else (),
-    )
-
-
-def _settle(ticket: Ticket, body: dict[str, Any], shows: Shows, done: Future[Entry]) -> None:
-    """Settle a ticket by what became of its record."""
-    ticket.lap(stages.JOURNAL)
-    if done.cancelled():
-        ticket.settle(questions.not_recorded("one that was taken back, as nobody waits for it"))
-        return
-    error = done.exception()
-    if error is None:
-        ticket.settle(Answered(body=body))
-    elif isinstance(error, journal.Conflict) and ticket.key:
-        ticket.settle(_before(error.stored, body["request"], ticket, shows))
-    else:
-        ticket.settle(questions.not_recorded(str(error)))
-
-
-def _settle_refused(ticket: Ticket, refused: Refusal, done: Future[Entry]) -> None:
-    """Settle a ticket by what became of the record that it was refused."""
-    ticket.lap(stages.JOURNAL)
-    error = None if done.cancelled() else done.exception()
-    ticket.settle(refused if error is None else questions.not_recorded(str(error)))
-
-
-def _before(stored: Entry, request: str | None, ticket: Ticket, shows: Shows) -> Answered | Refusal:
-    """Return the decision that the key belongs to, if it was made for the same request."""
-    if stored.kind != record.KIND or stored.body["request"] != request:
-        return questions.key_reused(ticket.key or "")
-    if not shows(stored.body, ticket.eyes):  # it may be about another lead of the account
-        return questions.unknown(ticket.question)
-    return Answered(body=stored.body, is_replayed=True)
 
 
 def _cases(ticket: Ticket) -> tuple[Case, ...]:
@@ -238,7 +161,3 @@ def _unseen(ticket: Ticket) -> Case:
 
 def _alike(ticket: Ticket) -> tuple[str, bool]:
     return ticket.slot.basis.model, ticket.question.reasons
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -8,17 +8,19 @@ the same bits on every machine, alone or in a batch. Everything is plain numbers
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numba import njit
 
 from cluster.errors import FunnelcastError
 
 LOGIT_LIMIT = 30.0  # keeps probabilities inside (0, 1): 1e-13 from either end
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
-_TAYLOR = [1.0 / f for f in np.cumprod([1.0, *range(1, 14)]).tolist()]  # 1/0! ... 1/13!
+_TAYLOR = 1.0 / np.cumprod([1.0, *range(1, 14)])  # 1/0! ... 1/13!
 
 
 class PointsMissing(FunnelcastError):
@@ -114,10 +116,8 @@ class _Line:
 
 
 def _along(line: _Line, x: np.ndarray) -> np.ndarray:
-    # the minimum keeps a piece from rising past the next one by a rounding
-    place = np.maximum(np.searchsorted(line.start, x, side="right") - 1, 0)
-    along = np.maximum(x - line.start[place], 0.0) * line.rise[place]
-    return np.asarray(np.minimum(line.value[place] + along, line.end[place]))
+    flat = np.ravel(x)
+    return _on_line(line.start, line.value, line.rise, line.end, flat).reshape(x.shape)
 
 
 def sigmoid(logit: np.ndarray) -> np.ndarray:
@@ -126,10 +126,32 @@ def sigmoid(logit: np.ndarray) -> np.ndarray:
     exp by reduction to |r| <= ln 2 / 2 and its Taylor series: only + - * / and powers of two, which
     IEEE 754 rounds correctly, where exp of a maths library differs between processors.
     """
-    x = np.clip(-logit, -LOGIT_LIMIT, LOGIT_LIMIT)
-    k = np.rint(x * _LOG2_E)
-    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    series = np.full_like(r, _TAYLOR[-1])
-    for coefficient in _TAYLOR[-2::-1]:
-        series = series * r + coefficient
-    return np.asarray(1.0 / (1.0 + np.ldexp(series, k.astype(np.int32))))
+    whole = np.asarray(logit, np.float64)
+    return _sigmoids(whole.ravel()).reshape(whole.shape)
+
+
+@njit(cache=True)
+def _on_line(
+    start: np.ndarray, value: np.ndarray, rise: np.ndarray, end: np.ndarray, x: np.ndarray
+) -> np.ndarray:
+    found = np.empty(x.size)
+    for i in range(x.size):
+        place = max(np.searchsorted(start, x[i], side="right") - 1, 0)
+        along = np.maximum(x[i] - start[place], 0.0) * rise[place]
+        # the minimum keeps a piece from rising past the next one by a rounding
+        found[i] = np.minimum(value[place] + along, end[place])
+    return found
+
+
+@njit(cache=True)  # without fastmath it multiplies and adds as it is written: two roundings
+def _sigmoids(logit: np.ndarray) -> np.ndarray:
+    found = np.empty(logit.size)
+    for i in range(logit.size):
+        x = np.minimum(np.maximum(-logit[i], -LOGIT_LIMIT), LOGIT_LIMIT)
+        k = np.rint(x * _LOG2_E)
+        r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+        series = _TAYLOR[-1]
+        for place in range(len(_TAYLOR) - 2, -1, -1):
+            series = series * r + _TAYLOR[place]
+        found[i] = 1.0 / (1.0 + math.ldexp(series, int(k))) if x == x else np.nan
+    return found

@@ -8,6 +8,7 @@ times as long as the database itself.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,8 @@ from cluster import schema
 from features.online.base import REF
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.sql.compiler import SQLCompiler
 
     from cluster.database import Database
@@ -31,6 +34,15 @@ class Look[T]:
     epoch: int  # of the ref to the base; 0 where there is none yet
     target: str  # the manifest of the base
     found: list[T]  # in the tail
+
+
+@dataclass(kw_only=True)
+class Both:
+    """What was there at one moment, of several entities and shards."""
+
+    epoch: int  # of the ref to the base; 0 where there is none yet
+    shards: dict[str, list[str]]  # in the tail, by entity
+    events: dict[str, list[bytes]]  # in the tail, packed, by shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +61,7 @@ class Looks:
         self._base = _compiled(self._engine, _ref(sa.Text()))
         self._events = _compiled(self._engine, _either(_EVENTS.payload, _EVENTS.shard))
         self._shards = _compiled(self._engine, _either(_KEYS.shard, _KEYS.key))
-        self._both = _compiled(self._engine, _of_both())
+        self._statements: dict[int, _Statement] = {}  # of `both`, by how many it asks for
 
     def base(self) -> Look[str]:
         """Look for the base alone."""
@@ -63,12 +75,22 @@ class Looks:
         """Look for the shards in which an entity, "kind:key", occurs."""
         return self._look(self._shards, key)
 
-    def both(self, key: str, shard: str) -> tuple[Look[str], list[bytes]]:
-        """Look for the shards in which an entity occurs, and for the events of one of them."""
-        rows = self._fetched(self._both, {"ref": REF, "key": key, "shard": shard})
-        epoch, target = next(((row[0], row[1]) for row in rows if row[0] is not None), (0, ""))
-        found = [row[2] for row in rows if row[2] is not None]
-        return Look(epoch=epoch, target=target, found=found), [row[3] for row in rows if row[3]]
+    def both(self, names: Sequence[str], shards: Sequence[str]) -> Both:
+        """Look for the shards in which entities occur, "kind:key", and for the events of shards."""
+        size = _size(max(len(names), len(shards)))
+        statement = self._statements.get(size)
+        if statement is None:
+            statement = self._statements[size] = _compiled(self._engine, _of_both(size))
+        given = {"ref": REF, **_filled("key", names, size), **_filled("shard", shards, size)}
+        found = Both(epoch=0, shards=defaultdict(list), events=defaultdict(list))
+        for epoch, _, key, shard, payload in self._fetched(statement, given):
+            if key is not None:
+                found.shards[key].append(shard)
+            elif shard is not None:
+                found.events[shard].append(payload)
+            else:
+                found.epoch = epoch
+        return found
 
     def _look(self, statement: _Statement, key: str) -> Look[Any]:
         rows = self._fetched(statement, {"ref": REF, "key": key})
@@ -105,17 +127,31 @@ def _either(wanted: sa.Column[Any], key: sa.Column[str]) -> sa.CompoundSelect[An
     return sa.union_all(_ref(wanted.type), tail)
 
 
-def _of_both() -> sa.CompoundSelect[Any]:
-    """The ref to the base, the shards of an entity and the events of a shard: (epoch, target,
+def _of_both(size: int) -> sa.CompoundSelect[Any]:
+    """The ref to the base, the shards of entities and the events of shards: (epoch, target, key,
     shard, payload), null where it is another's.
     """
-    types = (_REFS.epoch.type, _REFS.target.type, _KEYS.shard.type, _EVENTS.payload.type)
-    epoch, target, shard, payload = (sa.cast(sa.null(), each) for each in types)
-    ref = sa.select(_REFS.epoch, _REFS.target, shard, payload)
-    keys = sa.select(epoch, target, _KEYS.shard, payload)
-    events = sa.select(epoch, target, shard, _EVENTS.payload)
+    types = (_REFS.epoch.type, _REFS.target.type, _KEYS.key.type, _EVENTS.payload.type)
+    epoch, target, key, payload = (sa.cast(sa.null(), each) for each in types)
+    ref = sa.select(_REFS.epoch, _REFS.target, key, sa.cast(sa.null(), _KEYS.shard.type), payload)
+    keys = sa.select(epoch, target, _KEYS.key, _KEYS.shard, payload)
+    events = sa.select(epoch, target, key, _EVENTS.shard, _EVENTS.payload)
     return sa.union_all(
         ref.where(_REFS.name == sa.bindparam("ref")),
-        keys.where(_KEYS.key == sa.bindparam("key")),
-        events.where(_EVENTS.shard == sa.bindparam("shard")),
+        keys.where(_KEYS.key.in_(_names("key", size))),
+        events.where(_EVENTS.shard.in_(_names("shard", size))),
     )
+
+
+def _size(count: int) -> int:
+    """Return for how many a statement is made that asks for so many: few statements serve all."""
+    return 1 << (count - 1).bit_length()
+
+
+def _filled(name: str, values: Sequence[str], size: int) -> dict[str, str]:
+    """Return the parameters of a statement: the last value as often as it takes."""
+    return {f"{name}{n}": values[min(n, len(values) - 1)] for n in range(size)}
+
+
+def _names(name: str, size: int) -> list[sa.BindParameter[str]]:
+    return [sa.bindparam(f"{name}{n}", type_=sa.Text()) for n in range(size)]

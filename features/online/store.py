@@ -25,12 +25,15 @@ from features.online.payload import Unpacked
 from features.online.recent import Homes, Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from cluster.workspace import Workspace
     from features.online.look import Look
+    from features.online.recent import Home
     from features.online.stored import Stored
+
+type Placed = tuple[str, History]  # a shard, and its events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +63,35 @@ class OnlineStore:
         """Return all events of a shard, in the parts in which they are kept."""
         return _made(shard, *self._read(lambda: self._looks.events(shard)))
 
-    def of_entity(self, kind: str, key: str) -> tuple[str, History] | None:
-        """Return the shard an entity lives in, with all its events; None for one never seen.
+    def of_entity(self, kind: str, key: str) -> Placed | None:
+        """Return the shard an entity lives in, with all its events; None for one never seen."""
+        return self.of_entities([(kind, key)])[0]
 
-        Of an entity asked about before one look at the database says both.
+    def of_entities(self, asked: Sequence[tuple[str, str]]) -> list[Placed | None]:
+        """Return the same of several, (kind, key) each.
+
+        Of those asked about before one look at the database says all.
         """
-        name = keys.named(kind, key)
-        opened = self._open
-        home = opened.homes.get(name)
-        if home is not None:
-            look, packed = self._looks.both(name, home.shard)
-            if look.epoch == opened.epoch and home.late == look.found:
-                return home.shard, _made(home.shard, opened, packed)
+        opened, names = self._open, [keys.named(*each) for each in asked]
+        homes = {name: home for name in names if (home := opened.homes.get(name)) is not None}
+        placed = self._at_home(opened, homes) if homes else {}
+        return [
+            placed[name] if name in placed else self._searched(*each)
+            for each, name in zip(asked, names, strict=True)
+        ]
+
+    def _at_home(self, opened: _Opened, homes: dict[str, Home]) -> dict[str, Placed]:
+        """Return those that still live where they did; none when there is another base."""
+        look = self._looks.both(list(homes), [home.shard for home in homes.values()])
+        if look.epoch != opened.epoch:
+            return {}
+        return {
+            name: (home.shard, _made(home.shard, opened, look.events.get(home.shard, [])))
+            for name, home in homes.items()
+            if home.late == look.shards.get(name, [])
+        }
+
+    def _searched(self, kind: str, key: str) -> Placed | None:
         shard = self.shard_of(kind, key)
         return None if shard is None else (shard, self.history(shard))
 

@@ -7,6 +7,7 @@ its own name alone, and to no request that a page of another origin made (Fetch,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ def foreign(scope: Scope) -> Forbidden | None:
     return None
 
 
+@lru_cache(maxsize=64)
 def _is_here(url: bytes) -> bool:
     try:
         return urlsplit(url.decode("latin-1")).hostname in LOOPBACK

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
 NETWORK = 64  # bits of an IPv6 address that name one customer: the rest is theirs to change
+KEPT = 4096  # addresses that were met last: to read one takes as long as all other limits
 UNKNOWN = ""
 
 
@@ -21,12 +23,17 @@ def client_address(scope: Scope) -> str:
     proxy of your own in front, set FORWARDED_ALLOW_IPS to its address.
     """
     client = scope.get("client")
+    return _counted(client[0]) if client else UNKNOWN
+
+
+@lru_cache(maxsize=KEPT)
+def _counted(host: str) -> str:
     try:
-        address = ipaddress.ip_address(client[0]) if client else None
+        address = ipaddress.ip_address(host)
     except ValueError:
         return UNKNOWN
-    if address is None or address.version == 4:
-        return UNKNOWN if address is None else str(address)
+    if address.version == 4:
+        return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address), NETWORK), strict=False))

@@ -18,7 +18,7 @@ from serving.answer.seen import Seen
 from serving.decide import Case, cases_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from cluster.access.principal import Principal
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from features.contracts import Rules
     from features.online import OnlineStore
     from features.online.history import History
+    from features.online.store import Placed
     from serving.answer.questions import Question
     from serving.slots.slot import Slot
 
@@ -48,13 +49,21 @@ class Gatherer:
     rules: Rules  # that events of a request must keep
     keeper: Keeper | None = None  # of what persons forbade; None where it does not count
 
+    def look(self, asked: Sequence[Question]) -> list[Placed | None]:
+        """Return where whom questions are about live, with all their events: one look for all."""
+        return self.store.of_entities([(each.kind, each.key) for each in asked])
+
     def find(
-        self, slot: Slot, question: Question, at: datetime, eyes: Principal | None = None
+        self,
+        slot: Slot,
+        question: Question,
+        at: datetime,
+        there: Placed | None,
+        eyes: Principal | None = None,
     ) -> Found | Refusal:
-        """Return whom a question may mean at T, with their features; for `eyes` that are bound to
-        rows, of these alone. Events of the request move no row.
+        """Return whom a question may mean at T, with their features, given what `look` found; for
+        `eyes` that are bound to rows, of these alone. Events of the request move no row.
         """
-        there = self.store.of_entity(question.kind, question.key)
         if there is None or not _sees(eyes, there, question.kind, question.key):
             return questions.unknown(question)
         shard, stored = there
@@ -119,7 +128,7 @@ class Gatherer:
         return entity.joined(stored, shard, log.identified(checked.good))
 
 
-def _sees(eyes: Principal | None, there: tuple[str, History], kind: str, key: str) -> bool:
+def _sees(eyes: Principal | None, there: Placed, kind: str, key: str) -> bool:
     """Is an entity that lives in a shard for somebody's eyes?"""
     if eyes is None:
         return True

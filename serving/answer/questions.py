@@ -86,7 +86,7 @@ def id_of_key(key: str, owner: str | None = None) -> str:
     own, all others share them.
 
     >>> id_of_key("order-7")
-    'a04cfb2f1a2d4b4b9f1b1a2ba0f2f0ae'
+    '1d6d4fa74312d2f747f983a77eda31dc'
     """
     named = key if owner is None else f"{owner}\0{key}"
     return canonical.sha256_hex(b"decision\0" + named.encode())[:32]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cluster.access.principal import Principal
     from cluster.errors import Refusal
     from cluster.journal import Entry, Journal
-    from serving.answer.gather import Found
+    from serving.answer.gather import Found, Gatherer
     from serving.answer.record import Fallback
     from serving.answer.ticket import Outcome, Ticket
     from serving.decide import Decision
@@ -47,9 +47,9 @@ class _Written(NamedTuple):
 class Recorder:
     """Settles tickets that are claimed, in the end. Safe to share between threads."""
 
-    def __init__(self, journal: Journal, shows: Shows) -> None:
+    def __init__(self, journal: Journal, gatherer: Gatherer) -> None:
         self._journal = journal
-        self._shows = shows
+        self._gatherer = gatherer
 
     def decisions(self, made: Sequence[Made]) -> None:
         """Record decisions, all at once: one wait for the disk, and one wake of who writes."""
@@ -70,7 +70,9 @@ class Recorder:
             id=made.ticket.id,
             now=made.decision.decided_at,
         )
-        return _Written(made.ticket, draft, partial(_answer, made.ticket, body, self._shows))
+        return _Written(
+            made.ticket, draft, partial(_answer, made.ticket, body, self._gatherer.shows)
+        )
 
     @staticmethod
     def _drawn(ticket: Ticket, draw: Callable[[], _Written]) -> _Written | None:

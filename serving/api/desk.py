@@ -108,9 +108,16 @@ class Desk:
         ticket = self.service.submit(question(asked), notify, key=key, eyes=eyes)
         if isinstance(ticket, Refusal):
             return ticket
-        budget = loop.call_later(budget_ms(deadline_ms) / 1000, self.service.expire, ticket)
-        last = loop.call_later(last_ms(deadline_ms) / 1000, _abandon, ticket, waiter)
-        return _Waiting(ticket, waiter, (budget, last), deadline_ms)
+        waiting = _Waiting(ticket, waiter, deadline_ms)
+        waiting.timer = loop.call_later(budget_ms(deadline_ms) / 1000, self._expire, waiting)
+        return waiting
+
+    def _expire(self, waiting: _Waiting) -> None:
+        """Let the rules answer, and wait for the journal until nothing can be in time."""
+        left_ms = last_ms(waiting.deadline_ms) - budget_ms(waiting.deadline_ms)
+        loop = asyncio.get_running_loop()
+        waiting.timer = loop.call_later(left_ms / 1000, _abandon, waiting.ticket, waiting.waiter)
+        self.service.expire(waiting.ticket)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, waiter: Waiter, outcome: Outcome) -> None:
         """Hand an outcome to the loop, from any thread: one call for all that come together."""
@@ -135,24 +142,18 @@ class Served(NamedTuple):
 class _Waiting:
     """A request under way; awaiting it gives its outcome."""
 
-    __slots__ = ("deadline_ms", "ticket", "timers", "waiter")
+    __slots__ = ("deadline_ms", "ticket", "timer", "waiter")
 
-    def __init__(
-        self,
-        ticket: Ticket,
-        waiter: Waiter,
-        timers: tuple[asyncio.TimerHandle, ...],
-        deadline_ms: float,
-    ) -> None:
+    def __init__(self, ticket: Ticket, waiter: Waiter, deadline_ms: float) -> None:
         self.ticket = ticket
         self.waiter = waiter
-        self.timers = timers
+        self.timer: asyncio.TimerHandle | None = None  # of what comes next if nothing does
         self.deadline_ms = deadline_ms
 
     def __await__(self):  # type: ignore[no-untyped-def]
         outcome = yield from self.waiter.__await__()
-        for timer in self.timers:
-            timer.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
         return questions.overdue(self.deadline_ms) if outcome is None else outcome
 
 

@@ -238,7 +238,7 @@ def _broken(
 ) -> None:
     """Ask where model, journal and a route fail with words that quote somebody."""
     with pytest.MonkeyPatch.context() as one:
-        one.setattr(service.workspace.journal, "append", _raises)
+        one.setattr(service.workspace.journal, "append_all", _raises)
         assert client.post("/v1/decisions", json=lead).status_code == 503
     patch.setattr(DecisionService, "recorded", _raises)
     assert client.get("/v1/decisions/x").status_code == 500

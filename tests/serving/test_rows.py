@@ -392,11 +392,13 @@ def test_events_of_a_request_move_no_row(
     assert made.http.post(ONE, json={**asked, "lead": "nobody"}, headers=key).status_code == 404
     find = Gatherer.find
 
-    def joined_first(self: Gatherer, slot: Any, question: Any, at: Any, eyes: Any) -> Any:
-        shard, stored = self.store.of_entity(question.kind, question.key) or ("", None)
-        history = self.joined(stored, shard, question, at)  # type: ignore[arg-type]
+    def joined_first(
+        self: Gatherer, slot: Any, question: Any, at: Any, there: Any, eyes: Any
+    ) -> Any:
+        shard, stored = there
+        history = self.joined(stored, shard, question, at)
         seen = rows.sees(eyes, gather.areas.of_history(history, shard, "lead", lead))  # type: ignore[arg-type]
-        return find(self, slot, question, at, None if seen else eyes)
+        return find(self, slot, question, at, there, None if seen else eyes)
 
     monkeypatch.setattr(Gatherer, "find", joined_first)
     assert made.http.post(ONE, json=asked, headers=key).status_code == 200

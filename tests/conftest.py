@@ -14,6 +14,8 @@ from cluster import session
 from cluster.settings import ROOT, Settings, load
 from cluster.workspace import Workspace
 from jobs.pipeline import run as pipeline
+from tests import postgresql
+from tests.postgresql import postgresql_server, postgresql_url  # noqa: F401  fixtures
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
@@ -24,6 +26,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what runs beside the rest."""
     if item.path.parent.name in BESIDE:
         item.add_marker(pytest.mark.beside)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once more at the end what did not run."""
+    for reason in postgresql.unavailable:
+        terminalreporter.section("PostgreSQL tests SKIPPED", red=True, bold=True)
+        terminalreporter.write_line(reason)
 
 
 @pytest.fixture

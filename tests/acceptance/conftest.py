@@ -31,7 +31,6 @@ from features import ingest, log, online
 from features.contracts import Contract, load_contracts
 from features.ingest import quarantine
 from features.sources.mapping import load_source
-from tests.cluster.conftest import _new_postgresql, postgresql_server  # noqa: F401  a fixture
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLACE = {"source_row", "ingest"}  # where a row stood, which the final state does not depend on
@@ -122,12 +121,6 @@ def children() -> Iterator[Callable[[int], list[Child]]]:
     nursery = Nursery()
     yield lambda count: [Child(nursery, str(number)) for number in range(count)]
     nursery.close()
-
-
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> str:  # noqa: F811
-    """URL of an empty PostgreSQL database of this test's own."""
-    return _new_postgresql(postgresql_server, f"test_{os.urandom(8).hex()}", "template0")
 
 
 @pytest.fixture

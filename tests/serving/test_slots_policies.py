@@ -13,7 +13,6 @@ from cluster.workspace import Workspace
 from serving.policy import Policy, load_policy
 from serving.slots import document, following, policies
 from serving.slots.policies import ACTIVATED, PUBLISHED
-from tests.cluster.conftest import _new_postgresql, postgresql_server  # noqa: F401  a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +27,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]
     """An empty workspace on either database."""
     more: dict[str, Any] = {}
     if request.param == "postgresql":
-        server = request.getfixturevalue("postgresql_server")
-        more["database_url"] = _new_postgresql(server, "policies", "template0")
+        more["database_url"] = request.getfixturevalue("postgresql_url")
     with Workspace.open(Settings(home=tmp_path / "home", buckets=4, **more)) as opened:
         yield opened
 

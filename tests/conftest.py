@@ -35,9 +35,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(reason)
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of a workspace that nobody has used, to be copied: its tables take a while to make."""
+    home = tmp_path_factory.mktemp("empty") / "home"
+    Workspace.open(Settings(home=home, buckets=4)).close()
+    return home
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(empty: Path, tmp_path: Path) -> Settings:
     """Settings of an empty workspace."""
+    shutil.copytree(empty, tmp_path / "home")
     return Settings(home=tmp_path / "home", buckets=4)
 
 

@@ -13,5 +13,10 @@ if TYPE_CHECKING:
 def mostly(forms: Iterable[Any], ordinary: int = 1) -> list[Any]:
     """Return the forms of a test for `parametrize`: the first ones, and the others in a drill."""
     every = list(forms)
-    late = [pytest.param(form, marks=pytest.mark.drill) for form in every[ordinary:]]
+    late = [_late(form) for form in every[ordinary:]]
     return [*every[:ordinary], *late]
+
+
+def _late(form: Any) -> Any:
+    values = form if isinstance(form, tuple) else (form,)
+    return pytest.param(*values, marks=pytest.mark.drill)

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import sqlalchemy as sa
+
+from cluster import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cluster.database import Database
 
 unavailable: list[str] = []  # why PostgreSQL did not start, told once more at the end
 
@@ -50,6 +55,16 @@ def postgresql_server() -> Iterator[str]:
 def postgresql_url(postgresql_server: str) -> str:
     """URL of an empty PostgreSQL database of this test's own."""
     return new_postgresql(postgresql_server)
+
+
+def rows_on_server(database: Database) -> Iterator[bytes]:
+    """Yield every value in a database on a server, whose files are not ours to read."""
+    if database.engine.dialect.name == "sqlite":
+        return
+    with database.connect() as connection:
+        for table in schema.METADATA.sorted_tables:
+            for row in connection.execute(sa.select(table)):
+                yield from (v if isinstance(v, bytes) else str(v).encode() for v in row)
 
 
 def new_postgresql(server: str, template: str = "template0", name: str = "") -> str:

@@ -18,7 +18,7 @@ from cluster import schema
 from features.online.base import REF
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -75,13 +75,20 @@ class Looks:
         """Look for the shards in which an entity, "kind:key", occurs."""
         return self._look(self._shards, key)
 
-    def both(self, names: Sequence[str], shards: Sequence[str]) -> Both:
-        """Look for the shards in which entities occur, "kind:key", and for the events of shards."""
+    def both(self, names: Collection[str], shards: Collection[str]) -> Both:
+        """Look for the shards in which entities occur, "kind:key", and for the events of shards.
+
+        At least one of each, and at most some thousands: databases limit their parameters.
+        """
         size = _size(max(len(names), len(shards)))
         statement = self._statements.get(size)
         if statement is None:
             statement = self._statements[size] = _compiled(self._engine, _of_both(size))
-        given = {"ref": REF, **_filled("key", names, size), **_filled("shard", shards, size)}
+        given = {
+            "ref": REF,
+            **_filled("key", list(names), size),
+            **_filled("shard", list(shards), size),
+        }
         found = Both(epoch=0, shards=defaultdict(list), events=defaultdict(list))
         for epoch, _, key, shard, payload in self._fetched(statement, given):
             if key is not None:

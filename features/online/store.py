@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.workspace import Workspace
-    from features.online.look import Look
+    from features.online.look import Both, Look
     from features.online.recent import Home
     from features.online.stored import Stored
 
@@ -46,6 +46,24 @@ class _Opened:
     base: Base | None
     recent: Recent = field(default_factory=Recent)
     homes: Homes = field(default_factory=Homes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What one look said of several entities."""
+
+    opened: _Opened
+    homes: dict[str, Home]  # where those lived that were asked about before, by name
+    look: Both | None  # None: nobody was, or there is another base by now
+    search: Callable[[str, str], Placed | None]  # for the others
+
+    def of(self, kind: str, key: str) -> Placed | None:
+        """Return the shard an entity lives in, with all its events; None for one never seen."""
+        name = keys.named(kind, key)
+        home, look = self.homes.get(name), self.look
+        if look is None or home is None or home.late != look.shards.get(name, []):
+            return self.search(kind, key)
+        return home.shard, _made(home.shard, self.opened, look.events.get(home.shard, []))
 
 
 class OnlineStore:
@@ -65,31 +83,20 @@ class OnlineStore:
 
     def of_entity(self, kind: str, key: str) -> Placed | None:
         """Return the shard an entity lives in, with all its events; None for one never seen."""
-        return self.of_entities([(kind, key)])[0]
+        return self.glance([(kind, key)]).of(kind, key)
 
-    def of_entities(self, asked: Sequence[tuple[str, str]]) -> list[Placed | None]:
-        """Return the same of several, (kind, key) each.
+    def glance(self, asked: Sequence[tuple[str, str]]) -> Glance:
+        """Look once for several entities, (kind, key) each; what is made of it is made one by one.
 
-        Of those asked about before one look at the database says all.
+        It tells of those that were asked about before and live where they did; of the others each
+        takes a look of its own.
         """
         opened, names = self._open, [keys.named(*each) for each in asked]
         homes = {name: home for name in names if (home := opened.homes.get(name)) is not None}
-        placed = self._at_home(opened, homes) if homes else {}
-        return [
-            placed[name] if name in placed else self._searched(*each)
-            for each, name in zip(asked, names, strict=True)
-        ]
-
-    def _at_home(self, opened: _Opened, homes: dict[str, Home]) -> dict[str, Placed]:
-        """Return those that still live where they did; none when there is another base."""
-        look = self._looks.both(list(homes), [home.shard for home in homes.values()])
-        if look.epoch != opened.epoch:
-            return {}
-        return {
-            name: (home.shard, _made(home.shard, opened, look.events.get(home.shard, [])))
-            for name, home in homes.items()
-            if home.late == look.shards.get(name, [])
-        }
+        look = self._looks.both(homes, [h.shard for h in homes.values()]) if homes else None
+        if look is not None and look.epoch != opened.epoch:
+            look = None
+        return Glance(opened=opened, homes=homes, look=look, search=self._searched)
 
     def _searched(self, kind: str, key: str) -> Placed | None:
         shard = self.shard_of(kind, key)
@@ -169,9 +176,11 @@ def _late(stored: Stored | None, packed: list[bytes]) -> Unpacked:
     return Unpacked([data for data, held in zip(packed, is_held, strict=True) if not held])
 
 
-def _home(kind: str, key: str, events: pa.Table) -> str:
+def _home(kind: str, key: str, events: pa.Table) -> str | None:
     names = pc.fill_null(pc.equal(events[kind], key), False).to_numpy()
     stands = log.retracted_at(events) == log.NEVER
+    if not names.any():
+        return None  # its events were removed, and its name not yet
     mine = events.filter(pa.array(names & stands if (names & stands).any() else names))
     times = log.microseconds(mine["event_time"]), log.microseconds(mine["known_at"])
     row, content = log.halves(mine["event_id"])

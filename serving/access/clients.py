@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NETWORK = 64  # bits of an IPv6 address that name one customer: the rest is theirs to change
 KEPT = 4096  # addresses that were met last: to read one takes as long as all other limits
+LONGEST = 64  # characters of an address
 UNKNOWN = ""
 
 
@@ -23,7 +24,7 @@ def client_address(scope: Scope) -> str:
     proxy of your own in front, set FORWARDED_ALLOW_IPS to its address.
     """
     client = scope.get("client")
-    return _counted(client[0]) if client else UNKNOWN
+    return _counted(client[0]) if client and len(client[0]) <= LONGEST else UNKNOWN
 
 
 @lru_cache(maxsize=KEPT)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from features.contracts import Rules
     from features.online import OnlineStore
     from features.online.history import History
-    from features.online.store import Placed
+    from features.online.store import Glance, Placed
     from serving.answer.questions import Question
     from serving.slots.slot import Slot
 
@@ -49,21 +49,22 @@ class Gatherer:
     rules: Rules  # that events of a request must keep
     keeper: Keeper | None = None  # of what persons forbade; None where it does not count
 
-    def look(self, asked: Sequence[Question]) -> list[Placed | None]:
-        """Return where whom questions are about live, with all their events: one look for all."""
-        return self.store.of_entities([(each.kind, each.key) for each in asked])
+    def look(self, asked: Sequence[Question]) -> Glance:
+        """Look once for all whom questions are about."""
+        return self.store.glance([(each.kind, each.key) for each in asked])
 
     def find(
         self,
         slot: Slot,
         question: Question,
         at: datetime,
-        there: Placed | None,
+        look: Glance,
         eyes: Principal | None = None,
     ) -> Found | Refusal:
         """Return whom a question may mean at T, with their features, given what `look` found; for
         `eyes` that are bound to rows, of these alone. Events of the request move no row.
         """
+        there = look.of(question.kind, question.key)
         if there is None or not _sees(eyes, there, question.kind, question.key):
             return questions.unknown(question)
         shard, stored = there

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.journal import Journal
-    from features.online.store import Placed
+    from features.online.store import Glance
     from serving.answer.gather import Gatherer
     from serving.answer.record import Cause
     from serving.answer.ticket import Ticket
@@ -45,8 +45,8 @@ class Maker:
 
     def make(self, tickets: Sequence[Ticket]) -> None:
         """Decide on tickets together, those of one slot in one call of its model."""
-        placed = zip(tickets, self._look(tickets), strict=False)  # none where the look failed
-        found = [ticket for ticket, there in placed if self._gather(ticket, there)]
+        look = self._look(tickets)
+        found = [ticket for ticket in tickets if look and self._gather(ticket, look)]
         for ticket in found:
             ticket.lap(stages.QUEUE)  # those that were gathered with it
         for _, group in groupby(sorted(found, key=_alike), key=_alike):
@@ -74,27 +74,27 @@ class Maker:
             why = record.Fallback(cause=cause, detail=detail)
             self._recorder.decisions([Made(ticket, made, found, why)])
 
-    def _look(self, tickets: Sequence[Ticket]) -> list[Placed | None]:
-        """Find where whom tickets are about live; nothing if that fails, which settles them."""
+    def _look(self, tickets: Sequence[Ticket]) -> Glance | None:
+        """Look for whom tickets are about; None if that fails, which settles them."""
         for ticket in tickets:
             ticket.lap(stages.QUEUE)
             ticket.stage = stages.FEATURES
         try:
-            found = self._gatherer.look([ticket.question for ticket in tickets])
+            look = self._gatherer.look([ticket.question for ticket in tickets])
         except Exception as error:  # whatever the store says, the caller must hear of it in time
             for ticket in tickets:
                 self._claimed_fall_back(ticket, "model_failed", said(error))
-            return []
+            return None
         for ticket in tickets:
             ticket.lap(stages.FEATURES)
-        return found
+        return look
 
-    def _gather(self, ticket: Ticket, there: Placed | None) -> bool:
+    def _gather(self, ticket: Ticket, look: Glance) -> bool:
         """Find the features of a ticket; False if that settles it."""
         ticket.lap(stages.QUEUE)
         asked = ticket.slot, ticket.question, ticket.at
         try:
-            found = self._gatherer.find(*asked, there, ticket.eyes)
+            found = self._gatherer.find(*asked, look, ticket.eyes)
         except Exception as error:  # as above
             self._claimed_fall_back(ticket, "model_failed", said(error))
             return False

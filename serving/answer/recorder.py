@@ -53,8 +53,14 @@ class Recorder:
 
     def decisions(self, made: Sequence[Made]) -> None:
         """Record decisions, all at once: one wait for the disk, and one wake of who writes."""
-        drawn = (self._drawn(each.ticket, partial(self._decision, each)) for each in made)
-        self._write([each for each in drawn if each is not None])
+        ids: set[str] = set()
+        written = []
+        for each in made:
+            is_again = each.ticket.id in ids
+            ids.add(each.ticket.id)
+            drawn = self._drawn(each.ticket, partial(self._decision, each, is_again=is_again))
+            written += [] if drawn is None else [drawn]
+        self._write(written)
 
     def refusal(self, ticket: Ticket, refused: questions.Withdrawn, now: datetime) -> None:
         """Record that consent forbade to answer; the ticket is refused when that is on record."""
@@ -62,7 +68,8 @@ class Recorder:
         if written is not None:
             self._write([written])
 
-    def _decision(self, made: Made) -> _Written:
+    def _decision(self, made: Made, *, is_again: bool) -> _Written:
+        """Return the record of a decision; `is_again`: another of its key stands before it."""
         body = _record(made).body()
         draft = Draft.of(
             record.KIND,
@@ -70,8 +77,9 @@ class Recorder:
             id=made.ticket.id,
             now=made.decision.decided_at,
         )
+        answered = Answered(body=body, is_replayed=is_again)
         return _Written(
-            made.ticket, draft, partial(_answer, made.ticket, body, self._gatherer.shows)
+            made.ticket, draft, partial(_answer, made.ticket, answered, self._gatherer.shows)
         )
 
     @staticmethod
@@ -85,15 +93,15 @@ class Recorder:
             return None
 
     def _write(self, written: Sequence[_Written]) -> None:
+        for each in written:  # before the journal has them: what becomes of them is told there
+            each.ticket.write(each.draft.future)
+            each.draft.future.add_done_callback(partial(_settle, each))
         try:
-            self._journal.append_all([each.draft for each in written])
+            if written:
+                self._journal.append_all([each.draft for each in written])
         except Exception as error:  # as above
             for each in written:
                 each.ticket.settle(questions.not_recorded(said(error)))
-        else:
-            for each in written:
-                each.ticket.write(each.draft.future)
-                each.draft.future.add_done_callback(partial(_settle, each))
 
 
 def said(error: Exception) -> str:
@@ -127,15 +135,22 @@ def _settle(written: _Written, done: Future[Entry]) -> None:
         why = "one that was taken back, as nobody waits for it"
         written.ticket.settle(questions.not_recorded(why))
     else:
-        written.ticket.settle(written.outcome(done))
+        written.ticket.settle(_outcome(written, done))
 
 
-def _answer(ticket: Ticket, body: dict[str, Any], shows: Shows, done: Future[Entry]) -> Outcome:
+def _outcome(written: _Written, done: Future[Entry]) -> Outcome:
+    try:
+        return written.outcome(done)
+    except Exception as error:  # a future keeps to itself what its callback raises
+        return questions.not_recorded(said(error))
+
+
+def _answer(ticket: Ticket, answered: Answered, shows: Shows, done: Future[Entry]) -> Outcome:
     error = done.exception()
     if error is None:
-        return Answered(body=body)
+        return answered
     if isinstance(error, Conflict) and ticket.key:
-        return _before(error.stored, body["request"], ticket, shows)
+        return _before(error.stored, answered.body["request"], ticket, shows)
     return questions.not_recorded(str(error))
 
 

@@ -108,15 +108,15 @@ class Desk:
         ticket = self.service.submit(question(asked), notify, key=key, eyes=eyes)
         if isinstance(ticket, Refusal):
             return ticket
-        waiting = _Waiting(ticket, waiter, deadline_ms)
+        last_at = loop.time() + last_ms(deadline_ms) / 1000  # however late the budget's end is met
+        waiting = _Waiting(ticket, waiter, deadline_ms, last_at)
         waiting.timer = loop.call_later(budget_ms(deadline_ms) / 1000, self._expire, waiting)
         return waiting
 
     def _expire(self, waiting: _Waiting) -> None:
         """Let the rules answer, and wait for the journal until nothing can be in time."""
-        left_ms = last_ms(waiting.deadline_ms) - budget_ms(waiting.deadline_ms)
         loop = asyncio.get_running_loop()
-        waiting.timer = loop.call_later(left_ms / 1000, _abandon, waiting.ticket, waiting.waiter)
+        waiting.timer = loop.call_at(waiting.last_at, _abandon, waiting.ticket, waiting.waiter)
         self.service.expire(waiting.ticket)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, waiter: Waiter, outcome: Outcome) -> None:
@@ -142,13 +142,14 @@ class Served(NamedTuple):
 class _Waiting:
     """A request under way; awaiting it gives its outcome."""
 
-    __slots__ = ("deadline_ms", "ticket", "timer", "waiter")
+    __slots__ = ("deadline_ms", "last_at", "ticket", "timer", "waiter")
 
-    def __init__(self, ticket: Ticket, waiter: Waiter, deadline_ms: float) -> None:
+    def __init__(self, ticket: Ticket, waiter: Waiter, deadline_ms: float, last_at: float) -> None:
         self.ticket = ticket
         self.waiter = waiter
         self.timer: asyncio.TimerHandle | None = None  # of what comes next if nothing does
         self.deadline_ms = deadline_ms
+        self.last_at = last_at  # of the loop's clock
 
     def __await__(self):  # type: ignore[no-untyped-def]
         outcome = yield from self.waiter.__await__()

@@ -19,6 +19,7 @@ from features import ingest, log
 from features.ingest import run, strip
 from features.ingest.land import Landing
 from features.known import KnownIds
+from tests.drills import mostly
 
 START = datetime(2025, 3, 1)  # noqa: DTZ001 - of times without a zone in a file
 WEB = ("id", "what", "account", "email", "contact", "seconds", "page", "happened", "learnt")
@@ -320,6 +321,7 @@ def _killed(
     return told, killed, runs
 
 
+@pytest.mark.drill
 def test_duplicates_that_are_not_looked_for_change_the_state(
     opened: Callable[[str], Workspace], judged: Callable[[str, Export], set[str]],
     source: Callable[..., ingest.Source], take_in: Take, export: Export,
@@ -357,7 +359,7 @@ def _all_new(ids: KnownIds, row: np.ndarray, content: np.ndarray) -> tuple[np.nd
     return np.ones(len(row), bool), np.zeros(len(row), bool)
 
 
-@pytest.mark.parametrize("fault", ["none", "not looking", "not comparing"])
+@pytest.mark.parametrize("fault", mostly(["none", "not looking", "not comparing"], 2))
 def test_an_ingestion_that_is_overtaken_looks_at_what_the_other_added(
     opened: Callable[[str], Workspace], judged: Callable[[str, Export], set[str]],
     source: Callable[..., ingest.Source], take_in: Take, export: Export,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from jobs import console
 from jobs.ingest.run import JOB as INGEST
 from jobs.ingest.run import IngestSettings
@@ -56,6 +58,7 @@ def test_olist_qualification_reaches_the_mark(
     assert report["figures"]["evaluation"]["signal"]["verdict"] == "signal"
 
 
+@pytest.mark.drill
 def test_maven_win_admits_that_it_knows_nothing(shared_data: Path, workspace: Workspace) -> None:
     """The interval holds 0.5, and the page says in words that there is no signal."""
     report = _trained(workspace, "maven", shared_data / "maven_crm", "maven_win")
@@ -66,6 +69,7 @@ def test_maven_win_admits_that_it_knows_nothing(shared_data: Path, workspace: Wo
     assert "No signal: the model cannot be told from a coin" in text
 
 
+@pytest.mark.drill
 def test_a_leaking_column_would_be_noticed(shared_data: Path, workspace: Workspace) -> None:
     """Mutant: were open deals judged too, their missing account would look like skill."""
     target = Path(workspace.settings.home) / "leaky.yaml"

@@ -311,6 +311,7 @@ def test_a_kept_token_would_outlive_its_key(
         assert made.authenticate(old, AT)
 
 
+@pytest.mark.drill
 def test_the_same_keys_again_end_nothing(issuer: Issuer) -> None:
     """What was verified stays so when a fetch brings nothing new, in whatever order."""
     clock = Clock()

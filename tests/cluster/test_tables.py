@@ -12,10 +12,11 @@ from pyiceberg.exceptions import CommitFailedException
 
 from cluster import tables as module
 from cluster.database import open_database
+from cluster.settings import Settings
 from cluster.tables import SnapshotMissing, TableMissing, Tables
 
 if TYPE_CHECKING:
-    from cluster.settings import Settings
+    from pathlib import Path
 
 SCHEMA = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("number", pa.int64())])
 
@@ -130,9 +131,10 @@ def test_no_rows_are_a_snapshot_too(tables: Tables) -> None:
     assert tables.read("t", tables.replace("t", _rows())).num_rows == 0
 
 
-def test_any_number_may_be_the_first(settings: Settings) -> None:
+def test_any_number_may_be_the_first(tmp_path: Path) -> None:
     """Catalog, namespace and table are made once, whoever comes at the same moment."""
     schema = pa.schema([pa.field("key", pa.string(), nullable=False)])
+    settings = Settings(home=tmp_path / "new")
 
     def first(_: int) -> int | None:
         tables = Tables(settings.database, settings.warehouse)

@@ -248,8 +248,8 @@ def test_old_snapshots_go_but_what_rests_on_one_stays(
 
 
 def test_no_acknowledged_event_is_lost_or_doubled_when_killed(settings: Settings) -> None:
-    """Three kills at random moments, then one compaction."""
-    _drill(settings, kills=3, longest_s=2.0)
+    """Two kills at random moments, then one compaction."""
+    _drill(settings, kills=2, longest_s=1.0)
 
 
 @pytest.mark.drill

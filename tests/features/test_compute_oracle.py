@@ -141,7 +141,7 @@ def _equal(feature: a.Feature, got: Any, want: Any) -> bool:
     return math.isclose(got, want, rel_tol=2e-6 if is_rounded else 1e-9, abs_tol=1e-4)
 
 
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+QUICK = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 @QUICK
@@ -294,6 +294,7 @@ def test_the_order_of_input_and_its_partition_cannot_be_seen(events: pa.Table, s
     assert pa.concat_tables(parts).combine_chunks().equals(whole.combine_chunks())
 
 
+@pytest.mark.drill
 @QUICK
 @given(logs(), logs())
 def test_what_comes_after_changes_nothing(events: pa.Table, later: pa.Table) -> None:

@@ -226,6 +226,7 @@ def test_ids_of_other_writers_are_looked_for(
     assert workspace.tables.read(log.TABLE).num_rows > 600
 
 
+@pytest.mark.drill
 @pytest.mark.ray
 def test_both_runners_fill_the_same_log(
     workspace: Workspace, what: ingest.Source, ray_session: None, tmp_path: Path

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import fingerprint, log, online
 from features.online import build, follower, ids, keys, payload, recent, tail
@@ -624,6 +627,54 @@ def test_what_another_process_committed_is_in_the_next_lookup(
 def _counts(store: online.OnlineStore) -> tuple[int, int, str | None]:
     old, new = (store.events(shard).num_rows for shard in ("a-0", "a-new"))
     return old, new, store.shard_of("lead", "new")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
+    """Return a workspace on either database, with an empty log."""
+    more: dict[str, Any] = {}
+    if request.param == "postgresql":
+        more["database_url"] = SecretStr(request.getfixturevalue("postgresql_url"))
+    monkeypatch.setattr(follower, "FEW", FEW)
+    with Workspace.open(Settings(home=tmp_path / "either", buckets=4, **more)) as opened:
+        log.create(opened.tables, opened.settings.buckets)
+        yield opened
+
+
+def test_one_look_tells_of_several(
+    either: Workspace, make_events: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the same among them, one that nobody knows, one with news, and another base."""
+    _append(either, make_events, 0, 200)
+    online.follow(either)
+    store, names = online.OnlineStore(either), [*(f"a-{n}" for n in range(9)), "a-3", "nobody"]
+    alone = {name: _asked(store, name) for name in names}
+    fetched, count = store._looks._fetched, itertools.count()
+
+    def counted(*given: Any) -> Any:
+        next(count)
+        return fetched(*given)
+
+    monkeypatch.setattr(store._looks, "_fetched", counted)
+
+    def together(*who: str) -> dict[str, int]:
+        look = store.glance([("account", name) for name in who])
+        found = {name: look.of("account", name) for name in who}
+        return {name: 0 if each is None else each[1].count for name, each in found.items()}
+
+    assert together(*names[:-1]) == {n: alone[n] for n in names[:-1]}
+    assert next(count) == 1  # one look for all ten
+    assert together(*names) == alone
+    late = make_events({"at": 31, "account": "a-1"}, {"at": 32, "account": "a-1"})
+    either.tables.append(log.TABLE, late)
+    online.follow(either)
+    assert together(*names) == {**alone, "a-1": alone["a-1"] + 2}
+    monkeypatch.setattr(follower, "FEW", 0)
+    either.tables.append(log.TABLE, make_events({"at": 33, "account": "a-2"}))
+    online.follow(either)
+    assert together(*names) == {**alone, "a-1": alone["a-1"] + 2, "a-2": alone["a-2"] + 1}
 
 
 def test_callers_at_once_leave_every_event_once(small: Workspace, make_events: Make) -> None:

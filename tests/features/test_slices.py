@@ -372,6 +372,7 @@ def _differing(seeds: range) -> Iterator[tuple[int, str]]:
             yield seed, plan.purpose
 
 
+@pytest.mark.drill
 def test_a_plan_in_slices_has_the_same_rows() -> None:
     """For every purpose: rows, labels, what is eligible, and features."""
     assert list(_differing(range(6))) == []

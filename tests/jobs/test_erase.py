@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,9 +48,7 @@ from tests.acceptance.test_ingest_canaries import MAPPING, WRONG, Scanner, _cont
 from tests.drills import mostly
 from tests.jobs import scoring as shared
 from tests.jobs.scoring import THEN
-
-if TYPE_CHECKING:
-    from cluster.database import Database
+from tests.postgresql import rows_on_server
 
 WHY = {"actor": "ada", "reason": "they asked for it"}
 SHORT, LONG = 20, 200
@@ -133,20 +131,10 @@ def _found(world: World, rows: list[Row]) -> set[str]:
     scanner, home = Scanner(_wanted(world, rows)), world.workspace.settings.home
     files = sorted(path for path in home.rglob("*") if path.is_file())
     parts = [part for file in files for part in _parts(file)]
-    parts += _rows(world.workspace.database)
+    parts += rows_on_server(world.workspace.database)
     held = world.workspace.tables.read(quarantine.TABLE)
     opened = quarantine.opened(world.workspace.vault, held)
     return scanner.found(b"\n".join([*parts, *(json.dumps(row).encode() for row in opened)]))
-
-
-def _rows(database: Database) -> Iterator[bytes]:
-    """Yield what a database on a server holds, whose files are not ours to read."""
-    if database.engine.dialect.name == "sqlite":
-        return
-    with database.connect() as connection:
-        for table in schema.METADATA.sorted_tables:
-            for row in connection.execute(sa.select(table)):
-                yield from (v if isinstance(v, bytes) else str(v).encode() for v in row)
 
 
 def _parts(file: Path) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
 from cluster import purge
 from cluster.errors import WrongUse
@@ -25,6 +26,7 @@ from jobs.retain import run as retention
 from jobs.retain.run import HoldRefused, RetainSettings
 from serving import batch
 from tests.drills import mostly
+from tests.postgresql import rows_on_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,14 +42,23 @@ DAY = timedelta(days=1)
 type Opened = Callable[[datetime], Workspace]
 
 
+@pytest.fixture(params=mostly(["sqlite", "postgresql"]))
+def place(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """Settings of an empty workspace, on either database."""
+    if request.param == "sqlite":
+        return settings
+    url = SecretStr(request.getfixturevalue("postgresql_url"))
+    return settings.model_copy(update={"database_url": url})
+
+
 @pytest.fixture
-def opened(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+def opened(place: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Return a function that opens the workspace at a moment; terms are TERMS."""
     monkeypatch.setattr(retention, "load_retention", lambda: TERMS)
     made: list[Workspace] = []
 
     def at(moment: datetime) -> Workspace:
-        made.append(Workspace.open(settings, clock=lambda: moment))
+        made.append(Workspace.open(place, clock=lambda: moment))
         return made[-1]
 
     yield at
@@ -79,10 +90,13 @@ def _rows(workspace: Workspace) -> set[str]:
 
 
 def _bytes(workspace: Workspace) -> bytes:
-    """Return every file of the workspace, Parquet and Arrow unpacked as well."""
+    """Return every file of the workspace, Parquet and Arrow unpacked as well, and every row of a
+    database on a server.
+    """
     from tests.acceptance.test_ingest_canaries import _all_of
 
-    return _all_of([workspace.settings.home])[0]
+    held = b"\n".join(rows_on_server(workspace.database))
+    return _all_of([workspace.settings.home])[0] + held
 
 
 AGES = {1: -100.0, 2: -34.0, 3: -36.0, 4: 10.0}  # days before THEN; LATER is 400 days after
@@ -222,6 +236,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)  # whose files are looked into
 @pytest.mark.parametrize("mutant", mostly(MUTANTS))
 def test_without_a_step_bytes_are_left(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch, mutant: str

@@ -328,6 +328,7 @@ def test_nothing_scored_says_what_to_do(workspace: Workspace, tmp_path: Path) ->
         _look(made, "show")
 
 
+@pytest.mark.drill
 @pytest.mark.ray
 def test_both_runners_give_the_same_scores(again: Company, ray_session: None) -> None:
     """On two nodes, in one commit, with what is usual; but for when they were made."""

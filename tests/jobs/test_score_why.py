@@ -397,6 +397,7 @@ def _landed_late() -> pa.Table:
     return mine.set_column(place, "known_at", pa.array(known).cast(log.MICROSECONDS))
 
 
+@pytest.mark.drill
 def test_each_cause_alone(tmp_path: Path) -> None:
     """One thing changes between two scorings; all parts but its own are zero."""
     with Workspace.open(Settings(home=tmp_path / "home", buckets=1)) as workspace:

@@ -466,6 +466,7 @@ def test_a_target_by_two_names_is_one(workspace: Workspace, target: str) -> None
         _train(workspace, f"{target},{other}")
 
 
+@pytest.mark.drill
 def test_targets_trained_side_by_side_are_as_those_trained_alone(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from cluster.workspace import Workspace
-from serving.answer import breaker, fallback, lane, prober, questions
+from serving.answer import breaker, fallback, lane, prober, questions, recorder
 from serving.answer import service as services
 from serving.answer.gather import Gatherer
 from serving.answer.questions import Question
@@ -270,6 +270,60 @@ def test_a_record_that_is_not_durable_is_no_decision(
     gate.set()
     again = _body(service.decide(_about(rows[0]), key="late", deadline_ms=LONG_MS))
     assert service.recorded(again["id"]) == again
+
+
+# -- answered together -----------------------------------------------------------------------------
+
+
+def test_one_that_cannot_be_found_costs_no_other_its_answer(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules answer for that one, and its error is in no other record."""
+    search, bad = service.store._searched, rows[1]["entity"]
+
+    def broken(kind: str, key: str) -> Any:
+        if key == bad:
+            raise OSError("its shard cannot be read")
+        return search(kind, key)
+
+    monkeypatch.setattr(service.store, "_searched", broken)
+    service.store._open.homes._homes.clear()
+    tickets = [_ticket(service, row) for row in rows[:6]]
+    service._maker.make(tickets)
+    _until(lambda: all(ticket.outcome is not None for ticket in tickets))
+    bodies = [_body(ticket.outcome) for ticket in tickets]
+    assert [body["fallback"] is not None for body in bodies] == [False, True, *[False] * 4]
+    assert "shard" in bodies[1]["fallback"]["detail"]
+
+
+def test_two_of_a_key_in_one_group_are_one_decision(
+    service: DecisionService, rows: list[dict[str, Any]]
+) -> None:
+    """The second is told that it is one again, though both are equal to the byte."""
+    first, second = (_ticket(service, rows[2]) for _ in "12")
+    for ticket in (first, second):
+        ticket.id, ticket.key = questions.id_of_key("in one group"), "in one group"
+    service._maker.make([first, second])
+    _until(lambda: first.outcome is not None and second.outcome is not None)
+    assert _body(first.outcome) == _body(second.outcome)
+    assert [each.outcome.is_replayed for each in (first, second)] == [False, True]  # type: ignore[union-attr]
+
+
+def test_an_error_after_the_journal_settles_the_ticket_too(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A future keeps to itself what its callback raises."""
+    ticket = _ticket(service, rows[2])
+    ticket.id, ticket.key = questions.id_of_key("raises"), "raises"
+    assert isinstance(service.decide(_about(rows[3]), key="raises", deadline_ms=LONG_MS), Answered)
+
+    def broken(*_: Any) -> Any:
+        raise OSError("gone")
+
+    monkeypatch.setattr(recorder, "_before", broken)
+    service._maker.make([ticket])
+    _until(lambda: ticket.outcome is not None)
+    assert isinstance(ticket.outcome, questions.NotRecorded)
 
 
 # -- a journal that is held up ---------------------------------------------------------------------
@@ -549,8 +603,8 @@ def test_features_that_come_while_the_rules_answer_are_left_out(
 ) -> None:
     """The record says what the rules saw, and so the decision can be made again."""
     ticket, by_rules = _ticket(service, rows[0]), fallback.decision
-    (there,) = service._gatherer.look([ticket.question])
-    found = service._gatherer.find(ticket.slot, ticket.question, ticket.at, there)
+    look = service._gatherer.look([ticket.question])
+    found = service._gatherer.find(ticket.slot, ticket.question, ticket.at, look)
 
     def overtaken(*args: Any, **more: Any) -> Any:
         ticket.found = found  # type: ignore[assignment]

@@ -22,6 +22,7 @@ from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
 from serving.api.limits import Limits
 from serving.slots.slot import Answer
+from serving.wire.decisions import DecisionRequest
 from tests.serving.letting import letting
 
 if TYPE_CHECKING:
@@ -246,6 +247,26 @@ def test_openapi_describes_requests_and_problems(client: httpx.Client) -> None:
     assert said["openapi"].startswith("3.1")
     assert "DecisionRequest" in json.dumps(route["requestBody"])
     assert "application/problem+json" in route["responses"]["409"]["content"]
+
+
+def test_however_late_a_budget_ends_the_last_moment_stays(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop was held up meanwhile; what is not durable by then is answered as such."""
+    monkeypatch.setattr(service._lane, "put", lambda ticket: None)
+    monkeypatch.setattr(service, "expire", lambda ticket: None)
+
+    async def held_up() -> tuple[float, float]:
+        desk, loop = Desk(service), asyncio.get_running_loop()
+        began = loop.time()
+        asked = DecisionRequest.model_validate(_asked(rows[0]))
+        waiting = desk._begin(asked, None, 250.0, None)
+        await asyncio.sleep(0.1)
+        desk._expire(waiting)  # type: ignore[arg-type]
+        return began, waiting.timer.when()  # type: ignore[union-attr]
+
+    began, last = asyncio.run(held_up())
+    assert 0.2425 <= last - began < 0.28
 
 
 def test_settled_outcomes_wake_the_loop_once(service: DecisionService) -> None:

@@ -88,7 +88,7 @@ def sent(application: Front, issuer: Issuer) -> dict[str, Sent]:
         **_bad_keys(store),
         **{name: _bearer(text) for name, text in _bad_tokens(issuer).items()},
         **_roles(store, issuer),
-        # rows: keys that are bound to the region or team of other rows belong here
+        # credentials that are bound to other rows: test_rows, where there are rows
     }
 
 

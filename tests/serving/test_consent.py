@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as tried
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from cluster.settings import CONFIGS, WrongUse
@@ -257,6 +259,22 @@ def test_a_word_holds_within_a_second_whoever_took_it_in(
     assert spent < WITHIN_S
 
 
+@pytest.mark.parametrize("way", mostly(WAYS))
+def test_on_postgresql_too_a_word_is_heard(
+    settings: Settings, postgresql_url: str, way: str
+) -> None:
+    """By a keeper over a workspace of its own."""
+    placed = settings.model_copy(update={"database_url": SecretStr(postgresql_url)})
+    with Workspace.open(placed) as one, Workspace.open(placed) as other:
+        listening = Keeper(one)
+        listening.start()
+        assert listening.current().of_lead("lead-1") is None
+        WAYS[way](other, {"name": "withdrawn", "text": "profiling", "lead": "lead-1"})
+        spent = _within(lambda: listening.current().of_lead("lead-1") is not None)
+        listening.close()
+    assert spent < WITHIN_S
+
+
 def test_a_person_known_by_address_alone_is_met_in_the_tail(
     client: httpx.Client, service: DecisionService, leads: Iterator[Row]
 ) -> None:
@@ -424,7 +442,7 @@ def _oracle(said: list[Word], pairs: set[tuple[str, str]], lead: str, terms: Ter
     return any(map(forbids, theirs or [own]))
 
 
-@settings(deadline=None)
+@tried(deadline=None)
 @given(st.lists(_SAID, max_size=12), _PAIRS, st.integers(1, 4))
 def test_the_ledger_is_what_its_definition_says(
     said: list[tuple[Any, ...]], pairs: list[tuple[str, str]], parts: int

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from cluster.access.principal import LOCAL
+from cluster.access.roles import Role
 from features.online import areas, base, tail
 from features.online.build import build
 from serving.access import guard, rows
@@ -178,6 +181,54 @@ def test_what_is_not_seen_is_told_in_the_words_for_nobody(
         assert _without(posts[0], mine) == _without(posts[1], "nobody")
         assert posts[0].status_code == 404
         assert {*posts[0].headers} == {*posts[1].headers}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_of_all_routes_none_tells_a_row_of_others(
+    made: Dominion, told: Territories, decided: dict[str, str], role: Role
+) -> None:
+    """The column "another tenant's row" of the authorisation matrix: every route, every role."""
+    key = made.key(role.value, regions=("nowhere",))
+    routes = _routes(made)
+    assert len(routes) >= 24
+    assert {route for route in routes if _tells(made, route, decided, told, key)} == set()
+
+
+def test_a_route_that_tells_a_row_of_others_would_be_found(
+    made: Dominion, told: Territories, decided: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant of the test above."""
+    key = made.key("ml_engineer", regions=("nowhere",))
+    monkeypatch.setattr(rows, "sees", lambda *_: True)
+    found = {r for r in _routes(made) if _tells(made, r, decided, told, key)}
+    assert len(found) >= 5
+
+
+def _routes(made: Dominion) -> list[tuple[str, str]]:
+    behind = made.http.app._behind  # type: ignore[attr-defined]
+    contexts = iter_route_contexts(behind.routes)
+    return [(method, each.path) for each in contexts for method in sorted(each.methods or {"GET"})]
+
+
+def _tells(
+    made: Dominion,
+    route: tuple[str, str],
+    decided: dict[str, str],
+    told: Territories,
+    key: dict[str, str],
+) -> bool:
+    """Does a route say more of somebody else's row than of one that is not there?"""
+    (lead, id), account = next(iter(decided.items())), _some(told, "account")[0]
+    method, path = route
+    place = id if path.startswith(ONE) else account
+
+    def said(place: str, lead: str) -> tuple[int, str]:
+        body = {} if method == "GET" else {"json": {"lead": lead}}
+        url = re.sub("{[^}]*}", place, path)
+        return _without(made.http.request(method, url, headers=key, **body), place, lead)
+
+    there = said(place, lead)
+    return there != said("nobody", "nobody") or lead in there[1] or account in there[1]
 
 
 def test_a_bound_engineer_replays_its_own(
@@ -393,12 +444,12 @@ def test_events_of_a_request_move_no_row(
     find = Gatherer.find
 
     def joined_first(
-        self: Gatherer, slot: Any, question: Any, at: Any, there: Any, eyes: Any
+        self: Gatherer, slot: Any, question: Any, at: Any, look: Any, eyes: Any
     ) -> Any:
-        shard, stored = there
+        shard, stored = look.of(question.kind, question.key)
         history = self.joined(stored, shard, question, at)
         seen = rows.sees(eyes, gather.areas.of_history(history, shard, "lead", lead))  # type: ignore[arg-type]
-        return find(self, slot, question, at, there, None if seen else eyes)
+        return find(self, slot, question, at, look, None if seen else eyes)
 
     monkeypatch.setattr(Gatherer, "find", joined_first)
     assert made.http.post(ONE, json=asked, headers=key).status_code == 200

@@ -34,6 +34,7 @@ def _first_requests(trained: Workspace, home: Path, *mutant: str) -> dict[str, l
     return found
 
 
+@pytest.mark.drill
 def test_the_first_request_of_each_sort_compiles_nothing(
     trained: Workspace, tmp_path: Path
 ) -> None:

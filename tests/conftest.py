@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from cluster import session
@@ -20,6 +21,15 @@ from tests.postgresql import postgresql_server, postgresql_url  # noqa: F401  fi
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
 BESIDE = ("acceptance", "cluster", "jobs")  # folders that `make test` runs beside the rest
+
+
+hypothesis.settings.register_profile("ordinary", max_examples=30, deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples where a test does not say how many, unless drills run too."""
+    if "not drill" in config.option.markexpr:
+        hypothesis.settings.load_profile("ordinary")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

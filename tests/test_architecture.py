@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,13 @@ MODULE_LINES, FUNCTION_LINES, MEDIAN_FUNCTION_LINES, POSITIONAL = 300, 40, 8, 5
 SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def _installed() -> frozenset[str]:
+    """Return the import names of all distributions: to find them reads every file of each."""
+    return frozenset(importlib.metadata.packages_distributions())
+
+
+@cache
 def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     tree = ast.parse(path.read_text())
     return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -80,13 +88,13 @@ def test_generic_names_are_ours(package: str) -> None:
     """No installed distribution offers our import names, and what is imported lies in this
     repository.
     """
-    assert package not in importlib.metadata.packages_distributions()
+    assert package not in _installed()
     assert Path(importlib.import_module(package).__file__ or "").is_relative_to(ROOT)
 
 
 def test_no_module_shadows_the_standard_library_or_a_dependency() -> None:
     """No module of ours, however deep, is called like a module of anybody else's."""
-    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())
+    taken = set(sys.stdlib_module_names) | set(_installed())
     ours = {p.parent.name if p.name == "__init__.py" else p.stem for p in SOURCES}
     assert not (taken & ours) - {"__main__"}
     assert not list((ROOT / "tests").rglob("__init__.py")), "a package in tests/ would shadow ours"

@@ -437,14 +437,14 @@ _HEADERS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=200) | st.from_regex(r"[\w-]*\.[\w-]*\.[\w-]*", fullmatch=True))
 def test_no_text_is_a_token(verifier: tokens.Tokens, text: str) -> None:
     """Any text is refused and raises nothing."""
     assert isinstance(verifier.authenticate(text, AT), Refusal)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_no_change_of_a_token_is_a_token(
     issuer: Issuer, verifier: tokens.Tokens, data: st.DataObject
@@ -457,7 +457,7 @@ def test_no_change_of_a_token_is_a_token(
     assert bool(verifier.authenticate(changed, AT)) == (changed == token)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(header=_HEADERS | _JSON, claims=_JSON, good=st.booleans())
 def test_no_header_makes_a_token(
     issuer: Issuer, verifier: tokens.Tokens, header: Any, claims: Any, good: bool

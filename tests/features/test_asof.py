@@ -102,7 +102,7 @@ def _wrong(asked: list[Row], rows: list[Row], max_age: int | None = None) -> lis
 
 
 @given(ASKED, OFFERED, st.one_of(st.none(), st.integers(1, 7)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_row_meets_what_the_definition_says(
     asked: list[Row], rows: list[Row], max_age: int | None
 ) -> None:
@@ -111,7 +111,7 @@ def test_every_row_meets_what_the_definition_says(
 
 
 @given(ASKED, OFFERED, st.integers(0, 3), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_neither_order_nor_layout_matters(
     asked: list[Row], rows: list[Row], cut: int, rng: random.Random
 ) -> None:

@@ -37,7 +37,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=st.lists(CELLS, max_size=12), seed=st.integers(0, 99), cut=st.integers(0, 12))
 def test_neither_order_nor_files_matter(rows: list[dict[str, Any]], seed: int, cut: int) -> None:
     """Rows and columns shuffled, cut in two, texts as dictionaries or large."""
@@ -53,7 +53,7 @@ def test_neither_order_nor_files_matter(rows: list[dict[str, Any]], seed: int, c
     assert content.Content.heard(whole.said()) == whole
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=st.lists(CELLS, min_size=1, max_size=12), cells=CELLS, place=st.integers(0, 11))
 def test_another_cell_is_another_content(
     rows: list[dict[str, Any]], cells: dict[str, Any], place: int

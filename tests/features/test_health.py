@@ -33,7 +33,7 @@ def _one(column: pa.Array, before: pa.Table | None = None) -> dict[str, Any]:
     return {**row, "sketch": json.loads(row["sketch"])}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.one_of(st.lists(st.none() | REAL), st.lists(st.none() | WHOLE)))
 def test_figures_of_numbers_are_those_of_numpy_and_pandas(values: list[float | None]) -> None:
     """Nulls, distinct values, extremes and mean; quantiles and counts between the deciles."""
@@ -57,7 +57,7 @@ def test_figures_of_numbers_are_those_of_numpy_and_pandas(values: list[float | N
     assert kept["edges"] == sorted({float(v) for v in expected[sketch.DECILES]})
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.none() | TEXT))
 def test_figures_of_texts_are_those_of_pandas(values: list[str | None]) -> None:
     """The most frequent ones first, of equals in order of their characters; no rare ones."""
@@ -81,7 +81,7 @@ def test_a_text_of_few_rows_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert _one(names)["sketch"]["values"] == ["staff", "Ada"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.none() | st.integers(0, 30), min_size=1), st.randoms())
 def test_the_order_of_rows_does_not_matter(values: list[int | None], random: Any) -> None:
     """To the bit."""

@@ -12,7 +12,7 @@ IDS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), max_size=40)
 
 
 @given(st.lists(IDS, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_new_ids_and_other_versions_are_told_apart(lots: list[list[tuple[int, int]]]) -> None:
     """Oracle: a set of pairs."""
     known, seen = KnownIds(), set[tuple[int, int]]()
@@ -27,7 +27,7 @@ def test_new_ids_and_other_versions_are_told_apart(lots: list[list[tuple[int, in
 
 
 @given(IDS, st.lists(IDS, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_ids_of_the_base_are_known_and_stay_as_they_are(
     first: list[tuple[int, int]], lots: list[list[tuple[int, int]]]
 ) -> None:

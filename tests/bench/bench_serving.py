@@ -8,7 +8,8 @@ other work on the machine meets both. Load is open: see load.py. What is borne i
 at which 99 % are answered with 200 inside 100 ms; p50 and p99 are those at half of that, medians of
 five runs. The bare scorer writes nothing; a run of the full path that was not good and during which
 the disk stalled, as a writer beside it saw (serving_disk.py), is run again, twice at most, and so
-is any at half load; `disk` says how many runs met a stall, and what the disk was like.
+is any at half load; `disk` says how many runs met a stall, and what the disk was like, `processor`
+what share of the time it ran at half of its usual speed or less (serving_processor.py).
 Every body was sent once before (`first`: leads that nobody had asked about). `overload` offers five
 times what is borne, and says how much was answered in time, and how long refusals took.
 
@@ -28,13 +29,18 @@ import os
 import shutil
 import statistics
 import tempfile
-import uuid
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import load, serving_capacity, serving_disk, serving_services, serving_workspace
+from tests.bench import (
+    load,
+    serving_capacity,
+    serving_services,
+    serving_workspace,
+)
+from tests.bench.serving_sender import Sender
 
 if TYPE_CHECKING:
     from tests.bench.serving_workspace import Made
@@ -42,7 +48,6 @@ if TYPE_CHECKING:
 SECONDS, WARMUP = 5.0, 1.0
 ROUNDS = 1
 HALVES = 5  # runs at half load
-TRIES = 3  # of a run, until the disk does not stall meanwhile
 LOWEST = 150.0  # rate from which is searched
 SAMPLE = 20  # of the answers at half load so many-th are looked into
 OVERLOAD = 5
@@ -55,49 +60,6 @@ IN_MEMORY = (
 )
 
 type Figures = dict[str, Any]
-
-
-@dataclass(kw_only=True)
-class Sender:
-    """Sends plans, each with idempotency keys of its own, and counts what was answered."""
-
-    folder: Path | None = None  # on the disk that is watched meanwhile
-    answered: int = 0  # with 200, those of warm-ups too
-    unsure: int = 0  # requests of which nothing was heard, or that it had no time
-    samples: list[load.Answer] = field(default_factory=list)
-    waits_ms: list[float] = field(default_factory=list)  # of the writer beside
-    runs: int = 0
-    stalled: int = 0  # runs
-
-    def __call__(self, plan: load.Plan, tries: int = TRIES) -> load.Result:
-        """Send until the disk does not stall meanwhile, or so often."""
-        if self.folder is None:
-            return self._send(plan)
-        for _ in range(tries):
-            with serving_disk.watched(self.folder) as disk:
-                result = self._send(plan)
-            self.runs += 1
-            self.stalled += disk.stalled
-            self.waits_ms += disk.waits_ms
-            is_good = plan.give_up is not None and result.share >= 1 - plan.give_up
-            if is_good or not disk.stalled:
-                break
-        return result
-
-    @property
-    def disk(self) -> Figures:
-        """What the disk was like."""
-        return {"runs": self.runs, "stalled_runs": self.stalled, **serving_disk.told(self.waits_ms)}
-
-    def _send(self, plan: load.Plan) -> load.Result:
-        """Send from a process apart."""
-        result = load.apart(replace(plan, key=uuid.uuid4().hex))
-        self.answered += result.statuses.get(200, 0) + result.warmup_statuses.get(200, 0)
-        for status in (0, 503):  # 503: its record may be there, yet not in time
-            self.unsure += result.warmup_statuses.get(status, 0)
-        self.unsure += sum(result.errors.values()) + result.statuses.get(503, 0)
-        self.samples += result.samples
-        return result
 
 
 def main() -> None:
@@ -131,6 +93,7 @@ def by_key(profile: str, seconds: float) -> Figures:
         **{name: round(ratio, 3) for name, ratio in ratios.items()},
         **figures,
         "disk": sender.disk,
+        "processor": sender.processor,
     }
 
 
@@ -184,7 +147,7 @@ def _full(plan: load.Plan, made: Made, folder: Path, profile: str) -> Figures:
         figures["overload"] = _overload(
             replace(plan, url=url, bodies=made.leads), sender, figures["plain"]["rps"]
         )
-    figures["disk"] = sender.disk
+    figures |= {"disk": sender.disk, "processor": sender.processor}
     figures["journal"] = _journalled(sender, serving_workspace.decisions(made.home) - before)
     return figures
 
@@ -283,6 +246,7 @@ def _together(rounds: list[Figures]) -> Figures:
         "p99_reasons_ms": median("reasons", "p99_ms"),
         "p99_of_each_ms": [each["plain"]["p99_of_each_ms"] for each in rounds],
         "disk": [each["disk"] for each in rounds],
+        "processor": [each["processor"] for each in rounds],
         "first": rounds[-1]["plain"]["first"],
         "first_bare": rounds[-1]["bare"]["first"],
         "overload": rounds[-1]["overload"],

@@ -54,12 +54,13 @@ class Recorder:
     def decisions(self, made: Sequence[Made]) -> None:
         """Record decisions, all at once: one wait for the disk, and one wake of who writes."""
         ids: set[str] = set()
-        written = []
+        written: list[_Written] = []
         for each in made:
-            is_again = each.ticket.id in ids
-            ids.add(each.ticket.id)
-            drawn = self._drawn(each.ticket, partial(self._decision, each, is_again=is_again))
-            written += [] if drawn is None else [drawn]
+            again = each.ticket.id in ids
+            drawn = self._drawn(each.ticket, partial(self._decision, each, is_again=again))
+            if drawn is not None:
+                ids.add(each.ticket.id)
+                written.append(drawn)
         self._write(written)
 
     def refusal(self, ticket: Ticket, refused: questions.Withdrawn, now: datetime) -> None:

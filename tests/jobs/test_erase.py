@@ -317,7 +317,10 @@ def test_values_come_by_standard_input_and_are_told_nobody(world: World) -> None
         "e-mail",
         "--json",
     ]
-    environ = {"FUNNELCAST_HOME": str(world.workspace.settings.home), "PATH": "/usr/bin:/bin"}
+    placed = world.workspace.settings
+    environ = {"FUNNELCAST_HOME": str(placed.home), "PATH": "/usr/bin:/bin"}
+    if placed.database_url is not None:
+        environ["FUNNELCAST_DATABASE_URL"] = placed.database
     done = subprocess.run(
         [*command, "--actor", "ada", "--reason", "asked"], cwd=ROOT, env=environ, text=True,
         input=f" {row['email'].upper()} \n\n", capture_output=True, check=False,

@@ -266,6 +266,7 @@ def test_on_postgresql_too_a_word_is_heard(
     """By a keeper over a workspace of its own."""
     placed = settings.model_copy(update={"database_url": SecretStr(postgresql_url)})
     with Workspace.open(placed) as one, Workspace.open(placed) as other:
+        log.create(one.tables, one.settings.buckets)
         listening = Keeper(one)
         listening.start()
         assert listening.current().of_lead("lead-1") is None

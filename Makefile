@@ -33,8 +33,10 @@ test: setup ## every test but the drills: acceptance, cluster, jobs and Ray in a
 	@mkdir -p .workspace
 	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" >.workspace/test-beside.log 2>&1 & \
 	beside=$$!; trap "kill -INT $$beside" INT TERM; \
-	$(PYTHON) -m pytest -m "not drill and not ray and not beside"; here=$$?; \
-	wait $$beside; there=$$?; tail -n 40 .workspace/test-beside.log; exit $$((here + there))
+	PYTHONUNBUFFERED=1 $(PYTHON) -m pytest -m "not drill and not ray and not beside" 2>&1 | \
+	tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
+	wait $$beside; there=$$?; tail -n 40 .workspace/test-beside.log; \
+	grep -hE "^(FAILED|ERROR) " .workspace/test.log; exit $$((here + there))
 
 drill: setup ## the long versions of the tests
 	@$(PYTHON) -m pytest -m drill

@@ -1,0 +1,54 @@
+"""Whether something happens in one arm more often than in the other, by asking of each event from
+which arm it came.
+
+Who is in which arm was drawn by lot. So while an event is as likely in either, it comes from the
+candidate with the chance that the lot had: its weight, whatever the load, the hour or the rate of
+such events, which may all change. With each account counted once, events are independent; counted
+as often as they happen, one account that fails often would speak for many (Lindon and Malek,
+"Anytime-valid inference for multinomial count data", 2022). Pure.
+"""
+
+from __future__ import annotations
+
+from math import ceil, inf, log
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from serving.releases.wealth import Floats
+
+    type Flags = NDArray[np.bool_]
+
+BETS = 60
+HIGHER = np.geomspace(1.15, 100.0, BETS)  # the odds of the event in the candidate are so many times
+LOWER = 1 / HIGHER[::-1]
+_MORE = np.geomspace(1.05, 2.0, 12)
+EITHER = np.concatenate([1 / _MORE[::-1], _MORE])
+
+
+def gains(is_candidate: Flags, shares: Floats, ratios: Floats) -> Floats:
+    """Return what bets on each ratio of odds gain, as logarithms: a row per event.
+
+    `shares`: the chance with which the lot put the account of each event into the candidate, above
+    0 and below 1.
+    """
+    share = shares[:, None]
+    believed = share * ratios / (share * ratios + 1 - share)
+    from_candidate, from_stable = np.log(believed / share), np.log((1 - believed) / (1 - share))
+    return np.where(is_candidate[:, None], from_candidate, from_stable)
+
+
+def needed(share: float, ratio: float, alpha: float) -> float:
+    """Return after how many events a bet on the right ratio is expected to speak at `alpha`.
+
+    >>> needed(0.5, 2.0, 0.05), needed(0.5, 1.1, 0.05)
+    (53, 2642)
+    """
+    believed = share * ratio / (share * ratio + 1 - share)
+    if believed in (share, 0.0, 1.0):
+        return inf
+    pace = believed * log(believed / share) + (1 - believed) * log((1 - believed) / (1 - share))
+    return ceil(log(1 / alpha) / pace)

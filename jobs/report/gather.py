@@ -97,6 +97,8 @@ def _scores(workspace: Workspace, target: Target, shows: Privacy) -> pd.DataFram
         return None
     rows = workspace.tables.read(target.scores_table).to_pandas()
     rows["reasons"] = rows["reasons"].map(json.loads)
+    account = rows["account"].astype(object)
+    rows["account"] = account.where(account.notna(), None)
     rows = withheld.told(rows, target, shows)
     return rows.sort_values(["probability", "entity"], ascending=[False, True])
 

@@ -12,10 +12,12 @@ import jinja2
 from cluster.errors import Refusal
 from jobs.report import pictures
 from jobs.report.gather import ForecastPart, ModelPart
+from serving.access.fields import WITHHELD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cluster.access.privacy import Privacy
     from jobs.report.pictures import Picture
 
 METRICS = {  # as the table shows them: name, and whether higher is better
@@ -38,11 +40,23 @@ class Section:
     metrics: list[dict[str, str]]
     top: list[dict[str, Any]]
 
+    @property
+    def withholds(self) -> bool:
+        """Is a reason of it withheld?"""
+        return any(WITHHELD in reason for row in self.top for reason in row["reasons"])
+
 
 def render(
-    models: list[ModelPart | Refusal], forecast: ForecastPart | Refusal, *, top: int, as_of: str
+    models: list[ModelPart | Refusal],
+    forecast: ForecastPart | Refusal,
+    *,
+    top: int,
+    as_of: str,
+    shows: Privacy,
 ) -> str:
-    """Return the page as HTML; parts that are missing are named with what to do."""
+    """Return the page as HTML; parts that are missing are named with what to do, and so is what is
+    withheld above the privacy class that it shows.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -57,6 +71,7 @@ def render(
         forecast=forecast if isinstance(forecast, ForecastPart) else None,
         fans=_fans(forecast) if isinstance(forecast, ForecastPart) else [],
         as_of=as_of,
+        shows=shows.value,
     )
 
 

@@ -55,7 +55,8 @@ def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> R
     if len(missing) == len(models) + 1:
         raise FunnelcastError(f"a report must have something to show: {missing[0]}")
     as_of = log.latest(workspace.tables, log.pinned(workspace.tables))
-    html = page.render(models, forecast, top=settings.top, as_of=page.moment(as_of)).encode()
+    moment = page.moment(as_of)
+    html = page.render(models, forecast, top=settings.top, as_of=moment, shows=shows).encode()
     path = _path(workspace, settings)
     _write(path, html)
     signals = [part.sentence for part in models if not isinstance(part, Refusal)]

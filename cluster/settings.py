@@ -226,12 +226,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"a configuration file must exist, got '{path}': {nearest(path.name, there)}"
         )
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = _said(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise WrongUse(f"'{path}' must be YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise WrongUse(f"'{path}' must hold a mapping, got {type(document).__name__}")
     return document
+
+
+def _said(text: str) -> Any:
+    """Return what a YAML text says, read by libyaml where it is there: in a tenth of the time."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def named(folder: str, name: str) -> Path:

@@ -104,7 +104,7 @@ def init(start: Start, arrivals: np.ndarray, n_levers: int) -> State:
     )
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def run(state: State, tables: Tables, levers: Levers, outcome: Outcome, first: Chance) -> None:
     """Take `state` through all weeks of one draw and write what happened into `outcome`."""
     open_leads, open_deals = state.size[0], state.size[1]
@@ -122,7 +122,7 @@ def run(state: State, tables: Tables, levers: Levers, outcome: Outcome, first: C
         _count(state, open_deals, tables.amounts, outcome, chance)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _arrive(state: State, leads: int, lone_deals: int, chance: Chance) -> None:
     week = np.uint64(chance.week) << _WEEK_SHIFT
     for i in range(leads):
@@ -135,7 +135,7 @@ def _arrive(state: State, leads: int, lone_deals: int, chance: Chance) -> None:
         _begin_deal(state, name, chance)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _begin_deal(state: State, name: np.uint64, chance: Chance) -> None:
     deal = state.deals[state.size[1]]
     deal.name = name
@@ -145,12 +145,12 @@ def _begin_deal(state: State, name: np.uint64, chance: Chance) -> None:
     state.size[1] += 1
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _late(name: np.uint64, purpose: int, chance: Chance) -> int:
     return int(uniform(chance.seed, chance.draw, name, chance.week, purpose) < 0.5)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _list(state: State, lever: int, reach: int, rate: float, chance: Chance) -> None:
     """List, with chance `rate`, each reachable lead that neither waits nor is under a contact."""
     queue, ends = state.queue[lever], state.queue_ends[lever]
@@ -165,7 +165,7 @@ def _list(state: State, lever: int, reach: int, rate: float, chance: Chance) -> 
                 state.contact_ends[i, lever] = WAITING
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _serve(state: State, lever: int, capacity: int, contact_ends: int) -> int:
     """Contact the longest-waiting while capacity lasts; who closed while waiting costs nothing."""
     queue, ends = state.queue[lever], state.queue_ends[lever]
@@ -178,7 +178,7 @@ def _serve(state: State, lever: int, capacity: int, contact_ends: int) -> int:
     return made
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _move_leads(state: State, table: np.ndarray, chance: Chance) -> None:
     for i in range(state.size[0]):
         lead = state.leads[i]
@@ -196,7 +196,7 @@ def _move_leads(state: State, table: np.ndarray, chance: Chance) -> None:
             lead.begins = _CLOSED
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _move_deals(state: State, table: np.ndarray, chance: Chance) -> None:
     for i in range(state.size[1]):
         deal = state.deals[i]
@@ -213,7 +213,7 @@ def _move_deals(state: State, table: np.ndarray, chance: Chance) -> None:
         deal.ends = chance.week if destination >= WON else _OPEN
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _count(
     state: State, open_deals: int, amounts: np.ndarray, outcome: Outcome, chance: Chance
 ) -> None:
@@ -225,7 +225,7 @@ def _count(
             outcome.cents[chance.week, part] += _value(deal.cents, deal.name, amounts, chance)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _value(cents: int, name: np.uint64, amounts: np.ndarray, chance: Chance) -> int:
     if cents != _UNKNOWN:
         return cents

@@ -22,7 +22,7 @@ _ROUNDS = 10
 _STEP = 2.0**-52
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def uniform(seed: int, draw: int, deal: int | np.uint64, step: int, purpose: int) -> float:
     """Return the uniform number in (0, 1) at this address: 52 random bits, never 0, never 1."""
     key, unit = np.uint64(seed), np.uint64(deal)
@@ -33,7 +33,7 @@ def uniform(seed: int, draw: int, deal: int | np.uint64, step: int, purpose: int
     return (np.float64(bits) + 0.5) * _STEP
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def block(
     counter: tuple[np.uint64, np.uint64, np.uint64, np.uint64], key: tuple[np.uint64, np.uint64]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -48,7 +48,7 @@ def block(
     return c0, c1, c2, c3
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def common(seed: int, first_draw: int, draws: int, steps: int, purpose: int) -> np.ndarray:
     """Return float64 [draws, steps] of numbers that all deals of a draw share (deal 0)."""
     numbers = np.empty((draws, steps))

@@ -50,7 +50,7 @@ _TINY = 1e-300
 _PRECISION = 1e-15
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def normal(u: float) -> float:
     """Return the standard normal quantile of u: Acklam's approximation and one Halley step."""
     if u > 0.5:
@@ -58,7 +58,7 @@ def normal(u: float) -> float:
     return _lower_normal(u)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def poisson(mean: float, u: float) -> int:
     """Return the smallest k with P(Poisson <= k) >= u; above a mean of 500 Cornish-Fisher."""
     if mean > _POISSON_LARGE:
@@ -74,7 +74,7 @@ def poisson(mean: float, u: float) -> int:
     return k
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def gamma(shape: float, u: float) -> float:
     """Return the quantile of u of Gamma(shape, 1): Wilson-Hilferty, then Halley steps."""
     x = _gamma_guess(shape, u)
@@ -91,7 +91,7 @@ def gamma(shape: float, u: float) -> float:
     return x
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _lower_normal(u: float) -> float:
     if u < _TAIL:
         q = math.sqrt(-2.0 * math.log(u))
@@ -104,7 +104,7 @@ def _lower_normal(u: float) -> float:
     return x - newton / (1.0 + 0.5 * x * newton)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _horner(coefficients: tuple[float, ...], x: float) -> float:
     total = 0.0
     for coefficient in coefficients:
@@ -112,7 +112,7 @@ def _horner(coefficients: tuple[float, ...], x: float) -> float:
     return total
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _gamma_guess(shape: float, u: float) -> float:
     if shape > 1.0:
         cube = 1.0 - 1.0 / (9.0 * shape) + normal(u) / (3.0 * math.sqrt(shape))
@@ -123,7 +123,7 @@ def _gamma_guess(shape: float, u: float) -> float:
     return 1.0 - math.log(1.0 - (u - split) / (1.0 - split))
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _gamma_below(shape: float, x: float, log_gamma: float) -> float:
     """Return P(Gamma(shape) <= x): series below shape + 1, Lentz's fraction above."""
     scale = math.exp(shape * math.log(x) - x - log_gamma)
@@ -132,7 +132,7 @@ def _gamma_below(shape: float, x: float, log_gamma: float) -> float:
     return 1.0 - scale * _gamma_fraction(shape, x)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _gamma_series(shape: float, x: float) -> float:
     term = 1.0 / shape
     total = term
@@ -144,7 +144,7 @@ def _gamma_series(shape: float, x: float) -> float:
     return total
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _gamma_fraction(shape: float, x: float) -> float:
     b = x + 1.0 - shape
     c = 1.0 / _TINY

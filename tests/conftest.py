@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -36,6 +37,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what runs beside the rest."""
     if item.path.parent.name in BESIDE:
         item.add_marker(pytest.mark.beside)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what was imported: thousands of tests walk through it else."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Spare it what a file of tests leaves behind, as modules and fixtures that others share."""
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

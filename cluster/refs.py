@@ -1,7 +1,7 @@
 """Refs: names that point at immutable things and move only by compare-and-swap.
 
 Every move raises the epoch of its name by one and is kept, so that "what was it then" has an
-answer and going back is one more move.
+answer and going back is one more move. Several may move together: all of them, or none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from cluster import errors, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cluster.database import Database
 
@@ -32,6 +32,15 @@ class Ref:
     moved_at: datetime  # UTC
     actor: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One ref that is to be moved, if its epoch is still `expect_epoch` (0: it does not exist)."""
+
+    name: str
+    to: str
+    expect_epoch: int
 
 
 class Refs:
@@ -55,16 +64,26 @@ class Refs:
         Durable when it returns a Ref. Of several movers who expect the same epoch exactly one gets
         a Ref, the others a Refusal that names the epoch found.
         """
-        moved = Ref(
-            name=schema.checked_name("the name of a ref", name),
-            target=schema.checked_name("the target of a ref", to),
-            epoch=expect_epoch + 1,
-            moved_at=now,
-            actor=schema.checked_name("the actor of a move", actor),
-            reason=reason,
-        )
-        witness = self._witness(moved)
-        return moved if self._swap(moved, expect_epoch, witness) else self._lost(name, expect_epoch)
+        one = Move(name=name, to=to, expect_epoch=expect_epoch)
+        moved = self.move_all([one], actor=actor, reason=reason, now=now)
+        return moved if isinstance(moved, errors.Refusal) else moved[0]
+
+    def move_all(
+        self,
+        moves: Sequence[Move],
+        *,
+        actor: str,
+        reason: str,
+        now: datetime,
+        witness: Witness | None = None,
+    ) -> list[Ref] | errors.Refusal:
+        """Move several refs in one transaction, in which `witness` writes too: all, or a Refusal
+        that names the first whose epoch is another.
+        """
+        moved = [_moved(each, actor=actor, reason=reason, now=now) for each in moves]
+        witnesses = [*map(self._witness, moved), witness]
+        lost = self._swap(moved, [each for each in witnesses if each])
+        return moved if lost is None else self._lost(lost.name, lost.epoch - 1)
 
     def history(self, name: str) -> list[Ref]:
         """Return every move of `name`, oldest first."""
@@ -77,21 +96,30 @@ class Refs:
         """Return what else is written with a move: here nothing (cluster/access/governed.py)."""
         return None
 
-    def _swap(self, moved: Ref, expect_epoch: int, witness: Witness | None) -> bool:
-        row = _row(moved)
+    def _swap(self, moved: Sequence[Ref], witnesses: Sequence[Witness]) -> Ref | None:
+        """Return the ref that had moved meanwhile; None when all are moved."""
+        at: Ref | None = None
         try:
             with self._database.begin() as connection:
-                # Only of an update does every driver say how many rows; an insert raises instead.
-                if connection.execute(self._change(row, expect_epoch)).rowcount == 0:
-                    return False
-                connection.execute(schema.ref_moves.insert().values(row))
-                if witness is not None:
+                for at in sorted(moved, key=_name):  # in one order: two movers never wait in a ring
+                    self._put(connection, at)
+                at = None
+                for witness in witnesses:
                     witness(connection)
+        except _Lost:
+            return at
         except sa.exc.IntegrityError:
-            if expect_epoch == 0:  # another mover created the name first
-                return False
+            if at is not None and at.epoch == 1:  # another mover created the name first
+                return at
             raise
-        return True
+        return None
+
+    def _put(self, connection: sa.Connection, moved: Ref) -> None:
+        row = _row(moved)
+        # Only of an update does every driver say how many rows; an insert raises instead.
+        if connection.execute(self._change(row, moved.epoch - 1)).rowcount == 0:
+            raise _Lost
+        connection.execute(schema.ref_moves.insert().values(row))
 
     def _change(self, row: dict[str, Any], expect_epoch: int) -> sa.Insert | sa.Update:
         if expect_epoch == 0:
@@ -108,6 +136,25 @@ class Refs:
             value=held,
             remedy="read the ref again, decide again, and move it from the epoch read",
         )
+
+
+def _name(ref: Ref) -> str:
+    return ref.name
+
+
+class _Lost(Exception):
+    """Another moved the ref meanwhile; what was done in the transaction is undone."""
+
+
+def _moved(move: Move, *, actor: str, reason: str, now: datetime) -> Ref:
+    return Ref(
+        name=schema.checked_name("the name of a ref", move.name),
+        target=schema.checked_name("the target of a ref", move.to),
+        epoch=move.expect_epoch + 1,
+        moved_at=now,
+        actor=schema.checked_name("the actor of a move", actor),
+        reason=reason,
+    )
 
 
 def _row(ref: Ref) -> dict[str, Any]:

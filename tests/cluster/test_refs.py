@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -119,3 +119,36 @@ def _race(pointers: refs.Refs, now: datetime) -> None:
     assert [ref.epoch for ref in history] == list(range(1, len(won) + 1))
     assert sorted(won, key=lambda ref: ref.epoch) == history
     assert pointers.get("live") == history[-1]
+
+
+def test_refs_move_together_or_not_at_all(pointers: refs.Refs, now: datetime) -> None:
+    """One that has moved meanwhile keeps the others where they are, and what was to be written."""
+    said: Any = {"actor": "ada", "reason": "a test", "now": now}
+    assert not isinstance(pointers.move("b", to="1", expect_epoch=0, **said), errors.Refusal)
+    wrote: list[object] = []
+
+    def both(epoch: int) -> list[refs.Ref] | errors.Refusal:
+        moves = [refs.Move(name="a", to="2", expect_epoch=0)]
+        moves += [refs.Move(name="b", to="2", expect_epoch=epoch)]
+        return pointers.move_all(moves, **said, witness=wrote.append)
+
+    lost = both(0)
+    assert isinstance(lost, errors.Refusal)
+    assert "'b' must still be at epoch 0" in str(lost)
+    assert (pointers.get("a"), wrote) == (None, [])
+    moved = both(1)
+    assert not isinstance(moved, errors.Refusal)
+    assert [(ref.name, ref.target, ref.epoch) for ref in moved] == [("a", "2", 1), ("b", "2", 2)]
+    assert len(wrote) == 1
+
+
+def test_what_a_witness_raises_undoes_the_moves(pointers: refs.Refs, now: datetime) -> None:
+    """They are one transaction."""
+
+    def broken(connection: object) -> None:
+        raise OSError("the disk is full")
+
+    one = refs.Move(name="a", to="2", expect_epoch=0)
+    with pytest.raises(OSError, match="full"):
+        pointers.move_all([one], actor="ada", reason="a test", now=now, witness=broken)
+    assert pointers.get("a") is None

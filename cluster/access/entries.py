@@ -62,9 +62,16 @@ def hold(connection: sa.Connection) -> None:
         connection.execute(sa.text("LOCK TABLE access_keys IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def append(connection: sa.Connection, kind: str, body: dict[str, Any], act: Act) -> None:
-    """Add an entry to the chain; durable when the transaction of `connection` is, which no other
-    runs beside (`alone`, `hold`).
+def append(
+    connection: sa.Connection,
+    kind: str,
+    body: dict[str, Any],
+    act: Act,
+    *,
+    id: str | None = None,
+) -> None:
+    """Add an entry to the chain, of a new id if none is given; durable when the transaction of
+    `connection` is, which no other runs beside (`alone`, `hold`).
     """
     table = schema.journal
     newest = sa.select(table.c.seq, table.c.hash).where(table.c.writer == WRITER)
@@ -72,7 +79,7 @@ def append(connection: sa.Connection, kind: str, body: dict[str, Any], act: Act)
     link = chain.link(
         WRITER,
         chain.GENESIS if row is None else chain.Head(seq=row.seq, hash=row.hash),
-        id=uuid.uuid4().hex,
+        id=uuid.uuid4().hex if id is None else id,
         kind=kind,
         at=schema.micros(act.now),
         body=canonical.dumps(

@@ -1,0 +1,177 @@
+"""Where releases are kept: a ref per target, and the whole release in the journal, written in the
+transaction that moves the ref.
+
+No artefact store has a part in it, so that going back needs none. What follows from a release for
+other refs moves with it: when it is promoted, and when that is undone. All of it, or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.access import entries
+from cluster.errors import FunnelcastError, Refusal
+from cluster.refs import Move
+from serving.registry import alias
+from serving.releases.release import Parts, Release, State
+from serving.slots import policies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import sqlalchemy as sa
+
+    from cluster.refs import Ref, Refs, Witness
+    from cluster.workspace import Workspace
+
+PREFIX = "releases/"
+KIND = "release"  # of a journal entry
+
+
+class ReleaseMissing(FunnelcastError):
+    """The journal does not hold what a ref says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A release as it is since a move of its ref."""
+
+    release: Release
+    epoch: int
+    since: datetime
+    actor: str
+    reason: str
+
+
+def ref_of(target: str) -> str:
+    """Return the ref of the releases of a target.
+
+    >>> ref_of("lead_qualification")
+    'releases/lead_qualification'
+    """
+    return PREFIX + target
+
+
+def current(workspace: Workspace, target: str) -> Kept | None:
+    """Return the newest release of a target, open or over; None before the first."""
+    ref = workspace.refs.get(ref_of(target))
+    return None if ref is None else of_ref(workspace, ref)
+
+
+def history(workspace: Workspace, target: str) -> list[Kept]:
+    """Return the releases of a target after each of their moves, oldest first."""
+    return [of_ref(workspace, ref) for ref in workspace.refs.history(ref_of(target))]
+
+
+def of_ref(workspace: Workspace, ref: Ref) -> Kept:
+    """Return the release that a ref named; ReleaseMissing if the journal has it not."""
+    entry = workspace.journal.get(ref.target)
+    if entry is None or entry.kind != KIND:
+        raise ReleaseMissing(
+            f"'{ref.name}' must name an entry of the journal, got '{ref.target}': verify it with"
+            " python -m jobs.audit verify"
+        )
+    return Kept(
+        release=Release.model_validate(entry.body["release"]),
+        epoch=ref.epoch,
+        since=ref.moved_at,
+        actor=ref.actor,
+        reason=ref.reason,
+    )
+
+
+def put(
+    workspace: Workspace,
+    after: Release,
+    before: Kept | None,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> Kept | Refusal:
+    """Keep a release in place of the one before it, and move what follows from that.
+
+    A Refusal when another moved something meanwhile: nothing is changed then.
+    """
+    epoch = 0 if before is None else before.epoch
+    others = _follow(workspace.refs, after, before.release if before else None)
+    if isinstance(others, Refusal):
+        return others
+    name, id = ref_of(after.target), f"{KIND}:{after.target}:{epoch + 1}"
+    moved = workspace.refs.move_all(
+        [Move(name=name, to=id, expect_epoch=epoch), *others],
+        actor=actor,
+        reason=reason,
+        now=now,
+        witness=_journalled(after, id, entries.Act(actor=actor, reason=reason, now=now)),
+    )
+    if isinstance(moved, Refusal):
+        return moved
+    return Kept(release=after, epoch=epoch + 1, since=now, actor=actor, reason=reason)
+
+
+def answering(refs: Refs, target: str, policy: str, views: dict[str, str]) -> Parts | Refusal:
+    """Return what answers now: the live model and the active policy."""
+    found = [refs.get(name) for name in _names(target, policy)]
+    missing = next(
+        (name for name, r in zip(_names(target, policy), found, strict=True) if not r), ""
+    )
+    if missing:
+        return Refusal(
+            rule=f"'{missing}' must name something before there can be a release",
+            value="nothing",
+            remedy="train a model, and publish a policy",
+        )
+    model, rules = (ref.target for ref in found if ref)
+    return Parts(model=model, policy=rules, views=views)
+
+
+def _journalled(release: Release, id: str, act: entries.Act) -> Witness:
+    def write(connection: sa.Connection) -> None:
+        entries.hold(connection)
+        body = {"release": release.model_dump(mode="json")}
+        entries.append(connection, KIND, body, act, id=id)
+
+    return write
+
+
+def _names(target: str, policy: str) -> tuple[str, str]:
+    return alias(target), policies.ref_of(policy)
+
+
+def _follow(refs: Refs, after: Release, before: Release | None) -> list[Move] | Refusal:
+    """Return how model and policy move with a release, if they do: forward as it is promoted, and
+    back as that is undone.
+    """
+    if after.state == State.PROMOTED:
+        return _both(refs, after, after.stable, after.candidate)
+    if before is not None and before.state == State.PROMOTED and before.id == after.id:
+        return _both(refs, after, after.candidate, after.stable)
+    return []
+
+
+def _both(refs: Refs, of: Release, this: Parts, that: Parts) -> list[Move] | Refusal:
+    """Return the moves from these parts to those; a Refusal if others are what answers."""
+    moves = []
+    for name, found, to in _differing(of, this, that):
+        ref = refs.get(name)
+        if ref is None or ref.target != found:
+            return Refusal(
+                rule=f"'{name}' must be what the release {of.id} found, {found[:12]}",
+                value=ref.target[:12] if ref else "nothing",
+                remedy="abort the release and begin another",
+            )
+        moves.append(Move(name=name, to=to, expect_epoch=ref.epoch))
+    return moves
+
+
+def _differing(of: Release, this: Parts, that: Parts) -> Iterator[tuple[str, str, str]]:
+    model, policy = _names(of.target, of.policy)
+    for name, found, to in (
+        (model, this.model, that.model),
+        (policy, this.policy, that.policy),
+    ):
+        if found != to:
+            yield name, found, to

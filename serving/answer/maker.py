@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.journal import Journal
     from features.online.store import Glance
     from serving.answer.gather import Gatherer
+    from serving.answer.mirror import Mirror
     from serving.answer.record import Cause
     from serving.answer.ticket import Ticket
     from serving.slots.slot import Slot
@@ -32,8 +33,10 @@ class Maker:
         journal: Journal,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        mirror: Mirror | None = None,
     ) -> None:
         self._gatherer = gatherer
+        self._mirror = mirror
         self._recorder = Recorder(journal, gatherer)
         self._clock = clock
         self._monotonic = monotonic
@@ -105,7 +108,7 @@ class Maker:
             return False
         if ticket.is_claimed:
             return False
-        ticket.found = found
+        ticket.draw_lot(found)
         return True
 
     def _decide_alike(self, tickets: list[Ticket]) -> None:
@@ -149,9 +152,11 @@ class Maker:
             )
         )
         mine = [(ticket, best([next(made) for _ in _cases(ticket)])) for ticket in tickets]
-        self._recorder.decisions(
-            [Made(ticket, each, ticket.found) for ticket, each in mine if ticket.claim()]
-        )
+        claimed = [Made(ticket, each, ticket.found) for ticket, each in mine if ticket.claim()]
+        self._recorder.decisions(claimed)
+        if self._mirror is not None:
+            for done in claimed:
+                self._mirror.offer(done)
 
     def _refuse(self, ticket: Ticket, refused: Refusal) -> None:
         """Settle a ticket that is claimed with a refusal; one for consent is on record first."""

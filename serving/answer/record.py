@@ -15,6 +15,7 @@ from cluster import schema
 from serving.answer.questions import Question, events_read, events_said, spelt
 from serving.answer.seen import Seen
 from serving.decide import Basis
+from serving.slots.active import Draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,8 @@ class Made:
     request: str | None = None  # digest of the question, where an idempotency key names it
     among: tuple[str, ...] | None = None  # whom it was chosen from, if not from all
     withheld: tuple[str, ...] = ()  # leads of the account that were left out: consent
+    drawn: Draw | None = None  # in a release under way
+    took_ms: float = 0.0  # until now, told in a release
 
     def body(self) -> dict[str, Any]:
         """Return the record: plain JSON values."""
@@ -79,7 +82,11 @@ class Made:
             "request": self.request,
             **({} if self.among is None else {"among": list(self.among)}),
             **({"withheld": list(self.withheld)} if self.withheld else {}),
+            **({} if self.drawn is None else {"release": self._release(self.drawn)}),
         }
+
+    def _release(self, drawn: Draw) -> dict[str, Any]:
+        return {**vars(drawn), "took_ms": round(self.took_ms, 3)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +106,8 @@ class Recorded:
     request: str | None
     among: tuple[str, ...] | None
     withheld: tuple[str, ...]
+    drawn: Draw | None
+    took_ms: float
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -125,6 +134,7 @@ class Recorded:
             request=body["request"],
             among=tuple(body["among"]) if "among" in body else None,
             withheld=tuple(body.get("withheld", ())),
+            **_drawn(body.get("release")),
         )
 
 
@@ -159,6 +169,15 @@ def text_of(body: dict[str, Any]) -> str:
     if not all(map(isfinite, (body[name] for name in SCORES))):
         raise ValueError("JSON holds finite numbers alone, got a score that is none")
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _drawn(said: Mapping[str, Any] | None) -> dict[str, Any]:
+    if said is None:
+        return {"drawn": None, "took_ms": 0.0}
+    return {
+        "drawn": Draw(**{name: each for name, each in said.items() if name != "took_ms"}),
+        "took_ms": said["took_ms"],
+    }
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -121,6 +121,8 @@ def _record(made: Made) -> record.Made:
         request=ticket.question.digest() if ticket.key else None,
         among=found.among if found else None,
         withheld=found.withheld if found else (),
+        drawn=ticket.draw,
+        took_ms=ticket.took_ms,
     )
 
 

@@ -73,6 +73,8 @@ def _again(
         request=then.request,
         among=then.among,
         withheld=then.withheld,
+        drawn=then.drawn,
+        took_ms=then.took_ms,
     )
 
 

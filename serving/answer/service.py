@@ -20,6 +20,7 @@ from serving.answer.consent import persons
 from serving.answer.gather import Gatherer
 from serving.answer.lane import Lane
 from serving.answer.maker import Maker
+from serving.answer.mirror import Mirror
 from serving.answer.prober import Prober
 from serving.answer.replay import Replayed, replay
 from serving.answer.seen import Seen
@@ -66,7 +67,10 @@ class DecisionService:
         rules = contracts.Rules.of(terms)
         self._gatherer = Gatherer(store=self.store, rules=rules, keeper=self.keeper)
         self._entrance = arrivals.Entrance(workspace, self.store, terms)
-        self._maker = Maker(self._gatherer, workspace.journal, workspace.clock, time.monotonic)
+        self.mirror = Mirror(workspace.journal, workspace.clock, time.monotonic)
+        self._maker = Maker(
+            self._gatherer, workspace.journal, workspace.clock, time.monotonic, self.mirror
+        )
         self._watcher = Watcher(workspace, answers)
         self.watch = Watch(
             Lines(workspace.settings.log, replica=self.name), traces.open_traces(os.environ)
@@ -105,9 +109,10 @@ class DecisionService:
         """Begin to answer; `notify` is called once, on any thread, when it is settled. `eyes` is
         who asks, if bound to some rows; its idempotency keys are its own.
         """
-        slot = self.slots.of(question.kind)
+        slots = self.slots
+        slot = slots.of(question.kind)
         if slot is None:
-            return questions.no_model(question.kind, self.slots.missing)
+            return questions.no_model(question.kind, slots.missing)
         if self.workspace.journal.waiting > MOST_UNRECORDED:
             return questions.journal_busy(MOST_UNRECORDED)
         owner = None if eyes is None else eyes.subject
@@ -117,6 +122,7 @@ class DecisionService:
             key=key,
             eyes=eyes,
             slot=slot,
+            lot=slots.lot(question.kind),
             at=question.as_of or self.workspace.clock(),
             notify=notify,
         )
@@ -224,6 +230,7 @@ class DecisionService:
         self._watcher.close()
         self._prober.close()
         self._lane.close()
+        self.mirror.close()
         self._changes.close()
         self.readings.close()
         self.watch.close()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from serving.answer.breaker import Call
     from serving.answer.gather import Found
     from serving.answer.questions import Question
+    from serving.slots.active import Draw, Lot
     from serving.slots.slot import Slot
 
 
@@ -40,10 +41,12 @@ class Ticket:
     question: Question
     id: str  # of the decision
     key: str | None  # of idempotency
-    slot: Slot
+    slot: Slot  # that answers; of a release under way what its account draws
     at: datetime  # T
     notify: Callable[[Ticket], None]  # called once when it is settled, on any thread
     eyes: Principal | None = None  # who asks, if bound to some rows
+    lot: Lot | None = None  # of the release under way
+    draw: Draw | None = None  # what the account drew, once it is known
     found: Found | None = None  # the features, once they are there
     stage: str = ""  # in which it is
     call: Call | None = None  # of its model, once it is made
@@ -63,11 +66,28 @@ class Ticket:
         """Has somebody taken the decision in hand?"""
         return self._claim.locked()
 
+    def draw_lot(self, found: Found) -> None:
+        """Take in what it rests on, and draw for the account: what answers it is settled by that.
+
+        Whom a question is about stands for an account that is not known.
+        """
+        self.found = found
+        if self.lot is None or not self.lot.is_for(found.cases[0].features):
+            return
+        slot, self.draw = self.lot.draw(found.seen.shard)
+        if slot is not None:
+            self.slot = slot
+
     def lap(self, stage: str) -> None:
         """Note the end of a stage, and so what it took; a stage may come in pieces."""
         now = perf_counter()
         self.spent_ms[stage] = self.spent_ms.get(stage, 0.0) + (now - self._since) * 1000
         self._since = now
+
+    @property
+    def took_ms(self) -> float:
+        """How long it took so far, by the laps that are over."""
+        return sum(self.spent_ms.values())
 
     def settle(self, outcome: Outcome) -> None:
         """Give the outcome; only the first counts."""

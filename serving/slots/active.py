@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from serving.releases import assignment
+from serving.releases.evidence import CANDIDATE, STABLE
+
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from serving.releases.plan import Pilot
     from serving.slots.slot import Slot
 
 ANSWERED_BY = {"account": "lead"}  # kinds that the slot of another answers
@@ -27,18 +31,80 @@ class Refused:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What the lot gave one account in a release, as the record of its decision says it."""
+
+    release: str
+    epoch: int  # of the release's ref
+    step: int
+    arm: str  # stable or candidate
+    share: float  # of the accounts that are the candidate's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lot:
+    """A release as one replica answers by it."""
+
+    release: str
+    epoch: int
+    step: int
+    salt: str
+    places: int  # of ten thousand that are the candidate's
+    mirror: float  # share of the other decisions that the candidate makes too
+    candidate: Slot | None  # None: it is not taken, and nobody is its
+    shadows: tuple[Slot, ...] = ()  # more that make decisions nobody sees
+    pilot: Pilot | None = None
+
+    def is_for(self, features: Mapping[str, object]) -> bool:
+        """Is an account with these features offered the candidate?"""
+        return self.pilot is None or str(features.get(self.pilot.feature)) in self.pilot.values
+
+    def draw(self, unit: str) -> tuple[Slot | None, Draw]:
+        """Return the candidate's slot if an account is its, else None; and what was drawn."""
+        place = assignment.place(self.salt, self.release, unit)
+        is_its = self.candidate is not None and assignment.is_within(place, self.places)
+        drawn = Draw(
+            release=self.release,
+            epoch=self.epoch,
+            step=self.step,
+            arm=CANDIDATE if is_its else STABLE,
+            share=self.places / assignment.PLACES,
+        )
+        return self.candidate if is_its else None, drawn
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slots:
     """What answers, by kind of entity."""
 
     by_kind: Mapping[str, Slot] = field(default_factory=dict)
+    lots: Mapping[str, Lot] = field(default_factory=dict)  # of the releases under way
+    warm: tuple[Slot, ...] = ()  # loaded, and answering nobody: to go back needs no load
     missing: tuple[str, ...] = ()  # why, for each kind that nothing answers for yet
     epochs: Mapping[str, int] = field(default_factory=dict)  # of each ref followed; 0: not there
 
     def __post_init__(self) -> None:
         """Nobody changes what others are reading."""
-        for name in ("by_kind", "epochs"):
+        for name in ("by_kind", "epochs", "lots"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def of(self, kind: str) -> Slot | None:
         """Return what answers about a kind of entity; None while nothing does."""
-        return self.by_kind.get(ANSWERED_BY.get(kind, kind))
+        return self.by_kind.get(answered_by(kind))
+
+    def lot(self, kind: str) -> Lot | None:
+        """Return the release under way of what answers about a kind; None if there is none."""
+        return self.lots.get(answered_by(kind))
+
+    @property
+    def loaded(self) -> tuple[Slot, ...]:
+        """Every slot that is in memory."""
+        found = [*self.by_kind.values(), *self.warm]
+        for lot in self.lots.values():
+            found += [*([lot.candidate] if lot.candidate else []), *lot.shadows]
+        return tuple(found)
+
+
+def answered_by(kind: str) -> str:
+    """Return the kind whose slot answers about a kind."""
+    return ANSWERED_BY.get(kind, kind)

@@ -15,7 +15,7 @@ from features.targets import load_target
 from features.views import register
 from serving.policy import load_policy
 from serving.registry import alias
-from serving.slots import policies
+from serving.slots import policies, releases
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,6 +58,11 @@ class Followed:
         return policies.ref_of(self.policy)
 
     @property
+    def release_ref(self) -> str:
+        """The ref of the releases of the target."""
+        return releases.ref_of(self.target.name)
+
+    @property
     def view_refs(self) -> tuple[str, ...]:
         """The refs of the definitions on record, of each view."""
         return tuple(register.PREFIX + name for name in self.target.views)
@@ -65,7 +70,7 @@ class Followed:
     @property
     def refs(self) -> tuple[str, ...]:
         """All of them."""
-        return (self.model_ref, self.policy_ref, *self.view_refs)
+        return (self.model_ref, self.policy_ref, self.release_ref, *self.view_refs)
 
 
 def look(database: Database, names: Collection[str]) -> dict[str, Ref]:

@@ -4,19 +4,18 @@ what there was goes on as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from cluster import canonical
 from cluster.errors import FunnelcastError, Refusal
 from features.views import document, register, view
 from serving.policy import Policy
-from serving.slots import fit, policies
+from serving.slots import lots
 from serving.slots.active import Refused
-from serving.slots.slot import Slot, admitted, no_model
+from serving.slots.lots import digest_of
+from serving.slots.slot import Slot, no_model
+from serving.slots.trial import tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     from cluster.refs import Ref
     from cluster.workspace import Workspace
     from serving.model import Model
+    from serving.slots.active import Lot
     from serving.slots.following import Followed
-
-AWAY = (OSError, sa.exc.SQLAlchemyError)  # no fault of what is loaded: to be tried again
 
 type Named = tuple[str, Model]  # id and model
 
@@ -39,6 +37,8 @@ class Renewed:
     slot: Slot | None
     missing: str  # why there is none
     refused: tuple[Refused, ...]  # of what it follows
+    lot: Lot | None = None  # of the release under way
+    warm: tuple[Slot, ...] = ()  # to go back to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ class Renewal:
     followed: Followed
     refs: Mapping[str, Ref]
     old: Slot | None
+    loaded: tuple[Slot, ...] = ()  # all that are in memory
     refused: Mapping[str, Refused]  # before, by name of the ref
     now: datetime
 
@@ -60,24 +61,46 @@ class Renewal:
         whys = {ref.name: _why(found, why, used) for ref, found in new.values()}
         refused = [self._refused(self.refs[name], why) for name, why in whys.items() if why]
         refused += [*self._known(), *self._views()]
-        return Renewed(slot=slot, missing=self._missing(slot, refused), refused=tuple(refused))
+        drawn = self._drawn(slot, refused)
+        return Renewed(
+            slot=slot,
+            missing=self._missing(slot, refused),
+            refused=tuple(refused),
+            lot=drawn.lot,
+            warm=drawn.warm,
+        )
+
+    @property
+    def _loader(self) -> lots.Loader:
+        return lots.Loader(workspace=self.workspace, followed=self.followed, loaded=self.loaded)
+
+    def _drawn(self, slot: Slot | None, refused: list[Refused]) -> lots.Drawn:
+        """Return the lot of the release under way; a candidate that is not taken is refused."""
+        ref = self.refs.get(self.followed.release_ref)
+        if slot is None or ref is None:
+            return lots.Drawn(lot=None)
+        loader = replace(self._loader, loaded=(*self.loaded, slot))
+        drawn = lots.drawn(loader, ref)
+        if drawn.why:
+            refused.append(self._refused(ref, drawn.why))
+        return drawn
 
     def _new(self) -> Iterator[tuple[str, tuple[Ref, Any]]]:
         """Yield what was not looked at before: the ref, and what it names or why not."""
         for name, load, held in (
             (self.followed.model_ref, self._model, self.old and self.old.basis.model),
-            (self.followed.policy_ref, self._policy, self.old and _digest(self.old.policy)),
+            (self.followed.policy_ref, self._policy, self.old and digest_of(self.old.policy)),
         ):
             ref = self.refs.get(name)
             if ref is not None and ref.target != held and not self._is_known(ref):
                 yield name, (ref, load(ref.target))
 
     def _model(self, id: str) -> Named | Refusal:
-        found = admitted(self.workspace, self.followed.target, id)
+        found = self._loader.model(id)
         return found if isinstance(found, Refusal) else (id, found)
 
     def _policy(self, digest: str) -> Policy | Refusal:
-        return policies.read(self.workspace, self.followed.policy, digest)
+        return self._loader.policy(digest)
 
     def _best(self, new: Mapping[str, tuple[Ref, Any]]) -> tuple[Slot | None, Refusal | None]:
         """Return the slot with most of what is new that answers, and why it is not with all."""
@@ -145,33 +168,9 @@ class Renewal:
         return "; ".join(each.why for each in refused) or "no policy is published"
 
 
-def tried(slot: Slot) -> Refusal | None:
-    """Warm a slot; return why it does not answer."""
-    misfit = fit.of_policy(slot.policy, slot.target.features)
-    if misfit is not None:
-        return misfit
-    try:
-        slot.warm()
-    except AWAY:
-        raise
-    except Exception as error:  # whatever it is, a request would have met it
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        return Refusal(
-            rule=f"the model {slot.basis.model[:12]} must answer with {slot.policy.id}",
-            value=words,
-            remedy="go back to those before",
-        )
-    return None
-
-
 def _why(found: Named | Policy | Refusal, why: Refusal | None, used: tuple[object, ...]) -> str:
     """Return why what was loaded is not taken; empty if it is, or only waits for its other half."""
     if isinstance(found, Refusal):
         return str(found)
     id = found if isinstance(found, Policy) else found[0]
     return "" if why is None or id in used else str(why)
-
-
-def _digest(policy: Policy) -> str:
-    """Return the name of a policy's blob."""
-    return canonical.digest(policy.document)

@@ -16,7 +16,8 @@ from cluster.journal import JournalBroken
 from serving.policy import load_policy
 from serving.slots import following, policies
 from serving.slots.active import Refused, Slots
-from serving.slots.renewal import AWAY, Renewal
+from serving.slots.renewal import Renewal
+from serving.slots.trial import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +103,8 @@ class Watcher:
         renewed = {kind: self._renewed(kind, refs) for kind in self._followed}
         made = Slots(
             by_kind={kind: each.slot for kind, each in renewed.items() if each.slot},
+            lots={kind: each.lot for kind, each in renewed.items() if each.lot},
+            warm=tuple(slot for each in renewed.values() for slot in each.warm),
             missing=tuple(each.missing for each in renewed.values() if each.missing),
             epochs=epochs,
         )
@@ -114,6 +117,7 @@ class Watcher:
             followed=self._followed[kind],
             refs=refs,
             old=self.current.of(kind),
+            loaded=self.current.loaded,
             refused={each.what: each for each in self.refused},
             now=self._workspace.clock(),
         )

@@ -205,6 +205,14 @@ class FallbackOut(Answered):
     detail: str
 
 
+class ReleaseOut(Answered):
+    """What the account drew in the release under way."""
+
+    id: str
+    arm: Literal["stable", "candidate"]
+    epoch: int = Field(description="Of the release: it rises with each of its moves.")
+
+
 class DecisionOut(Answered):
     """A decision; its record was durable before this answer was sent."""
 
@@ -233,6 +241,7 @@ class DecisionOut(Answered):
                     },
                     "decided_at": "2026-02-01T09:30:00.012Z",
                     "fallback": None,
+                    "release": None,
                 }
             ]
         }
@@ -252,6 +261,9 @@ class DecisionOut(Answered):
     decided_at: datetime
     fallback: FallbackOut | None = Field(
         default=None, description="Null when the model answered as it should."
+    )
+    release: ReleaseOut | None = Field(
+        default=None, description="Null while no release is under way for the account."
     )
 
 

@@ -13,7 +13,7 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
     Nothing is checked: the record was, when it was made.
     """
     verdict, basis = body["verdict"], body["basis"]
-    reasons, fallback = body["reasons"], body.get("fallback")
+    reasons, fallback, drawn = body["reasons"], body.get("fallback"), body.get("release")
     return {
         "id": body["id"],
         "entity": body["entity"],
@@ -36,6 +36,7 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
         },
         "decided_at": _zulu(body["decided_at"]),
         "fallback": fallback and {"cause": fallback["cause"], "detail": fallback["detail"]},
+        "release": drawn and {"id": drawn["release"], "arm": drawn["arm"], "epoch": drawn["epoch"]},
     }
 
 

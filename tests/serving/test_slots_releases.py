@@ -14,10 +14,10 @@ from cluster.errors import Refusal
 from cluster.refs import Refs
 from cluster.workspace import Workspace
 from serving.registry import alias
-from serving.releases import store
 from serving.releases.release import Release, State
-from serving.releases.store import Kept
 from serving.slots import policies
+from serving.slots import releases as store
+from serving.slots.releases import Kept
 from tests.serving.simulated_releases import BEGAN, BLUE, GREEN, release
 
 if TYPE_CHECKING:

@@ -1,0 +1,120 @@
+"""The mirror: decisions that a candidate makes too, after the answer, and nobody sees.
+
+It has a thread of its own, and of what comes too fast some is let go: an answer never waits for it.
+What came out is journalled beside the decision that it is to be compared with.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cluster.journal import Draft
+from serving.answer.recorder import said
+from serving.decide import best, decide
+from serving.releases import assignment
+from serving.releases.evidence import CANDIDATE, STABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from cluster.journal import Journal
+    from serving.answer.recorder import Made
+    from serving.slots.active import Draw
+    from serving.slots.slot import Slot
+
+KIND = "shadow"  # of a journal entry
+MOST = 256  # that wait
+CLOSE_S = 2.0
+
+
+class _Copy(NamedTuple):
+    """One decision, and a slot that is to make it too."""
+
+    made: Made
+    draw: Draw
+    arm: str
+    slot: Slot
+
+
+class Mirror:
+    """Makes decisions again. Safe to share between threads."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._monotonic = monotonic
+        self._queue: queue.Queue[_Copy | None] = queue.Queue(MOST)
+        self.dropped = 0  # copies that nobody had time for
+        self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
+        self._thread.start()
+
+    def offer(self, made: Made) -> None:
+        """Let others make a decision too, if the lot says so and there is room."""
+        for copy in _copies(made):
+            try:
+                self._queue.put_nowait(copy)
+            except queue.Full:
+                self.dropped += 1
+
+    def close(self) -> None:
+        """End, without what still waits."""
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            return  # it is a daemon
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while (copy := self._queue.get()) is not None:
+            draft = Draft.of(KIND, self._body(copy), now=self._clock())
+            self._journal.append_all([draft])
+
+    def _body(self, copy: _Copy) -> dict[str, Any]:
+        """Return what is journalled; whatever the candidate raises is what it did."""
+        began = self._monotonic()
+        decision, found = copy.made.decision, copy.made.found
+        cases = found.cases if found else ()
+        chance, route, failed = None, None, None
+        try:
+            again = best(
+                decide(
+                    copy.slot.model, copy.slot.policy, cases, decision.decided_at,
+                    basis=copy.slot.basis, reasons=False,
+                )
+            )  # fmt: skip
+            chance, route = again.probability, again.verdict.route
+        except Exception as error:
+            failed = said(error)
+        return {
+            "decision": copy.made.ticket.id,
+            "entity": decision.entity,
+            "account": decision.account,
+            "time": decision.time.isoformat(),
+            "release": {**vars(copy.draw), "arm": copy.arm},
+            "stable": {"probability": decision.probability, "route": decision.verdict.route},
+            "shadow": {"probability": chance, "route": route, "model": copy.slot.basis.model},
+            "failed": failed,
+            "took_ms": round((self._monotonic() - began) * 1000, 3),
+        }
+
+
+def _copies(made: Made) -> Iterator[_Copy]:
+    """Yield who is to make a decision too: of the stable arm alone, and by the decision's id."""
+    lot, draw = made.ticket.lot, made.ticket.draw
+    if lot is None or draw is None or draw.arm != STABLE or not lot.mirror:
+        return
+    place = assignment.place("mirror", lot.release, made.ticket.id)
+    if place >= lot.mirror * assignment.PLACES:
+        return
+    if lot.candidate is not None:
+        yield _Copy(made, draw, CANDIDATE, lot.candidate)
+    for number, slot in enumerate(lot.shadows, start=1):
+        yield _Copy(made, draw, f"shadow-{number}", slot)

@@ -1,0 +1,116 @@
+"""From the release of a target to the lot that a replica draws by: its slots loaded and warm, or
+the reason why one is not taken. What is in memory already is not loaded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster import canonical
+from cluster.errors import FunnelcastError, Refusal
+from serving.releases.release import Parts, State
+from serving.slots import policies, releases
+from serving.slots.active import Lot
+from serving.slots.slot import Slot, admitted
+from serving.slots.trial import tried
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cluster.refs import Ref
+    from cluster.workspace import Workspace
+    from serving.model import Model
+    from serving.policy import Policy
+    from serving.releases.release import Release
+    from serving.slots.following import Followed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What became of a release here."""
+
+    lot: Lot | None
+    warm: tuple[Slot, ...] = ()  # to go back to
+    why: str = ""  # the candidate is not taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    """Makes slots from parts; takes models and policies from the slots that are loaded."""
+
+    workspace: Workspace
+    followed: Followed
+    loaded: Sequence[Slot]
+
+    def model(self, id: str) -> Model | Refusal:
+        """Return a model that fits, admitted now or before."""
+        known = (slot.model for slot in self.loaded if slot.basis.model == id)
+        return next(known, None) or admitted(self.workspace, self.followed.target, id)
+
+    def policy(self, digest: str) -> Policy | Refusal:
+        """Return a policy that was published."""
+        known = (slot.policy for slot in self.loaded if digest_of(slot.policy) == digest)
+        found = next(known, None)
+        return found or policies.read(self.workspace, self.followed.policy, digest)
+
+    def slot(self, parts: Parts) -> Slot | Refusal:
+        """Return a slot that answers, or why there is none."""
+        model, policy = self.model(parts.model), self.policy(parts.policy)
+        for found in (model, policy):
+            if isinstance(found, Refusal):
+                return found
+        made = Slot.of(
+            self.followed.target,
+            self.followed.program,
+            (parts.model, model),  # type: ignore[arg-type]
+            policy,  # type: ignore[arg-type]
+        )
+        same = next((slot for slot in self.loaded if slot == made), None)
+        if same is not None:
+            return same
+        why = tried(made)
+        return made if why is None else why
+
+
+def drawn(loader: Loader, ref: Ref | None) -> Drawn:
+    """Return the lot of the release that a ref names, if it is under way. Raises AWAY."""
+    if ref is None:
+        return Drawn(lot=None)
+    try:
+        release = releases.of_ref(loader.workspace, ref).release
+    except FunnelcastError as error:
+        return Drawn(lot=None, why=str(error))
+    if release.is_open:
+        return _open(loader, release, ref.epoch)
+    return Drawn(lot=None, warm=_kept(loader, release))
+
+
+def digest_of(policy: Policy) -> str:
+    """Return the name of a policy's blob."""
+    return canonical.digest(policy.document)
+
+
+def _open(loader: Loader, release: Release, epoch: int) -> Drawn:
+    candidate = loader.slot(release.candidate)
+    shadows = [found for each in release.shadows if isinstance(found := loader.slot(each), Slot)]
+    lot = Lot(
+        release=release.id,
+        epoch=epoch,
+        step=release.step,
+        salt=release.salt,
+        places=release.places,
+        mirror=release.mirror,
+        candidate=candidate if isinstance(candidate, Slot) else None,
+        shadows=tuple(shadows),
+        pilot=release.plan.pilot,
+    )
+    return Drawn(lot=lot, why="" if isinstance(candidate, Slot) else str(candidate))
+
+
+def _kept(loader: Loader, release: Release) -> tuple[Slot, ...]:
+    """Return what a promoted release may go back to, if it is in memory: it stays there."""
+    if release.state != State.PROMOTED:
+        return ()
+    back = (release.stable.model, release.stable.policy)
+    return tuple(s for s in loader.loaded if (s.basis.model, digest_of(s.policy)) == back)

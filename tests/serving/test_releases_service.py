@@ -1,0 +1,238 @@
+"""A release in the service: each account keeps its arm, what mirrors is not seen, and going back
+needs nothing but the database.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster import canonical
+from cluster.blobs import Blobs
+from cluster.errors import Refusal
+from cluster.workspace import Workspace
+from serving.answer import mirror
+from serving.answer.questions import Question
+from serving.answer.service import DecisionService
+from serving.answer.ticket import Answered
+from serving.registry import Registry, alias
+from serving.releases import assignment
+from serving.releases.plan import Pilot, Step
+from serving.releases.release import Parts, Release, State
+from serving.slots import policies
+from serving.slots import releases as store
+from serving.slots.slot import Answer
+from tests.serving.simulated_releases import BEGAN, release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster.settings import Settings
+    from serving.slots.releases import Kept
+
+TARGET = "lead_qualification"
+LEAD = {"lead": Answer(target=TARGET, policy="lead_routing")}
+SAID: Any = {"actor": "ada", "reason": "a test", "now": BEGAN}
+LONG_MS = 20_000.0
+
+
+@pytest.fixture
+def place(copied: Callable[[Path], Settings], tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the small world."""
+    with Workspace.open(copied(tmp_path / "home")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def service(place: Workspace) -> Iterator[DecisionService]:
+    """A service over it."""
+    with closing(DecisionService(place, LEAD)) as made:
+        yield made
+
+
+def _candidate(place: Workspace) -> Parts:
+    """Keep a model that is another, and as sure again; return the parts with it."""
+    registry = Registry(place.blobs, place.refs, place.journal)
+    packed = registry.bundle(alias(TARGET))[1]
+    said = json.loads(packed.manifest)
+    said["provenance"]["card"] = "the candidate"
+    place.blobs.put(packed.booster)
+    return _blue(place).model_copy(update={"model": place.blobs.put(canonical.dumps(said))})
+
+
+def _blue(place: Workspace) -> Parts:
+    refs = [place.refs.get(name) for name in (alias(TARGET), policies.ref_of("lead_routing"))]
+    model, policy = (ref.target for ref in refs if ref)
+    return Parts(model=model, policy=policy, views={})
+
+
+def _begin(service: DecisionService, candidate: Parts, *steps: Step, **more: Any) -> Kept:
+    """Begin a release that is at the first of some steps, and let the service follow it."""
+    made = release()
+    plan = made.plan.model_copy(update={"steps": (*steps, Step(weight=100.0)), **more})
+    stable = _blue(service.workspace)
+    changes = {"plan": plan, "stable": stable, "candidate": candidate}
+    return _put(service, made.model_copy(update=changes), None)
+
+
+def _put(service: DecisionService, after: Release | Refusal, before: Kept | None) -> Kept:
+    assert isinstance(after, Release)
+    kept = store.put(service.workspace, after, before, **SAID)
+    assert not isinstance(kept, Refusal), str(kept)
+    service.watcher.refresh()
+    return kept
+
+
+def _leads(place: Workspace, count: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = place.tables.read(f"scores_{TARGET}").to_pylist()
+    return found[:count]
+
+
+def _decide(service: DecisionService, row: dict[str, Any]) -> dict[str, Any]:
+    asked = Question(kind="lead", key=row["entity"], as_of=row["time"], reasons=False)
+    done = service.decide(asked, deadline_ms=LONG_MS)
+    assert isinstance(done, Answered), str(done)
+    return done.body
+
+
+def test_each_account_keeps_its_arm(service: DecisionService) -> None:
+    """In its record are the arm and the epoch; the model is that of its arm, and replay agrees."""
+    candidate = _candidate(service.workspace)
+    kept = _begin(service, candidate, Step(weight=50.0))
+    rows = _leads(service.workspace, 24)
+    first, again = ([_decide(service, row) for row in rows] for _ in range(2))
+    assert [each["release"]["arm"] for each in first] == [a["release"]["arm"] for a in again]
+    arms = {each["release"]["arm"] for each in first}
+    assert arms == {"stable", "candidate"}
+    for each in first:
+        drawn = each["release"]
+        place = assignment.place("s", "r1", each["seen"]["shard"])
+        assert (drawn["arm"] == "candidate") == (place < 5_000)
+        assert (drawn["epoch"], drawn["share"], drawn["step"]) == (kept.epoch, 0.5, 0)
+        is_its = each["basis"]["model"] == candidate.model
+        assert is_its == (drawn["arm"] == "candidate")
+        assert service.replayed(each).is_equal
+
+
+def test_without_a_release_nothing_is_said_of_one(service: DecisionService) -> None:
+    """And an open one without weight gives the candidate to nobody."""
+    (row,) = _leads(service.workspace, 1)
+    assert "release" not in _decide(service, row)
+    _begin(service, _candidate(service.workspace), Step(mirror=1.0))
+    assert _decide(service, row)["release"]["arm"] == "stable"
+
+
+def test_a_pilot_is_for_those_it_names(service: DecisionService) -> None:
+    """Nobody else draws."""
+    rows = _leads(service.workspace, 12)
+    plain = [_decide(service, row)["features"] for row in rows]
+    name = next(n for n in plain[0] if 1 < len({str(each[n]) for each in plain}) < 6)
+    value = str(plain[0][name])
+    pilot = Pilot(feature=name, values=(value,))
+    _begin(service, _candidate(service.workspace), Step(weight=100.0), pilot=pilot)
+    told = ["release" in _decide(service, row) for row in rows]
+    assert told == [str(each[name]) == value for each in plain]
+
+
+def test_what_mirrors_is_journalled_beside_and_not_seen(service: DecisionService) -> None:
+    """All answers are the stable model's; each has its pair."""
+    candidate = _candidate(service.workspace)
+    _begin(service, candidate, Step(mirror=100.0))
+    answers = [_decide(service, row) for row in _leads(service.workspace, 8)]
+    assert {each["basis"]["model"] for each in answers} == {_blue(service.workspace).model}
+    pairs = _shadows(service.workspace, 8)
+    assert {each["decision"] for each in pairs} == {each["id"] for each in answers}
+    for each in pairs:
+        assert each["shadow"]["model"] == candidate.model
+        assert each["shadow"]["probability"] == each["stable"]["probability"]  # it scores alike
+        assert (each["release"]["arm"], each["failed"]) == ("candidate", None)
+
+
+def _shadows(place: Workspace, count: int) -> list[dict[str, Any]]:
+    until = time.monotonic() + 20
+    while len(found := [e.body for e in place.journal.entries(mirror.KIND)]) < count:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+def test_a_mirror_that_fails_or_is_full_costs_no_answer(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the candidate raised is on record; what there was no room for is counted."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError("no")
+
+    _begin(service, _candidate(service.workspace), Step(mirror=100.0))
+    monkeypatch.setattr(mirror, "decide", broken)
+    rows = _leads(service.workspace, 2)
+    assert _decide(service, rows[0])["fallback"] is None
+    (pair,) = _shadows(service.workspace, 1)
+    assert (pair["failed"], pair["shadow"]["probability"]) == ("ValueError: no", None)
+    monkeypatch.setattr(service.mirror._queue, "maxsize", -1)
+    monkeypatch.setattr(service.mirror._queue, "put_nowait", _full)
+    assert _decide(service, rows[1])["fallback"] is None
+    assert service.mirror.dropped == 1
+
+
+def _full(_: Any) -> None:
+    from queue import Full
+
+    raise Full
+
+
+def test_going_back_needs_no_artefact(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither an undone canary nor an undone promotion, with the store of artefacts away."""
+    blue, candidate = _blue(service.workspace), _candidate(service.workspace)
+    kept = _begin(service, candidate, Step(weight=100.0))
+    (row,) = _leads(service.workspace, 1)
+    assert _decide(service, row)["basis"]["model"] == candidate.model
+
+    def away(*_: Any) -> bytes:
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(Blobs, "get", away)
+    last = kept.release.model_copy(update={"step": 1})
+    promoted = _put(service, last.advanced("well", BEGAN), kept)
+    assert promoted.release.state == State.PROMOTED
+    told = _decide(service, row)
+    assert (told["basis"]["model"], "release" in told) == (candidate.model, False)
+    _put(service, promoted.release.rolled_back("a complaint"), promoted)
+    assert service.watcher.away == ""
+    assert _decide(service, row)["basis"]["model"] == blue.model
+
+
+def test_without_what_is_warm_it_would_need_one(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: what went is forgotten, and must be loaded again."""
+    kept = _begin(service, _candidate(service.workspace), Step(weight=100.0))
+    promoted = _put(service, kept.release.model_copy(update={"step": 1}).advanced("", BEGAN), kept)
+    slots = service.watcher.current
+    service.watcher.current = replace(slots, warm=())
+
+    def away(*_: Any) -> bytes:
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(Blobs, "get", away)
+    _put(service, promoted.release.rolled_back("a complaint"), promoted)
+    assert "the store is away" in service.watcher.away
+
+
+def test_a_candidate_that_is_not_taken_answers_nobody(service: DecisionService) -> None:
+    """It is refused with its reason, and what was there goes on."""
+    lies = _candidate(service.workspace).model_copy(update={"model": "0" * 64})
+    _begin(service, lies, Step(weight=100.0))
+    (row,) = _leads(service.workspace, 1)
+    assert _decide(service, row)["release"]["arm"] == "stable"
+    refused = {each.what: each.why for each in service.watcher.refused}
+    assert "0000" in refused[store.ref_of(TARGET)]

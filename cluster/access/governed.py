@@ -27,6 +27,7 @@ GOVERNED = {
     "targets/": (Permission.TARGETS_CHANGE, "admin.target"),
     "policies/": (Permission.POLICIES_CHANGE, "admin.policy"),
     "models/": (Permission.ALIASES_CHANGE, "admin.alias"),
+    "releases/": (Permission.RELEASES_CHANGE, "admin.release"),
 }
 
 

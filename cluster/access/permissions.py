@@ -29,6 +29,8 @@ class Permission(StrEnum):
     TARGETS_CHANGE = "targets:change"
     POLICIES_CHANGE = "policies:change"
     ALIASES_CHANGE = "aliases:change"
+    RELEASES_CHANGE = "releases:change"
+    RELEASES_APPROVE = "releases:approve"
     KEYS_MANAGE = "keys:manage"
     SUBJECTS_ERASE = "subjects:erase"
     AUDIT_READ = "audit:read"

@@ -108,7 +108,7 @@ class Maker:
             return False
         if ticket.is_claimed:
             return False
-        ticket.draw_lot(found)
+        ticket.draw_arm(found)
         return True
 
     def _decide_alike(self, tickets: list[Ticket]) -> None:

@@ -57,7 +57,7 @@ class Mirror:
         self._thread.start()
 
     def offer(self, made: Made) -> None:
-        """Let others make a decision too, if the lot says so and there is room."""
+        """Let others make a decision too, if the release says so and there is room."""
         for copy in _copies(made):
             try:
                 self._queue.put_nowait(copy)
@@ -108,13 +108,13 @@ class Mirror:
 
 def _copies(made: Made) -> Iterator[_Copy]:
     """Yield who is to make a decision too: of the stable arm alone, and by the decision's id."""
-    lot, draw = made.ticket.lot, made.ticket.draw
-    if lot is None or draw is None or draw.arm != STABLE or not lot.mirror:
+    arms, draw = made.ticket.arms, made.ticket.draw
+    if arms is None or draw is None or draw.arm != STABLE or not arms.mirror:
         return
-    place = assignment.place("mirror", lot.release, made.ticket.id)
-    if place >= lot.mirror * assignment.PLACES:
+    place = assignment.place("mirror", arms.release, made.ticket.id)
+    if place >= arms.mirror * assignment.PLACES:
         return
-    if lot.candidate is not None:
-        yield _Copy(made, draw, CANDIDATE, lot.candidate)
-    for number, slot in enumerate(lot.shadows, start=1):
+    if arms.candidate is not None:
+        yield _Copy(made, draw, CANDIDATE, arms.candidate)
+    for number, slot in enumerate(arms.shadows, start=1):
         yield _Copy(made, draw, f"shadow-{number}", slot)

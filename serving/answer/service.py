@@ -122,7 +122,7 @@ class DecisionService:
             key=key,
             eyes=eyes,
             slot=slot,
-            lot=slots.lot(question.kind),
+            arms=slots.arms_of(question.kind),
             at=question.as_of or self.workspace.clock(),
             notify=notify,
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from serving.answer.breaker import Call
     from serving.answer.gather import Found
     from serving.answer.questions import Question
-    from serving.slots.active import Draw, Lot
+    from serving.slots.active import Draw, Arms
     from serving.slots.slot import Slot
 
 
@@ -45,7 +45,7 @@ class Ticket:
     at: datetime  # T
     notify: Callable[[Ticket], None]  # called once when it is settled, on any thread
     eyes: Principal | None = None  # who asks, if bound to some rows
-    lot: Lot | None = None  # of the release under way
+    arms: Arms | None = None  # of the release under way
     draw: Draw | None = None  # what the account drew, once it is known
     found: Found | None = None  # the features, once they are there
     stage: str = ""  # in which it is
@@ -66,15 +66,15 @@ class Ticket:
         """Has somebody taken the decision in hand?"""
         return self._claim.locked()
 
-    def draw_lot(self, found: Found) -> None:
+    def draw_arm(self, found: Found) -> None:
         """Take in what it rests on, and draw for the account: what answers it is settled by that.
 
         Whom a question is about stands for an account that is not known.
         """
         self.found = found
-        if self.lot is None or not self.lot.is_for(found.cases[0].features):
+        if self.arms is None or not self.arms.is_for(found.cases[0].features):
             return
-        slot, self.draw = self.lot.draw(found.seen.shard)
+        slot, self.draw = self.arms.draw(found.seen.shard)
         if slot is not None:
             self.slot = slot
 

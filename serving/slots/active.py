@@ -32,7 +32,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What the lot gave one account in a release, as the record of its decision says it."""
+    """What one account drew in a release, as the record of its decision says it."""
 
     release: str
     epoch: int  # of the release's ref
@@ -42,7 +42,7 @@ class Draw:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lot:
+class Arms:
     """A release as one replica answers by it."""
 
     release: str
@@ -78,30 +78,30 @@ class Slots:
     """What answers, by kind of entity."""
 
     by_kind: Mapping[str, Slot] = field(default_factory=dict)
-    lots: Mapping[str, Lot] = field(default_factory=dict)  # of the releases under way
+    arms: Mapping[str, Arms] = field(default_factory=dict)  # of the releases under way
     warm: tuple[Slot, ...] = ()  # loaded, and answering nobody: to go back needs no load
     missing: tuple[str, ...] = ()  # why, for each kind that nothing answers for yet
     epochs: Mapping[str, int] = field(default_factory=dict)  # of each ref followed; 0: not there
 
     def __post_init__(self) -> None:
         """Nobody changes what others are reading."""
-        for name in ("by_kind", "epochs", "lots"):
+        for name in ("by_kind", "epochs", "arms"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def of(self, kind: str) -> Slot | None:
         """Return what answers about a kind of entity; None while nothing does."""
         return self.by_kind.get(answered_by(kind))
 
-    def lot(self, kind: str) -> Lot | None:
+    def arms_of(self, kind: str) -> Arms | None:
         """Return the release under way of what answers about a kind; None if there is none."""
-        return self.lots.get(answered_by(kind))
+        return self.arms.get(answered_by(kind))
 
     @property
     def loaded(self) -> tuple[Slot, ...]:
         """Every slot that is in memory."""
         found = [*self.by_kind.values(), *self.warm]
-        for lot in self.lots.values():
-            found += [*([lot.candidate] if lot.candidate else []), *lot.shadows]
+        for each in self.arms.values():
+            found += [*([each.candidate] if each.candidate else []), *each.shadows]
         return tuple(found)
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import FunnelcastError, Refusal
 from features.views import document, register, view
 from serving.policy import Policy
-from serving.slots import lots
+from serving.slots import arms
 from serving.slots.active import Refused
-from serving.slots.lots import digest_of
+from serving.slots.arms import digest_of
 from serving.slots.slot import Slot, no_model
 from serving.slots.trial import tried
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cluster.refs import Ref
     from cluster.workspace import Workspace
     from serving.model import Model
-    from serving.slots.active import Lot
+    from serving.slots.active import Arms
     from serving.slots.following import Followed
 
 type Named = tuple[str, Model]  # id and model
@@ -37,7 +37,7 @@ class Renewed:
     slot: Slot | None
     missing: str  # why there is none
     refused: tuple[Refused, ...]  # of what it follows
-    lot: Lot | None = None  # of the release under way
+    arms: Arms | None = None  # of the release under way
     warm: tuple[Slot, ...] = ()  # to go back to
 
 
@@ -66,21 +66,21 @@ class Renewal:
             slot=slot,
             missing=self._missing(slot, refused),
             refused=tuple(refused),
-            lot=drawn.lot,
+            arms=drawn.arms,
             warm=drawn.warm,
         )
 
     @property
-    def _loader(self) -> lots.Loader:
-        return lots.Loader(workspace=self.workspace, followed=self.followed, loaded=self.loaded)
+    def _loader(self) -> arms.Loader:
+        return arms.Loader(workspace=self.workspace, followed=self.followed, loaded=self.loaded)
 
-    def _drawn(self, slot: Slot | None, refused: list[Refused]) -> lots.Drawn:
-        """Return the lot of the release under way; a candidate that is not taken is refused."""
+    def _drawn(self, slot: Slot | None, refused: list[Refused]) -> arms.Drawn:
+        """Return the arms of the release under way; a candidate that is not taken is refused."""
         ref = self.refs.get(self.followed.release_ref)
         if slot is None or ref is None:
-            return lots.Drawn(lot=None)
+            return arms.Drawn(arms=None)
         loader = replace(self._loader, loaded=(*self.loaded, slot))
-        drawn = lots.drawn(loader, ref)
+        drawn = arms.drawn(loader, ref)
         if drawn.why:
             refused.append(self._refused(ref, drawn.why))
         return drawn

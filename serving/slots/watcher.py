@@ -103,7 +103,7 @@ class Watcher:
         renewed = {kind: self._renewed(kind, refs) for kind in self._followed}
         made = Slots(
             by_kind={kind: each.slot for kind, each in renewed.items() if each.slot},
-            lots={kind: each.lot for kind, each in renewed.items() if each.lot},
+            arms={kind: each.arms for kind, each in renewed.items() if each.arms},
             warm=tuple(slot for each in renewed.values() for slot in each.warm),
             missing=tuple(each.missing for each in renewed.values() if each.missing),
             epochs=epochs,

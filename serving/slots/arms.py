@@ -1,4 +1,4 @@
-"""From the release of a target to the lot that a replica draws by: its slots loaded and warm, or
+"""From the release of a target to the arms that a replica draws from: its slots loaded and warm, or
 the reason why one is not taken. What is in memory already is not loaded again.
 """
 
@@ -11,7 +11,7 @@ from cluster import canonical
 from cluster.errors import FunnelcastError, Refusal
 from serving.releases.release import Parts, State
 from serving.slots import policies, releases
-from serving.slots.active import Lot
+from serving.slots.active import Arms
 from serving.slots.slot import Slot, admitted
 from serving.slots.trial import tried
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Drawn:
     """What became of a release here."""
 
-    lot: Lot | None
+    arms: Arms | None
     warm: tuple[Slot, ...] = ()  # to go back to
     why: str = ""  # the candidate is not taken
 
@@ -74,16 +74,16 @@ class Loader:
 
 
 def drawn(loader: Loader, ref: Ref | None) -> Drawn:
-    """Return the lot of the release that a ref names, if it is under way. Raises AWAY."""
+    """Return the arms of the release that a ref names, if it is under way. Raises AWAY."""
     if ref is None:
-        return Drawn(lot=None)
+        return Drawn(arms=None)
     try:
         release = releases.of_ref(loader.workspace, ref).release
     except FunnelcastError as error:
-        return Drawn(lot=None, why=str(error))
+        return Drawn(arms=None, why=str(error))
     if release.is_open:
         return _open(loader, release, ref.epoch)
-    return Drawn(lot=None, warm=_kept(loader, release))
+    return Drawn(arms=None, warm=_kept(loader, release))
 
 
 def digest_of(policy: Policy) -> str:
@@ -94,7 +94,7 @@ def digest_of(policy: Policy) -> str:
 def _open(loader: Loader, release: Release, epoch: int) -> Drawn:
     candidate = loader.slot(release.candidate)
     shadows = [found for each in release.shadows if isinstance(found := loader.slot(each), Slot)]
-    lot = Lot(
+    made = Arms(
         release=release.id,
         epoch=epoch,
         step=release.step,
@@ -105,7 +105,7 @@ def _open(loader: Loader, release: Release, epoch: int) -> Drawn:
         shadows=tuple(shadows),
         pilot=release.plan.pilot,
     )
-    return Drawn(lot=lot, why="" if isinstance(candidate, Slot) else str(candidate))
+    return Drawn(arms=made, why="" if isinstance(candidate, Slot) else str(candidate))
 
 
 def _kept(loader: Loader, release: Release) -> tuple[Slot, ...]:

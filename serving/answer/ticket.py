@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from serving.answer.breaker import Call
     from serving.answer.gather import Found
     from serving.answer.questions import Question
-    from serving.slots.active import Draw, Arms
+    from serving.slots.active import Arms, Draw
     from serving.slots.slot import Slot
 
 

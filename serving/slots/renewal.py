@@ -50,6 +50,7 @@ class Renewal:
     refs: Mapping[str, Ref]
     old: Slot | None
     loaded: tuple[Slot, ...] = ()  # all that are in memory
+    epochs: Mapping[str, int]  # of the refs that were looked at before
     refused: Mapping[str, Refused]  # before, by name of the ref
     now: datetime
 
@@ -130,7 +131,7 @@ class Renewal:
 
     def _known(self) -> Iterator[Refused]:
         """Yield what was refused before and is named still."""
-        for name in (self.followed.model_ref, self.followed.policy_ref):
+        for name in (self.followed.model_ref, self.followed.policy_ref, *self.followed.view_refs):
             if name in self.refs and self._is_known(self.refs[name]):
                 yield self.refused[name]
 
@@ -138,11 +139,11 @@ class Renewal:
         """Yield the views whose definition on record is not the one at hand, which is computed."""
         for name in self.followed.target.views:
             ref = self.refs.get(register.PREFIX + name)
-            why = None if ref is None else self._unlike(name, ref)
-            if ref is not None and why is not None:
-                yield (
-                    self.refused[ref.name] if self._is_known(ref) else self._refused(ref, str(why))
-                )
+            if ref is None or self.epochs.get(ref.name) == ref.epoch:
+                continue  # looked at before; what was refused is yielded as known
+            why = self._unlike(name, ref)
+            if why is not None:
+                yield self._refused(ref, str(why))
 
     def _unlike(self, name: str, ref: Ref) -> Refusal | None:
         try:

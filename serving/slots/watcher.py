@@ -118,6 +118,7 @@ class Watcher:
             refs=refs,
             old=self.current.of(kind),
             loaded=self.current.loaded,
+            epochs=self.current.epochs,
             refused={each.what: each for each in self.refused},
             now=self._workspace.clock(),
         )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import canonical
-from cluster.blobs import Blobs
 from cluster.errors import Refusal
 from cluster.workspace import Workspace
 from serving.answer import mirror
@@ -200,7 +199,7 @@ def test_going_back_needs_no_artefact(
     def away(*_: Any) -> bytes:
         raise OSError("the store is away")
 
-    monkeypatch.setattr(Blobs, "get", away)
+    monkeypatch.setattr(type(service.workspace.blobs), "get", away)
     last = kept.release.model_copy(update={"step": 1})
     promoted = _put(service, last.advanced("well", BEGAN), kept)
     assert promoted.release.state == State.PROMOTED
@@ -223,7 +222,7 @@ def test_without_what_is_warm_it_would_need_one(
     def away(*_: Any) -> bytes:
         raise OSError("the store is away")
 
-    monkeypatch.setattr(Blobs, "get", away)
+    monkeypatch.setattr(type(service.workspace.blobs), "get", away)
     _put(service, promoted.release.rolled_back("a complaint"), promoted)
     assert "the store is away" in service.watcher.away
 

@@ -20,7 +20,7 @@ from serving import bundle
 from serving.bundle import Bundle, Manifest
 from serving.policy import Policy
 from serving.registry import Registry, alias
-from serving.slots import policies, renewal, watcher
+from serving.slots import arms, policies, renewal, watcher
 from serving.slots.slot import Answer, Slot
 from serving.slots.watcher import REFUSED, SWAPPED, Watcher
 
@@ -133,7 +133,7 @@ def test_nothing_is_loaded_while_nothing_moves(
     """A look is one statement, and leaves no entry."""
     asked: list[str] = []
     count = len(list(place.journal.entries()))
-    monkeypatch.setattr(renewal, "admitted", pytest.fail)
+    monkeypatch.setattr(arms, "admitted", pytest.fail)
     engine = place.database.engine
     sa.event.listen(engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
     before = followed.current
@@ -146,7 +146,7 @@ def test_another_policy_is_taken_with_the_model_that_was_there(
     place: Workspace, followed: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No model is admitted for it."""
-    monkeypatch.setattr(renewal, "admitted", pytest.fail)
+    monkeypatch.setattr(arms, "admitted", pytest.fail)
     before = followed.current.of("lead")
     live = policies.active(place, "lead_routing")
     assert before
@@ -189,7 +189,7 @@ def test_what_is_refused_leaves_what_there_was(
     assert refused.what == LIVE
     assert "\n" not in refused.why
     with monkeypatch.context() as patch:
-        patch.setattr(renewal, "admitted", pytest.fail)
+        patch.setattr(arms, "admitted", pytest.fail)
         live = policies.active(place, "lead_routing")
         assert isinstance(live, Policy)
         second = live.model_copy(update={"version": 2, "high_confidence_below": 0.1})

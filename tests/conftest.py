@@ -119,7 +119,8 @@ def copied(trained: Workspace) -> Callable[[Path], Settings]:
     """
 
     def copy(home: Path) -> Settings:
-        shutil.copytree(trained.settings.home, home)
+        left = shutil.ignore_patterns("metrics")  # what services over the original have counted
+        shutil.copytree(trained.settings.home, home, ignore=left)
         return trained.settings.model_copy(update={"home": home})
 
     return copy

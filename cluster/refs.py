@@ -85,6 +85,9 @@ class Refs:
         lost = self._swap(moved, [each for each in witnesses if each])
         return moved if lost is None else self._lost(lost.name, lost.epoch - 1)
 
+    def ask(self, name: str) -> None:
+        """Raise if a ref may not be moved by who would; here all may (access/governed.py)."""
+
     def history(self, name: str) -> list[Ref]:
         """Return every move of `name`, oldest first."""
         moves = schema.ref_moves

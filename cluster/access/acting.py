@@ -131,14 +131,8 @@ class Leave:
     def _strict(self) -> bool:
         return self._workspace.settings.access.jobs_require_key
 
-    @property
-    def _is_laptop(self) -> bool:
-        """Has nobody thought of others here yet?"""
-        serve = self._workspace.settings.serve
-        return not (self._strict or serve.asks or keyring.has_keys(self._workspace.database))
-
     def _acting(self, who: Principal, permission: Permission, passing: str | None) -> Acting:
-        said, shared = self._said, not self._is_laptop
+        said, shared = self._said, not is_laptop(self._workspace, strict=self._strict)
         if said.credential is not None and said.actor not in (None, who.subject):
             raise WrongUse(
                 f"--actor must be who the credential speaks for, got '{said.actor}' for"
@@ -163,6 +157,12 @@ class Leave:
         act = Act(actor=actor, reason=_safe(self._said.reason), now=self._workspace.clock())
         with entries.alone(self._workspace.database) as connection:
             entries.append(connection, REFUSED, told, act)
+
+
+def is_laptop(workspace: Workspace, *, strict: bool) -> bool:
+    """Has nobody thought of others here yet? `strict`: jobs ask for a key."""
+    asks = workspace.settings.serve.asks
+    return not (strict or asks or keyring.has_keys(workspace.database))
 
 
 def known(workspace: Workspace, text: str, now: datetime) -> Who:

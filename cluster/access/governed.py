@@ -38,6 +38,12 @@ class Governed(Refs):
         super().__init__(database)
         self._leave = leave
 
+    def ask(self, name: str) -> None:
+        """NotAllowed, journalled, if a ref may not be moved by who runs the job."""
+        found = next((g for prefix, g in GOVERNED.items() if name.startswith(prefix)), None)
+        if found is not None:
+            self._leave.ask(found[0], f"move {name}", passing=f"move {name}")
+
     def _witness(self, moved: Ref) -> Witness | None:
         """Return what journals a move; NotAllowed if it may not be made."""
         found = next((g for prefix, g in GOVERNED.items() if moved.name.startswith(prefix)), None)

@@ -43,9 +43,15 @@ class Asked:
 def begun(workspace: Workspace, asked: Asked, before: Kept | None) -> Release:
     """Return a release at its first step; ReleaseRefused when it may not begin."""
     target, plan = load_target(asked.target), load_plan(asked.plan)
+    if plan.isolated:
+        raise ReleaseRefused(
+            f"a plan must not ask for replicas of its own yet, got {plan.name}: leave isolated out"
+        )
     name = asked.policy or _policy_of(target)
     stable = done(releases.answering(workspace.refs, target.name, name, _views(workspace, target)))
     candidate = _candidate(workspace, target, asked, name, stable)
+    for ref in releases.moved_by(target.name, name, stable, candidate):
+        workspace.refs.ask(ref)  # of who may not change it, none may be released
     epoch = 0 if before is None else before.epoch
     said = [target.name, epoch, candidate.model_dump(mode="json")]
     return done(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cluster.access.keyring import has_keys
+from cluster.access.acting import is_laptop
 from cluster.access.permissions import Permission
-from cluster.errors import Refusal
+from cluster.errors import Refusal, WrongUse, nearest
 from features.targets import load_target
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.release.begun import Asked, ReleaseRefused, begun, done
+from serving.releases.plan import Guards
 from serving.releases.release import Release, State
 from serving.slots import releases
 
@@ -120,8 +121,9 @@ def _there(kept: Kept | None, settings: ReleaseSettings) -> Kept:
 
 def _taken(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Release | Refusal:
     """Return the release after a step."""
+    _must_be_guards(settings)
     at, why, now = kept.release, settings.reason or settings.action, workspace.clock()
-    waived = tuple(name.strip() for name in (settings.waive or "").split(",") if name.strip())
+    waived = _waived(settings)
     steps: dict[str, Callable[[], Release | Refusal]] = {
         "advance": lambda: at.advanced(why, now),
         "approve": lambda: _approved(workspace, at, settings),
@@ -133,10 +135,22 @@ def _taken(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Relea
     return steps[settings.action]()
 
 
+def _waived(settings: ReleaseSettings) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (settings.waive or "").split(",") if name.strip())
+
+
+def _must_be_guards(settings: ReleaseSettings) -> None:
+    for name in _waived(settings):
+        if name not in Guards.model_fields:
+            hint = nearest(name, Guards.model_fields)
+            raise WrongUse(f"--waive must name guards, got '{name}': {hint}")
+
+
 def _approved(workspace: Workspace, at: Release, settings: ReleaseSettings) -> Release | Refusal:
     """Return it at the step that waited; where several people work, by another than who began."""
     began = next(k for k in releases.history(workspace, at.target) if k.release.id == at.id)
-    if began.actor == settings.actor and has_keys(workspace.database):
+    strict = workspace.settings.access.jobs_require_key
+    if began.actor == settings.actor and not is_laptop(workspace, strict=strict):
         return Refusal(
             rule="a release must be approved by another person than who began it",
             value=began.actor,
@@ -225,4 +239,5 @@ JOB = Job(
     needs=NEEDS,
     inputs=inputs,
     run=run,
+    reads_only=True,  # a move is kept by the ref itself, and journalled
 )

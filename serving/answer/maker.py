@@ -181,5 +181,6 @@ def _unseen(ticket: Ticket) -> Case:
     return Case(entity=asked.key, account=account, time=ticket.at, features={})
 
 
-def _alike(ticket: Ticket) -> tuple[str, bool]:
-    return ticket.slot.basis.model, ticket.question.reasons
+def _alike(ticket: Ticket) -> tuple[str, str, bool]:
+    basis = ticket.slot.basis
+    return basis.model, basis.policy, ticket.question.reasons

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster.journal import Draft
 from serving.answer.recorder import said
-from serving.decide import best, decide
+from serving.decide import decide
 from serving.releases import assignment
 from serving.releases.evidence import CANDIDATE, STABLE
 
@@ -52,6 +53,7 @@ class Mirror:
         self._clock = clock
         self._monotonic = monotonic
         self._queue: queue.Queue[_Copy | None] = queue.Queue(MOST)
+        self._stop = threading.Event()
         self.dropped = 0  # copies that nobody had time for
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         self._thread.start()
@@ -66,16 +68,19 @@ class Mirror:
 
     def close(self) -> None:
         """End, without what still waits."""
-        try:
+        self._stop.set()
+        with suppress(queue.Full):
             self._queue.put_nowait(None)
-        except queue.Full:
-            return  # it is a daemon
         self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
-        while (copy := self._queue.get()) is not None:
-            draft = Draft.of(KIND, self._body(copy), now=self._clock())
-            self._journal.append_all([draft])
+        while (copy := self._queue.get()) is not None and not self._stop.is_set():
+            try:
+                id = f"{KIND}:{copy.made.ticket.id}:{copy.arm}"  # a retry adds none
+                draft = Draft.of(KIND, self._body(copy), id=id, now=self._clock())
+                self._journal.append_all([draft])
+            except Exception:  # an answer does not depend on it, and the next copy may do better
+                self.dropped += 1
 
     def _body(self, copy: _Copy) -> dict[str, Any]:
         """Return what is journalled; whatever the candidate raises is what it did."""
@@ -84,11 +89,10 @@ class Mirror:
         cases = found.cases if found else ()
         chance, route, failed = None, None, None
         try:
-            again = best(
-                decide(
-                    copy.slot.model, copy.slot.policy, cases, decision.decided_at,
-                    basis=copy.slot.basis, reasons=False,
-                )
+            mine = [case for case in cases if case.entity == decision.entity]  # the same lead
+            (again,) = decide(
+                copy.slot.model, copy.slot.policy, mine, decision.decided_at,
+                basis=copy.slot.basis, reasons=False,
             )  # fmt: skip
             chance, route = again.probability, again.verdict.route
         except Exception as error:

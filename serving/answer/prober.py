@@ -46,7 +46,7 @@ class Prober:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
-            for slot in self._slots().by_kind.values():
+            for slot in self._slots().answering:
                 if not self.is_spent and self._maker.breaker(slot).probe_due(time.monotonic()):
                     self._send(slot)
 

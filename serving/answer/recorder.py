@@ -121,7 +121,7 @@ def _record(made: Made) -> record.Made:
         request=ticket.question.digest() if ticket.key else None,
         among=found.among if found else None,
         withheld=found.withheld if found else (),
-        drawn=ticket.draw,
+        drawn=ticket.draw if found else None,
         took_ms=ticket.took_ms,
     )
 

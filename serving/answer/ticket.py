@@ -54,6 +54,7 @@ class Ticket:
     is_abandoned: bool = False  # was the caller told that it came to nothing?
     outcome: Outcome | None = None
     spent_ms: dict[str, float] = field(default_factory=dict)  # by stage
+    _began: float = field(default_factory=perf_counter)
     _since: float = field(default_factory=perf_counter)
     _claim: Lock = field(default_factory=Lock)
 
@@ -71,12 +72,10 @@ class Ticket:
 
         Whom a question is about stands for an account that is not known.
         """
-        self.found = found
-        if self.arms is None or not self.arms.is_for(found.cases[0].features):
-            return
-        slot, self.draw = self.arms.draw(found.seen.shard)
-        if slot is not None:
-            self.slot = slot
+        if self.arms is not None and self.arms.is_for(found.cases[0].features):
+            slot, self.draw = self.arms.draw(found.seen.shard)
+            self.slot = slot or self.slot
+        self.found = found  # last: whoever sees it sees what was drawn
 
     def lap(self, stage: str) -> None:
         """Note the end of a stage, and so what it took; a stage may come in pieces."""
@@ -86,8 +85,8 @@ class Ticket:
 
     @property
     def took_ms(self) -> float:
-        """How long it took so far, by the laps that are over."""
-        return sum(self.spent_ms.values())
+        """How long it took so far."""
+        return (perf_counter() - self._began) * 1000
 
     def settle(self, outcome: Outcome) -> None:
         """Give the outcome; only the first counts."""

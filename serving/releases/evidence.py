@@ -46,21 +46,33 @@ class Evidence:
     counted: dict[str, set[str]] = field(default_factory=dict)  # accounts, by what they counted for
 
     def saw(self, plan: Plan, seen: Sequence[Sighting]) -> None:
-        """Count decisions, in their order."""
+        """Count decisions, in their order. What could come from one arm alone says nothing of the
+        two, and costs no account its say.
+        """
+        drawn = [each for each in seen if 0 < each.share < 1]
         for name in HAPPENS:
-            bad = [each for each in seen if name in each.bad and self._is_first(name, each.account)]
+            bad = [
+                each for each in drawn if name in each.bad and self._is_first(name, each.account)
+            ]
             self._which(name, [(each.is_candidate, each.share) for each in bad], odds.HIGHER)
             self._above(plan, name, seen)
-        new = [each for each in seen if self._is_first(SPLIT, each.account)]
+        new = [each for each in drawn if self._is_first(SPLIT, each.account)]
         self._which(SPLIT, [(each.is_candidate, each.share) for each in new], odds.EITHER)
         for each in new:
             arm = arm_of(is_candidate=each.is_candidate)
             self.accounts[arm] = self.accounts.get(arm, 0) + 1
-        self._scored(seen)
+        self._scored(drawn)
         self._stepped(seen)
 
+    def mirrored(self, at: datetime) -> None:
+        """Note that the candidate made a decision unseen: it is alive."""
+        self.last_at = at
+
     def paired(self, plan: Plan, seen: Sequence[Pair]) -> None:
-        """Count pairs of scores whose outcome is known, in the order in which that became known."""
+        """Count pairs of scores whose outcome is known, each lead once: in the order of decisions,
+        and each only when its horizon is over, or the order itself would tell the outcome.
+        """
+        seen = [each for each in seen if self._is_first("pair", each.lead)]
         if not seen:
             return
         stable, candidate = (np.array([getattr(p, arm) for p in seen]) for arm in ARMS)
@@ -92,14 +104,16 @@ class Evidence:
         self.which[name], _ = before.after(_gains(events, ratios))
 
     def _above(self, plan: Plan, name: str, seen: Iterable[Sighting]) -> None:
-        """Bet that a guard speaks more often than its ceiling; an account counts once a step."""
+        """Bet that a guard speaks more often than its ceiling, at the first decision of each
+        account that the candidate makes.
+        """
         ceiling = getattr(plan.guards, name).ceiling
         if ceiling is None:
             return
         asked = [
             (name in each.bad, ceiling)
             for each in seen
-            if each.is_candidate and self._is_first(f"{name}@{each.step}", each.account)
+            if each.is_candidate and self._is_first(f"{name} above", each.account)
         ]
         before = self.above.get(name, Wealth.of(odds.BETS))
         self.above[name], _ = before.after(_gains(asked, odds.HIGHER))

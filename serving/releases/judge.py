@@ -45,6 +45,11 @@ class Finding:
     events: int  # that it rests on
     said: str
 
+    @property
+    def name(self) -> str:
+        """Name of the guard in the plan."""
+        return self.guard.partition(" ")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -58,7 +63,7 @@ class Verdict:
 def verdict(release: Release, seen: Evidence, now: datetime) -> Verdict:
     """Judge an open release by what was seen of it."""
     findings = tuple(_findings(release.plan, seen))
-    heard = [each for each in findings if each.is_alarm and each.guard not in release.waived]
+    heard = [each for each in findings if each.is_alarm and each.name not in release.waived]
     for action in (Action.ROLLBACK, Action.HOLD):
         alarms = [each for each in heard if each.then == action]
         if alarms:
@@ -159,10 +164,13 @@ def _missing(release: Release, seen: Evidence, now: datetime) -> Iterator[str]:
         yield f"{seen.pairs:,} of {step.pairs:,} pairs of scores have an outcome"
 
 
-def more_outcomes(plan: Plan, seen: Evidence, share: float) -> int:
+def more_outcomes(plan: Plan, seen: Evidence, share: float) -> int | None:
     """Return how many more outcomes the guard of the business outcome is expected to need until it
-    would speak, were the odds of the candidate as low as its ratio.
+    would speak, were the odds of the candidate as low as its ratio. None while only one arm has
+    accounts: no number is enough.
     """
+    if not 0 < share < 1:
+        return None
     guard = plan.guards.outcome
     left = max(0.0, log(1 / guard.alpha) + log(odds.BETS) / 2 - seen.lower.log)
     return round(left / log(1 / guard.alpha) * odds.needed(share, guard.ratio, guard.alpha))

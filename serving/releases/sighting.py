@@ -25,6 +25,7 @@ class Sighting:
 class Pair:
     """Two scores of one lead at one time, and what became of it."""
 
+    lead: str
     stable: float  # calibrated chances
     candidate: float
     outcome: bool

@@ -68,7 +68,7 @@ class Arms:
             epoch=self.epoch,
             step=self.step,
             arm=CANDIDATE if is_its else STABLE,
-            share=self.places / assignment.PLACES,
+            share=self.places / assignment.PLACES if self.candidate else 0.0,
         )
         return self.candidate if is_its else None, drawn
 
@@ -97,12 +97,16 @@ class Slots:
         return self.arms.get(answered_by(kind))
 
     @property
+    def answering(self) -> tuple[Slot, ...]:
+        """The slots that answer somebody: of a release under way the candidate too."""
+        candidates = [each.candidate for each in self.arms.values() if each.candidate]
+        return (*self.by_kind.values(), *candidates)
+
+    @property
     def loaded(self) -> tuple[Slot, ...]:
         """Every slot that is in memory."""
-        found = [*self.by_kind.values(), *self.warm]
-        for each in self.arms.values():
-            found += [*([each.candidate] if each.candidate else []), *each.shadows]
-        return tuple(found)
+        shadows = [slot for each in self.arms.values() for slot in each.shadows]
+        return (*self.answering, *self.warm, *shadows)
 
 
 def answered_by(kind: str) -> str:

@@ -45,7 +45,8 @@ class Loader:
 
     def model(self, id: str) -> Model | Refusal:
         """Return a model that fits, admitted now or before."""
-        known = (slot.model for slot in self.loaded if slot.basis.model == id)
+        mine = [slot for slot in self.loaded if slot.target == self.followed.target]
+        known = (slot.model for slot in mine if slot.basis.model == id)
         return next(known, None) or admitted(self.workspace, self.followed.target, id)
 
     def policy(self, digest: str) -> Policy | Refusal:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from cluster.access import entries
 from cluster.errors import FunnelcastError, Refusal
 from cluster.refs import Move
@@ -73,8 +75,15 @@ def of_ref(workspace: Workspace, ref: Ref) -> Kept:
             f"'{ref.name}' must name an entry of the journal, got '{ref.target}': verify it with"
             " python -m jobs.audit verify"
         )
+    try:
+        release = Release.model_validate(entry.body["release"])
+    except (KeyError, ValidationError) as error:  # other code wrote it
+        raise ReleaseMissing(
+            f"a release must be of this code's format, got another in '{ref.target}': run the code"
+            " that wrote it"
+        ) from error
     return Kept(
-        release=Release.model_validate(entry.body["release"]),
+        release=release,
         epoch=ref.epoch,
         since=ref.moved_at,
         actor=ref.actor,
@@ -128,6 +137,16 @@ def answering(refs: Refs, target: str, policy: str, views: dict[str, str]) -> Pa
     return Parts(model=model, policy=rules, views=views)
 
 
+def moved_by(target: str, policy: str, stable: Parts, candidate: Parts) -> list[str]:
+    """Return the refs that a release with these parts moves when it is promoted."""
+    both = zip(
+        _names(target, policy),
+        ((stable.model, candidate.model), (stable.policy, candidate.policy)),
+        strict=True,
+    )
+    return [name for name, (before, after) in both if before != after]
+
+
 def _journalled(release: Release, id: str, act: entries.Act) -> Witness:
     def write(connection: sa.Connection) -> None:
         entries.hold(connection)
@@ -161,7 +180,7 @@ def _both(refs: Refs, of: Release, this: Parts, that: Parts) -> list[Move] | Ref
             return Refusal(
                 rule=f"'{name}' must be what the release {of.id} found, {found[:12]}",
                 value=ref.target[:12] if ref else "nothing",
-                remedy="abort the release and begin another",
+                remedy=f"move '{name}' back, or begin another release",
             )
         moves.append(Move(name=name, to=to, expect_epoch=ref.epoch))
     return moves

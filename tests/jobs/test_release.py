@@ -181,3 +181,36 @@ def test_the_command_asks_for_leave(place: Workspace) -> None:
     (entry,) = place.journal.entries("admin.release")
     assert entry.body["permission"] == "releases:change"
     assert entry.body["ref"] == releases.ref_of(TARGET)
+
+
+def test_the_same_words_again_are_another_step(place: Workspace) -> None:
+    """Nothing of a release is remembered as done: each command is carried out."""
+
+    def told(action: str, **more: Any) -> dict[str, Any]:
+        settings = ReleaseSettings(action=action, target=TARGET, **more)
+        return console.perform(JOB, settings, place, lambda *_: None).report
+
+    told("start", plan="canary", model=_model(place))
+    steps = [told("advance")["wrote"]["state"] for _ in range(2)]
+    assert (steps, _state(place)) == (["running", "running"], ("running", 2))
+    first = told("status")["decided"]
+    told("pause")
+    assert told("status")["decided"] != first
+
+
+def test_who_may_not_change_a_policy_may_not_release_one(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked when it begins, of every ref that it would move in the end."""
+    asked: list[str] = []
+    monkeypatch.setattr(place.refs, "ask", asked.append)
+    _do(place, "start", plan="canary", model=_model(place))
+    assert asked == [alias(TARGET)]
+
+
+def test_a_guard_that_is_none_cannot_be_waived(place: Workspace) -> None:
+    """Its name is told."""
+    _do(place, "start", plan="canary", model=_model(place))
+    _do(place, "pause")
+    with pytest.raises(WrongUse, match="did you mean 'errors'"):
+        _do(place, "resume", waive="error")

@@ -329,7 +329,9 @@ def test_few_labels_give_a_model_that_says_so(
         gather.model_part(workspace, target, Privacy.PERSONAL),
         Refusal(rule="", value="", remedy=""),
     )
-    assert "Not judged" in reported.render([part], no_forecast, top=3, as_of="today")
+    assert "Not judged" in reported.render(
+        [part], no_forecast, top=3, as_of="today", shows=Privacy.PERSONAL
+    )
     assert words in models.manifest(found[0])[1].provenance.card
 
 

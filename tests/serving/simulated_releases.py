@@ -9,9 +9,11 @@ import numpy as np
 
 from serving.releases.plan import load_plan
 from serving.releases.release import Parts, Release, State, begin
-from serving.releases.sighting import Sighting
+from serving.releases.sighting import Pair, Sighting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.random import Generator
     from numpy.typing import NDArray
 
@@ -77,3 +79,11 @@ def leads(
     chance = 1 / (1 + np.exp(-logit))
     told = shift + slope * (logit + rng.normal(0.0, noise, count) if noise else logit)
     return chance, 1 / (1 + np.exp(-told)), rng.random(count) < chance
+
+
+def matured(told: Iterable[tuple[float, float, bool]]) -> list[Pair]:
+    """Return pairs of leads of which each is scored once: stable, candidate, outcome."""
+    return [
+        Pair(lead=f"lead-{n}", stable=float(s), candidate=float(c), outcome=bool(o))
+        for n, (s, c, o) in enumerate(told)
+    ]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from serving.releases import calibrated, odds, pairs, shift
 from serving.releases.evidence import Evidence
-from serving.releases.sighting import Matured, Pair, Sighting
+from serving.releases.sighting import Matured, Sighting
 from serving.releases.wealth import Wealth
-from tests.serving.simulated_releases import leads, release, sightings
+from tests.serving.simulated_releases import leads, matured, release, sightings
 
 ALPHA = 0.05
 PLAN = release().plan
@@ -170,7 +170,7 @@ def test_a_model_that_is_not_calibrated_is_found() -> None:
     rng = np.random.default_rng(9)
     seen = Evidence()
     told = zip(*leads(rng, 4_000, slope=1.5), strict=True)
-    seen.paired(PLAN, [Pair(stable=s, candidate=c, outcome=bool(o)) for s, c, o in told])
+    seen.paired(PLAN, matured(told))
     assert seen.off["candidate"].exceeds(0.01)
     assert not seen.off["stable"].exceeds(0.01)
     assert seen.worse.exceeds(ALPHA)
@@ -217,3 +217,26 @@ def test_sightings_without_a_score_do_not_count_as_scores() -> None:
     seen.saw(PLAN, [one, scored])
     assert [sum(each) for each in seen.scores.values()] == [1]
     assert sum(seen.accounts.values()) == 2
+
+
+def test_a_lead_counts_once_however_often_it_is_scored() -> None:
+    """Two models that are as good: with each lead scored twenty times one would soon be undone."""
+    rng = np.random.default_rng(13)
+    logit = np.repeat(rng.normal(-2.55, 1.0, 400), 20)
+    won = np.repeat(rng.random(400) < 1 / (1 + np.exp(-logit[::20])), 20)
+    one, other = (1 / (1 + np.exp(-logit - np.repeat(rng.normal(0, 0.5, 400), 20))) for _ in "ab")
+    told = list(zip(one, other, won, strict=True))
+    names = [f"lead-{n // 20}" for n in range(len(told))]
+    seen = Evidence()
+    seen.paired(PLAN, [replace(p, lead=n) for p, n in zip(matured(told), names, strict=True)])
+    assert seen.pairs == 400
+
+
+def test_what_comes_from_one_arm_alone_costs_no_account_its_say() -> None:
+    """Seen at 0 %, an account still counts where both arms have some."""
+    one = sightings(np.random.default_rng(14), 1, share=0.5, rates=(1.0, 1.0))[0]
+    seen = Evidence()
+    seen.saw(PLAN, [replace(one, share=0.0, is_candidate=False, chance=0.1)])
+    assert (seen.which["errors"].events, seen.accounts, seen.scores) == (0, {}, {})
+    seen.saw(PLAN, [replace(one, share=0.5, chance=0.1)])
+    assert (seen.which["errors"].events, sum(seen.accounts.values())) == (1, 1)

@@ -11,8 +11,7 @@ import pytest
 from serving.releases import judge
 from serving.releases.evidence import Evidence
 from serving.releases.judge import Action
-from serving.releases.sighting import Pair
-from tests.serving.simulated_releases import BEGAN, leads, release, sightings
+from tests.serving.simulated_releases import BEGAN, leads, matured, release, sightings
 
 if TYPE_CHECKING:
     from serving.releases.release import Release
@@ -72,11 +71,10 @@ def test_a_step_is_over_when_all_it_asks_is_there() -> None:
 def test_pairs_must_have_matured() -> None:
     """The first step asks for 200 outcomes."""
     first, found = release(), Evidence()
-    some = sightings(np.random.default_rng(3), 10, share=0.05, rates=(0.0, 0.0))
-    found.last_at = some[-1].at + timedelta(hours=2)
+    found.mirrored(LATER)
     assert judge.verdict(first, found, LATER).why == "0 of 200 pairs of scores have an outcome"
     told = zip(*leads(np.random.default_rng(3), 200, noise=0.1), strict=True)
-    found.paired(first.plan, [Pair(stable=s, candidate=c, outcome=bool(o)) for s, c, o in told])
+    found.paired(first.plan, matured(told))
     assert judge.verdict(first, found, LATER).action == Action.ADVANCE
 
 
@@ -94,7 +92,7 @@ def test_a_model_that_predicts_worse_is_undone() -> None:
     """By pairs, with not one account in its hands."""
     first, found = release(), Evidence()
     told = zip(*leads(np.random.default_rng(5), 8_000, noise=0.7), strict=True)
-    found.paired(first.plan, [Pair(stable=s, candidate=c, outcome=bool(o)) for s, c, o in told])
+    found.paired(first.plan, matured(told))
     said = judge.verdict(first, found, BEGAN)
     assert said.action == Action.ROLLBACK
     assert said.why.startswith("the candidate predicts worse than what answers (8,000 events")
@@ -130,4 +128,26 @@ def test_it_says_what_each_guard_rests_on() -> None:
 def test_it_says_how_many_outcomes_it_would_need() -> None:
     """More at a small share than at half; none once it has spoken."""
     few, many = (judge.more_outcomes(AT_FIVE.plan, Evidence(), share) for share in (0.5, 0.05))
+    assert few is not None and many is not None
     assert 200 < few < many
+    assert judge.more_outcomes(AT_FIVE.plan, Evidence(), 1.0) is None
+
+
+def test_the_shipped_plans_do_not_hold_while_all_goes_well() -> None:
+    """The first step has no account of the candidate's; what is mirrored is a sign of life."""
+    for name in ("canary", "blue_green"):
+        first, found = release(name), Evidence()
+        for minute in range(0, 31, 5):
+            found.mirrored(BEGAN + timedelta(minutes=minute))
+        said = judge.verdict(first, found, BEGAN + timedelta(minutes=31))
+        assert said.action in (Action.WAIT, Action.ADVANCE), said.why
+
+
+def test_a_waived_guard_is_waived_with_its_ceiling() -> None:
+    """A person hears of errors once."""
+    seen = sightings(np.random.default_rng(6), 400, share=1.0, rates=(0.0, 0.9), step=5)
+    found, last = Evidence(), release(step=5)
+    found.saw(last.plan, seen)
+    assert judge.verdict(last, found, BEGAN).action == Action.ROLLBACK
+    waived = last.model_copy(update={"waived": ("errors",)})
+    assert judge.verdict(waived, found, BEGAN).action == Action.WAIT

@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import BaseModel
 
 from cluster import canonical
 from cluster.errors import Refusal
@@ -20,6 +22,7 @@ from serving.answer import mirror
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
+from serving.policy import load_policy
 from serving.registry import Registry, alias
 from serving.releases import assignment
 from serving.releases.plan import Pilot, Step
@@ -235,3 +238,53 @@ def test_a_candidate_that_is_not_taken_answers_nobody(service: DecisionService) 
     assert _decide(service, row)["release"]["arm"] == "stable"
     refused = {each.what: each.why for each in service.watcher.refused}
     assert "0000" in refused[store.ref_of(TARGET)]
+    (row,) = _leads(service.workspace, 1)
+    assert _decide(service, row)["release"]["share"] == 0.0
+
+
+def test_arms_of_one_model_are_decided_apart(service: DecisionService) -> None:
+    """A release of a policy alone: asked at once, each gets the policy of its arm."""
+    place = service.workspace
+    path = place.settings.home / "new.yaml"
+    said = {**load_policy("lead_routing").model_dump(mode="json", exclude_none=True), "version": 2}
+    path.write_text(json.dumps(said))
+    digest = place.blobs.put(canonical.dumps(load_policy(str(path)).document))
+    candidate = _blue(place).model_copy(update={"policy": digest})
+    _begin(service, candidate, Step(weight=50.0))
+    rows = _leads(place, 24)
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda row: _decide(service, row), rows))
+    told = {(each["release"]["arm"], each["basis"]["policy"].split("-")[0]) for each in answers}
+    assert told == {("stable", "lead_routing@1"), ("candidate", "lead_routing@2")}
+
+
+def test_a_candidate_that_recovers_is_asked_again(service: DecisionService) -> None:
+    """Its breaker is probed as that of any model."""
+    _begin(service, _candidate(service.workspace), Step(weight=100.0))
+    (row,) = _leads(service.workspace, 1)
+    candidate = service.slots.arms["lead"].candidate
+    assert candidate is not None
+    breaker = service.breaker(candidate)
+    breaker.trip(time.monotonic())
+    assert breaker.is_open
+    until = time.monotonic() + 20
+    while breaker.is_open:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert _decide(service, row)["fallback"] is None
+
+
+def test_a_release_that_other_code_wrote_stops_nothing(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused with its reason, and other refs are followed on."""
+
+    def newer(self: Release, **more: Any) -> dict[str, Any]:
+        return {**BaseModel.model_dump(self, **more), "format": 2}
+
+    monkeypatch.setattr(Release, "model_dump", newer)
+    _begin(service, _candidate(service.workspace), Step(weight=100.0))
+    (row,) = _leads(service.workspace, 1)
+    assert "release" not in _decide(service, row)
+    refused = {each.what: each.why for each in service.watcher.refused}
+    assert "run the code that wrote it" in refused[store.ref_of(TARGET)]

@@ -40,13 +40,13 @@ class Governed(Refs):
 
     def ask(self, name: str) -> None:
         """NotAllowed, journalled, if a ref may not be moved by who runs the job."""
-        found = next((g for prefix, g in GOVERNED.items() if name.startswith(prefix)), None)
+        found = _of(name)
         if found is not None:
             self._leave.ask(found[0], f"move {name}", passing=f"move {name}")
 
     def _witness(self, moved: Ref) -> Witness | None:
         """Return what journals a move; NotAllowed if it may not be made."""
-        found = next((g for prefix, g in GOVERNED.items() if moved.name.startswith(prefix)), None)
+        found = _of(moved.name)
         if found is None:
             return None
         permission, kind = found
@@ -60,6 +60,11 @@ class Governed(Refs):
             entries.append(connection, kind, {**body, **change}, acting.act(moved.moved_at))
 
         return journal
+
+
+def _of(name: str) -> tuple[Permission, str] | None:
+    """Return who may move a ref and the kind of the entry; None if nobody is asked."""
+    return next((each for prefix, each in GOVERNED.items() if name.startswith(prefix)), None)
 
 
 def _before(connection: sa.Connection, moved: Ref) -> str | None:

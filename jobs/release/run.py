@@ -121,14 +121,12 @@ def _there(kept: Kept | None, settings: ReleaseSettings) -> Kept:
 
 def _taken(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Release | Refusal:
     """Return the release after a step."""
-    _must_be_guards(settings)
     at, why, now = kept.release, settings.reason or settings.action, workspace.clock()
-    waived = _waived(settings)
     steps: dict[str, Callable[[], Release | Refusal]] = {
         "advance": lambda: at.advanced(why, now),
         "approve": lambda: _approved(workspace, at, settings),
         "pause": lambda: at.paused(why),
-        "resume": lambda: at.resumed(why, now, waived=waived),
+        "resume": lambda: at.resumed(why, now, waived=_waived(settings)),
         "abort": lambda: at.aborted(why),
         "rollback": lambda: at.rolled_back(why),
     }
@@ -136,14 +134,13 @@ def _taken(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Relea
 
 
 def _waived(settings: ReleaseSettings) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (settings.waive or "").split(",") if name.strip())
-
-
-def _must_be_guards(settings: ReleaseSettings) -> None:
-    for name in _waived(settings):
+    """Return the guards that are waived; WrongUse for a name that is none."""
+    names = [name.strip() for name in (settings.waive or "").split(",") if name.strip()]
+    for name in names:
         if name not in Guards.model_fields:
             hint = nearest(name, Guards.model_fields)
             raise WrongUse(f"--waive must name guards, got '{name}': {hint}")
+    return tuple(names)
 
 
 def _approved(workspace: Workspace, at: Release, settings: ReleaseSettings) -> Release | Refusal:

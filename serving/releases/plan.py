@@ -5,16 +5,15 @@ candidate on the way. Pure.
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cluster.errors import WrongUse
-from cluster.settings import CONFIGS, Frozen, load
+from cluster.settings import CONFIGS, Frozen, load, named
 from serving.releases.assignment import PLACES
 
-FOLDER = CONFIGS / "releases"
+FOLDER = "releases"  # of configs
 type Percent = Annotated[float, Field(ge=0, le=100, multiple_of=0.01)]
 type Then = Literal["rollback", "hold"]
 
@@ -125,8 +124,8 @@ class Plan(Frozen):
 
 def load_plan(name: str) -> Plan:
     """Read a plan: a file, or the name of one in configs/releases; WrongUse if it is none."""
-    path = Path(name) if Path(name).suffix in {".yaml", ".yml"} else FOLDER / f"{name}.yaml"
+    path = named(FOLDER, name)
     if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml")))
+        known = ", ".join(sorted(each.stem for each in (CONFIGS / FOLDER).glob("*.yaml")))
         raise WrongUse(f"a plan must be a file or one of {known}, got '{name}': name another")
     return load(Plan, path)

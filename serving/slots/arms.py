@@ -74,10 +74,8 @@ class Loader:
         return made if why is None else why
 
 
-def drawn(loader: Loader, ref: Ref | None) -> Drawn:
+def drawn(loader: Loader, ref: Ref) -> Drawn:
     """Return the arms of the release that a ref names, if it is under way. Raises AWAY."""
-    if ref is None:
-        return Drawn(arms=None)
     try:
         release = releases.of_ref(loader.workspace, ref).release
     except FunnelcastError as error:

@@ -123,28 +123,21 @@ def put(
 
 def answering(refs: Refs, target: str, policy: str, views: dict[str, str]) -> Parts | Refusal:
     """Return what answers now: the live model and the active policy."""
-    found = [refs.get(name) for name in _names(target, policy)]
-    missing = next(
-        (name for name, r in zip(_names(target, policy), found, strict=True) if not r), ""
-    )
-    if missing:
+    found = {name: refs.get(name) for name in _names(target, policy)}
+    named = [ref.target for ref in found.values() if ref is not None]
+    if len(named) < len(found):
         return Refusal(
-            rule=f"'{missing}' must name something before there can be a release",
+            rule=f"'{next(n for n in found if not found[n])}' must name something before a release",
             value="nothing",
             remedy="train a model, and publish a policy",
         )
-    model, rules = (ref.target for ref in found if ref)
-    return Parts(model=model, policy=rules, views=views)
+    return Parts(model=named[0], policy=named[1], views=views)
 
 
 def moved_by(target: str, policy: str, stable: Parts, candidate: Parts) -> list[str]:
     """Return the refs that a release with these parts moves when it is promoted."""
-    both = zip(
-        _names(target, policy),
-        ((stable.model, candidate.model), (stable.policy, candidate.policy)),
-        strict=True,
-    )
-    return [name for name, (before, after) in both if before != after]
+    names = _names(target, policy)
+    return [name for name, _, _ in _differing(names, stable, candidate)]
 
 
 def _journalled(release: Release, id: str, act: entries.Act) -> Witness:
@@ -174,7 +167,7 @@ def _follow(refs: Refs, after: Release, before: Release | None) -> list[Move] | 
 def _both(refs: Refs, of: Release, this: Parts, that: Parts) -> list[Move] | Refusal:
     """Return the moves from these parts to those; a Refusal if others are what answers."""
     moves = []
-    for name, found, to in _differing(of, this, that):
+    for name, found, to in _differing(_names(of.target, of.policy), this, that):
         ref = refs.get(name)
         if ref is None or ref.target != found:
             return Refusal(
@@ -186,11 +179,9 @@ def _both(refs: Refs, of: Release, this: Parts, that: Parts) -> list[Move] | Ref
     return moves
 
 
-def _differing(of: Release, this: Parts, that: Parts) -> Iterator[tuple[str, str, str]]:
-    model, policy = _names(of.target, of.policy)
-    for name, found, to in (
-        (model, this.model, that.model),
-        (policy, this.policy, that.policy),
-    ):
-        if found != to:
-            yield name, found, to
+def _differing(names: tuple[str, str], this: Parts, that: Parts) -> Iterator[tuple[str, str, str]]:
+    """Yield each of the refs that names another thing in that: its name, and both things."""
+    both = ((this.model, that.model), (this.policy, that.policy))
+    for name, (before, after) in zip(names, both, strict=True):
+        if before != after:
+            yield name, before, after

@@ -29,7 +29,7 @@ START: Key = ("", 0)
 
 _COLUMNS = "writer, seq, id, kind, at, body, prev_hash, hash"
 # The newest link of every writer, found by one look into the index for each.
-_HEADS = """
+HEADS = """
 WITH RECURSIVE each(writer) AS (
     SELECT min(writer) FROM journal
     UNION ALL
@@ -83,7 +83,7 @@ class Chains:
 
     def heads(self) -> dict[str, chain.Head]:
         """Return the newest link of every writer."""
-        found = self._rows(_HEADS, ())
+        found = self._rows(HEADS, ())
         return {writer: chain.Head(seq=seq, hash=hash) for writer, seq, hash in found}
 
     def hash_at(self, writer: str, seq: int) -> str | None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0006"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0007"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -192,3 +192,30 @@ def checked_name(what: str, value: str) -> str:
     raise errors.WrongUse(
         f"{what} must be 1 to {NAME_LIMIT} printable characters, got {shown}: choose another"
     )
+
+
+looks = sa.Table(
+    "looks",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),  # of what is judged
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("positions", sa.Text, nullable=False),  # canonical JSON: last seq by writer
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+)
+
+replicas = sa.Table(
+    "replicas",
+    METADATA,
+    sa.Column("replica", sa.Text, primary_key=True),
+    sa.Column("epochs", sa.Text, nullable=False),  # canonical JSON: of each ref that it follows
+    sa.Column("refused", sa.Text, nullable=False),  # canonical JSON: why, by ref
+    sa.Column("at", sa.BigInteger, nullable=False),  # last sign of life
+)

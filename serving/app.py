@@ -67,6 +67,7 @@ class Decisions:
         self._access = Opened(self._workspace).start()
         self._service = DecisionService(self._workspace, args.answers)
         self._service.begin_telling()
+        self._service.begin_judging()
         _keep_collections_short()
 
     def __serve_build_asgi_app__(self) -> Front:

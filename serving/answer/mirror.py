@@ -101,10 +101,11 @@ class Mirror:
             "decision": copy.made.ticket.id,
             "entity": decision.entity,
             "account": decision.account,
+            "shard": found.seen.shard if found else None,
             "time": decision.time.isoformat(),
             "release": {**vars(copy.draw), "arm": copy.arm},
             "stable": {"probability": decision.probability, "route": decision.verdict.route},
-            "shadow": {"probability": chance, "route": route, "model": copy.slot.basis.model},
+            "shadow": {"probability": chance, "route": route, "basis": dict(vars(copy.slot.basis))},
             "failed": failed,
             "took_ms": round((self._monotonic() - began) * 1000, 3),
         }

@@ -26,6 +26,7 @@ from serving.answer.replay import Replayed, replay
 from serving.answer.seen import Seen
 from serving.answer.ticket import Outcome, Ticket
 from serving.answer.watch import Watch
+from serving.judging.judge import Judge
 from serving.observe import traces
 from serving.observe.folder import Folder
 from serving.observe.lines import Lines
@@ -78,6 +79,7 @@ class DecisionService:
         self.readings = Readings(self.watch.tallies, Folder.of(workspace.settings), self.name)
         self._lane = Lane(self._maker.make, time.monotonic)
         self._prober = Prober(self._maker, lambda: self.slots)
+        self.judge = Judge(workspace, lambda: self._watcher.under_way, holder=self.name)
         self._changes = Beat(Changes(self).look, every_s=EVERY_S, name="changes")
         self._tell_facts()
         self._warm()
@@ -208,6 +210,10 @@ class DecisionService:
         self.readings.start()
         self._changes.start()
 
+    def begin_judging(self) -> None:
+        """Judge the releases under way, unless another replica does."""
+        self.judge.start()
+
     def _tell_facts(self) -> None:
         self.readings.add("service", lambda: facts.service(self))
         self.readings.add("slots", lambda: facts.slots(self._watcher))
@@ -226,6 +232,7 @@ class DecisionService:
 
     def close(self) -> None:
         """Stop the threads; what is queued is not answered."""
+        self.judge.close()
         self.keeper.close()
         self._watcher.close()
         self._prober.close()

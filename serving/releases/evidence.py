@@ -38,7 +38,7 @@ class Evidence:
     worse: Wealth = field(default_factory=lambda: Wealth.of(len(pairs.STAKES)))
     not_worse: Wealth = field(default_factory=lambda: Wealth.of(len(pairs.STAKES)))
     off: dict[str, Wealth] = field(default_factory=dict)  # by arm: chances are not what they say
-    scores: dict[str, list[int]] = field(default_factory=dict)  # by arm: accounts in each bin
+    scores: dict[int, dict[str, list[int]]] = field(default_factory=dict)  # by step and arm: bins
     accounts: dict[str, int] = field(default_factory=dict)  # by arm
     in_step: dict[int, int] = field(default_factory=dict)  # accounts of the candidate, by step
     pairs: int = 0
@@ -52,7 +52,9 @@ class Evidence:
         drawn = [each for each in seen if 0 < each.share < 1]
         for name in HAPPENS:
             bad = [
-                each for each in drawn if name in each.bad and self._is_first(name, each.account)
+                each
+                for each in drawn
+                if name in each.bad and not each.is_incident and self._is_first(name, each.account)
             ]
             self._which(name, [(each.is_candidate, each.share) for each in bad], odds.HIGHER)
             self._above(plan, name, seen)
@@ -64,9 +66,17 @@ class Evidence:
         self._scored(drawn)
         self._stepped(seen)
 
-    def mirrored(self, at: datetime) -> None:
-        """Note that the candidate made a decision unseen: it is alive."""
-        self.last_at = at
+    def mirrored(self, plan: Plan, seen: Sequence[tuple[Sighting, Sighting]]) -> None:
+        """Count copies that the candidate made unseen, each beside the decision that was answered.
+
+        Only one of them could go wrong unseen, so nothing is asked of which arm it was.
+        """
+        copies = [copy for _, copy in seen]
+        for name in HAPPENS:
+            self._above(plan, name, copies)
+        self._scored([each for both in seen for each in both if not each.share])
+        for copy in copies:
+            self.last_at = copy.at
 
     def paired(self, plan: Plan, seen: Sequence[Pair]) -> None:
         """Count pairs of scores whose outcome is known, each lead once: in the order of decisions,
@@ -104,8 +114,8 @@ class Evidence:
         self.which[name], _ = before.after(_gains(events, ratios))
 
     def _above(self, plan: Plan, name: str, seen: Iterable[Sighting]) -> None:
-        """Bet that a guard speaks more often than its ceiling, at the first decision of each
-        account that the candidate makes.
+        """Bet that a guard speaks more often than its ceiling, at the first decision that the
+        candidate makes of an account in an hour.
         """
         ceiling = getattr(plan.guards, name).ceiling
         if ceiling is None:
@@ -113,17 +123,17 @@ class Evidence:
         asked = [
             (name in each.bad, ceiling)
             for each in seen
-            if each.is_candidate and self._is_first(f"{name} above", each.account)
+            if each.is_candidate and self._is_first(f"{name} above", each.hourly)
         ]
         before = self.above.get(name, Wealth.of(odds.BETS))
         self.above[name], _ = before.after(_gains(asked, odds.HIGHER))
 
     def _scored(self, seen: Iterable[Sighting]) -> None:
         for each in seen:
-            if each.chance is not None and self._is_first("scores", each.account):
+            if each.chance is not None and self._is_first(f"scores@{each.step}", each.in_arm):
                 arm = arm_of(is_candidate=each.is_candidate)
-                bins = self.scores.setdefault(arm, [0] * shift.BINS)
-                bins[shift.bin_of(each.chance)] += 1
+                arms = self.scores.setdefault(each.step, {name: [0] * shift.BINS for name in ARMS})
+                arms[arm][shift.bin_of(each.chance)] += 1
 
     def _stepped(self, seen: Iterable[Sighting]) -> None:
         for each in seen:

@@ -91,7 +91,9 @@ def _findings(plan: Plan, seen: Evidence) -> Iterator[Finding]:
         said = f"{name} more often in the candidate"
         yield _found(name, seen.which.get(name), alpha, guard.then, said)
         if guard.ceiling is not None:
-            said = f"{name} of the candidate in more than {guard.ceiling:.1%} of accounts"
+            said = (
+                f"{name} of the candidate in more than {guard.ceiling:.1%} of accounts in an hour"
+            )
             yield _found(f"{name} (ceiling)", seen.above.get(name), alpha, guard.then, said)
     yield _found(
         SPLIT,
@@ -129,17 +131,23 @@ def _found(name: str, wealth: Wealth | None, alpha: float, then: Then, said: str
 
 
 def _shift(plan: Plan, seen: Evidence) -> Finding:
+    """Return the step in which the scores of the arms are farthest apart: who is in which arm is
+    drawn anew in none, but each step has its own days.
+    """
     guard = plan.guards.shift
-    none = [0] * shift.BINS
-    stable, candidate = seen.scores.get(STABLE, none), seen.scores.get(CANDIDATE, none)
-    least = shift.apart(stable, candidate, guard.alpha)
+    alpha = guard.alpha / len(plan.steps)  # of each step: together at most that of the guard
+    none = {STABLE: [0] * shift.BINS, CANDIDATE: [0] * shift.BINS}
+    steps = seen.scores or {0: none}
+    by_step = {n: shift.apart(arms[STABLE], arms[CANDIDATE], alpha) for n, arms in steps.items()}
+    step = max(by_step, key=lambda n: (by_step[n], n))
+    least = by_step[step]
     return Finding(
         guard="shift",
         is_alarm=least > guard.tolerance,
         then=guard.then,
         strength=least,
         limit=guard.tolerance,
-        events=sum(stable) + sum(candidate),
+        events=sum(map(sum, steps[step].values())),
         said=f"scores are at least {least:.3f} apart, tolerated are {guard.tolerance:.3f}",
     )
 

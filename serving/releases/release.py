@@ -66,6 +66,11 @@ class Release(Frozen):
         return self.state in OPEN
 
     @property
+    def key(self) -> str:
+        """Its name among those of all targets."""
+        return f"{self.target}/{self.id}"
+
+    @property
     def places(self) -> int:
         """How many of the ten thousand places the candidate answers."""
         if self.state == State.PROMOTED:

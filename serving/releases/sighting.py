@@ -19,6 +19,17 @@ class Sighting:
     at: datetime
     chance: float | None  # calibrated; None where no model answered
     bad: frozenset[str] = frozenset()  # names of the guards that it speaks to
+    is_incident: bool = False  # one failure before it is why: it says nothing of this account
+
+    @property
+    def hourly(self) -> str:
+        """The account in this hour."""
+        return f"{self.at:%Y-%m-%dT%H} {self.account}"
+
+    @property
+    def in_arm(self) -> str:
+        """The account as this arm saw it: of a mirrored decision both arms saw it."""
+        return f"{int(self.is_candidate)} {self.account}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

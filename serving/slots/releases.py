@@ -8,10 +8,12 @@ other refs moves with it: when it is promoted, and when that is undone. All of i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from cluster import looks
 from cluster.access import entries
 from cluster.errors import FunnelcastError, Refusal
 from cluster.refs import Move
@@ -20,7 +22,7 @@ from serving.releases.release import Parts, Release, State
 from serving.slots import policies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     import sqlalchemy as sa
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 PREFIX = "releases/"
 KIND = "release"  # of a journal entry
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ReleaseMissing(FunnelcastError):
@@ -99,8 +102,10 @@ def put(
     actor: str,
     reason: str,
     now: datetime,
+    more: Mapping[str, Any] = NOTHING,
 ) -> Kept | Refusal:
-    """Keep a release in place of the one before it, and move what follows from that.
+    """Keep a release in place of the one before it, and move what follows from that. `more` is
+    journalled with it: what it rests on.
 
     A Refusal when another moved something meanwhile: nothing is changed then.
     """
@@ -114,7 +119,9 @@ def put(
         actor=actor,
         reason=reason,
         now=now,
-        witness=_journalled(after, id, entries.Act(actor=actor, reason=reason, now=now)),
+        witness=_journalled(
+            after, before, id, more, entries.Act(actor=actor, reason=reason, now=now)
+        ),
     )
     if isinstance(moved, Refusal):
         return moved
@@ -140,10 +147,16 @@ def moved_by(target: str, policy: str, stable: Parts, candidate: Parts) -> list[
     return [name for name, _, _ in _differing(names, stable, candidate)]
 
 
-def _journalled(release: Release, id: str, act: entries.Act) -> Witness:
+def _journalled(
+    release: Release, before: Kept | None, id: str, more: Mapping[str, Any], act: entries.Act
+) -> Witness:
+    is_new = before is None or before.release.id != release.id
+
     def write(connection: sa.Connection) -> None:
+        if is_new:
+            looks.begin(connection, release.key, act.now)
         entries.hold(connection)
-        body = {"release": release.model_dump(mode="json")}
+        body = {"release": release.model_dump(mode="json"), **more}
         entries.append(connection, KIND, body, act, id=id)
 
     return write

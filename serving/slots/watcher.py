@@ -8,15 +8,18 @@ clock: a clock that is set, or that stands, neither hastens nor stops it.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
+from dataclasses import replace
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from cluster import database
 from cluster.journal import JournalBroken
 from serving.policy import load_policy
-from serving.slots import following, policies
+from serving.slots import following, policies, replicas
 from serving.slots.active import Refused, Slots
 from serving.slots.renewal import Renewal
+from serving.slots.replicas import Replica
 from serving.slots.trial import AWAY
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from serving.slots.renewal import Renewed
     from serving.slots.slot import Answer
 
-EVERY_S = 1.0  # between two looks
+EVERY_S = 0.5  # between two looks: what is undone answers nobody a second later
 CLOSE_S = 2.0  # that closing waits for a look under way
 SWAPPED, REFUSED = "slots.swapped", "slots.refused"  # kinds of journal entries
 
@@ -56,6 +59,7 @@ class Watcher:
         self.errors = 0  # looks that came to nothing, so far
         self.loaded_at: dict[str, datetime] = {}  # since when what answers for a kind does
         self.lag_s: float | None = None  # from the last move of a ref to the swap that followed
+        self._reported: Replica | None = None
         self.refresh()
         self._thread = Thread(target=self._follow, name="slots", daemon=True)
         self._thread.start()
@@ -71,10 +75,17 @@ class Watcher:
                 self.errors += 1
         return self.current
 
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The targets whose releases are."""
+        return tuple(self._followed[kind].target.name for kind in self.current.arms)
+
     def close(self) -> None:
         """Stop following; what is being loaded is not taken any more."""
         self._stop.set()
         self._thread.join(CLOSE_S)
+        with suppress(*AWAY):  # it is forgotten later then
+            replicas.leave(self._workspace.database, self.replica)
 
     def _follow(self) -> None:
         while not self._pause():
@@ -89,7 +100,20 @@ class Watcher:
         epochs = {name: refs[name].epoch if name in refs else 0 for name in self._names}
         if epochs != self.current.epochs:
             self._renew(refs, epochs)
+        self._report()
         self._tell()
+
+    def _report(self) -> None:
+        """Say what this replica answers by, when that changed or another sign of life is due."""
+        said = Replica(
+            replica=self.replica,
+            epochs=dict(self.current.epochs),
+            refused={each.what: each.why for each in self.refused},
+            at=self._workspace.clock(),
+        )
+        if not _is_said(self._reported, said):
+            replicas.report(self._workspace.database, said)
+            self._reported = said
 
     def _refs(self) -> dict[str, Ref]:
         """Return where all refs point; a policy that was never published is, as it is declared."""
@@ -160,6 +184,12 @@ def _declared(answers: Mapping[str, Answer]) -> dict[str, Policy]:
     """Return the policies of configs/policies, and of the files that answers name."""
     files = [load_policy(a.policy) for a in answers.values() if policies.is_file(a.policy)]
     return policies.declared() | {policy.name: policy for policy in files}
+
+
+def _is_said(before: Replica | None, now: Replica) -> bool:
+    """Was all of it said, and not too long ago?"""
+    is_same = before is not None and replace(before, at=now.at) == now
+    return is_same and before is not None and now.at - before.at < replicas.BEAT
 
 
 def _once(renewed: Mapping[str, Renewed]) -> tuple[Refused, ...]:

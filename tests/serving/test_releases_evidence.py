@@ -215,7 +215,7 @@ def test_sightings_without_a_score_do_not_count_as_scores() -> None:
     one = sightings(np.random.default_rng(12), 1, share=0.5, rates=(0.0, 0.0))[0]
     scored: Sighting = replace(one, chance=1.0, account="b")
     seen.saw(PLAN, [one, scored])
-    assert [sum(each) for each in seen.scores.values()] == [1]
+    assert [sum(map(sum, arms.values())) for arms in seen.scores.values()] == [1]
     assert sum(seen.accounts.values()) == 2
 
 

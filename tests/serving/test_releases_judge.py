@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 from serving.releases import judge
 from serving.releases.evidence import Evidence
 from serving.releases.judge import Action
+from serving.releases.sighting import Sighting
 from tests.serving.simulated_releases import BEGAN, leads, matured, release, sightings
 
 if TYPE_CHECKING:
     from serving.releases.release import Release
-    from serving.releases.sighting import Sighting
 
 AT_FIVE = release(step=2)
 LATER = BEGAN + timedelta(hours=2)
@@ -68,10 +69,16 @@ def test_a_step_is_over_when_all_it_asks_is_there() -> None:
     assert (enough.action, enough.why) == (Action.ADVANCE, "step 3 is passed")
 
 
+def _copy(at: datetime) -> tuple[Sighting, Sighting]:
+    """Return a decision, and what the candidate made of it unseen."""
+    one = Sighting(account="a", is_candidate=False, share=0.0, step=0, at=at, chance=0.2)
+    return one, replace(one, is_candidate=True)
+
+
 def test_pairs_must_have_matured() -> None:
     """The first step asks for 200 outcomes."""
     first, found = release(), Evidence()
-    found.mirrored(LATER)
+    found.mirrored(first.plan, [_copy(LATER)])
     assert judge.verdict(first, found, LATER).why == "0 of 200 pairs of scores have an outcome"
     told = zip(*leads(np.random.default_rng(3), 200, noise=0.1), strict=True)
     found.paired(first.plan, matured(told))
@@ -103,7 +110,7 @@ def test_an_alarm_may_ask_for_a_person() -> None:
     found = Evidence()
     low, high = [0] * 50, [0] * 50
     low[3], high[20] = 5_000, 5_000
-    found.scores = {"stable": low, "candidate": high}
+    found.scores = {2: {"stable": low, "candidate": high}}
     found.last_at = LATER
     said = judge.verdict(AT_FIVE, found, LATER)
     assert (said.action, said.why.split(",")[0]) == (Action.HOLD, _shifted(found))
@@ -138,7 +145,7 @@ def test_the_shipped_plans_do_not_hold_while_all_goes_well() -> None:
     for name in ("canary", "blue_green"):
         first, found = release(name), Evidence()
         for minute in range(0, 31, 5):
-            found.mirrored(BEGAN + timedelta(minutes=minute))
+            found.mirrored(first.plan, [_copy(BEGAN + timedelta(minutes=minute))])
         said = judge.verdict(first, found, BEGAN + timedelta(minutes=31))
         assert said.action in (Action.WAIT, Action.ADVANCE), said.why
 

@@ -151,7 +151,7 @@ def test_what_mirrors_is_journalled_beside_and_not_seen(service: DecisionService
     pairs = _shadows(service.workspace, 8)
     assert {each["decision"] for each in pairs} == {each["id"] for each in answers}
     for each in pairs:
-        assert each["shadow"]["model"] == candidate.model
+        assert each["shadow"]["basis"]["model"] == candidate.model
         assert each["shadow"]["probability"] == each["stable"]["probability"]  # it scores alike
         assert (each["release"]["arm"], each["failed"]) == ("candidate", None)
 

@@ -72,8 +72,7 @@ class Looks:
         """Keep the look after the last one, as far as there is something new; False if there is
         nothing, or another took it meanwhile.
         """
-        with self._database.connect() as connection:
-            heads = _heads(connection)
+        heads = self.heads()
         after = {w: min(seq, last.positions.get(w, 0) + MOST) for w, seq in heads.items()}
         if after == last.positions:
             return False
@@ -83,6 +82,11 @@ class Looks:
         except sa.exc.IntegrityError:
             return False
         return True
+
+    def heads(self) -> dict[str, int]:
+        """Return where the chains end now: the last seq, by writer."""
+        with self._database.connect() as connection:
+            return _heads(connection)
 
     def entries(
         self, before: Positions, after: Positions, kinds: Collection[str]

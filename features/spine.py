@@ -46,18 +46,15 @@ def training(target: Target, events: pa.Table, as_of: datetime) -> pa.Table:
     """
     facts, at = _Facts(target, events), _micros(as_of)
     rows = facts.known(_repeated(target, facts.versions(target.anchor).standing(at).first()))
-    label = facts.versions(target.label).standing(at).firsts()[rows.entity]
-    closings = facts.versions(*target.closed_by)
-    is_open = (rows.time <= label) & (closings.known_before(rows) < 0) & (rows.time < at)
-    end = rows.time + _days(target.horizon_days)
-    is_positive = (rows.time <= label) & (label < end)
-    mature = end + _days(target.settle_days) <= at
-    if target.among_closed:
-        closed = closings.standing(at).firsts()[rows.entity]
-        mature &= is_positive | ((rows.time <= closed) & (closed < end))
-    table = facts.table(rows).append_column(TRAINING.field("label"), pa.array(is_positive))
-    table = table.append_column(TRAINING.field("mature"), pa.array(mature))
-    return eligible.only(target, events, table.filter(pa.array(is_open)))
+    return eligible.only(target, events, facts.labelled(rows, at))
+
+
+def outcomes(target: Target, events: pa.Table, asked: pa.Table, as_of: datetime) -> pa.Table:
+    """Return those of the rows asked for (ASKED columns) that were open at T, with what is known at
+    `as_of` of what became of them: TRAINING columns.
+    """
+    facts = _Facts(target, events)
+    return facts.labelled(facts.asked(asked), _micros(as_of))
 
 
 def scoring(target: Target, events: pa.Table, at: datetime) -> pa.Table:
@@ -79,10 +76,7 @@ def backfill(target: Target, events: pa.Table, moments: Sequence[datetime]) -> p
 def given(target: Target, events: pa.Table, asked: pa.Table) -> pa.Table:
     """Return those of the rows asked for (ASKED columns) whose entity's anchor is known at T."""
     facts = _Facts(target, events)
-    found = pc.fill_null(pc.index_in(asked["entity"], facts.entities), -1).to_numpy()
-    rows = _Rows(entity=found, time=log.microseconds(asked["time"]), anchor=_none(found))
-    ordered = np.lexsort((rows.time, found))
-    return facts.table(facts.known(rows.filter(ordered[found[ordered] >= 0])))
+    return facts.table(facts.asked(asked))
 
 
 def chosen(target: Target, events: pa.Table, entities: list[str], at: datetime) -> pa.Table:
@@ -195,6 +189,29 @@ class _Facts:
         is_there = found >= 0
         rows = rows.filter(is_there)
         return _Rows(entity=rows.entity, time=rows.time, anchor=anchors.place[found[is_there]])
+
+    def asked(self, asked: pa.Table) -> _Rows:
+        """Return those of the rows asked for whose anchor is known at T, by entity and time."""
+        found = pc.fill_null(pc.index_in(asked["entity"], self.entities), -1).to_numpy()
+        rows = _Rows(entity=found, time=log.microseconds(asked["time"]), anchor=_none(found))
+        ordered = np.lexsort((rows.time, found))
+        return self.known(rows.filter(ordered[found[ordered] >= 0]))
+
+    def labelled(self, rows: _Rows, at: int) -> pa.Table:
+        """Return the rows that were open at T, with label and maturity as known at a moment."""
+        target = self._target
+        label = self.versions(target.label).standing(at).firsts()[rows.entity]
+        closings = self.versions(*target.closed_by)
+        is_open = (rows.time <= label) & (closings.known_before(rows) < 0) & (rows.time < at)
+        end = rows.time + _days(target.horizon_days)
+        is_positive = (rows.time <= label) & (label < end)
+        mature = end + _days(target.settle_days) <= at
+        if target.among_closed:
+            closed = closings.standing(at).firsts()[rows.entity]
+            mature &= is_positive | ((rows.time <= closed) & (closed < end))
+        table = self.table(rows).append_column(TRAINING.field("label"), pa.array(is_positive))
+        table = table.append_column(TRAINING.field("mature"), pa.array(mature))
+        return table.filter(pa.array(is_open))
 
     def table(self, rows: _Rows) -> pa.Table:
         """Return rows as a table, in their order: SCORING columns."""

@@ -43,9 +43,9 @@ def told(release: Release, entries: Iterable[Said]) -> Told:
     """Return what entries tell of a release; KeyError or TypeError for those of another format."""
     found = Told()
     for said in entries:
-        if said.kind == DECISION and _is_of(release, said.body):
+        if said.kind == DECISION and is_of(release, said.body):
             found.sightings.append(sighting(release, said))
-        elif said.kind == COPY and _is_of(release, said.body):
+        elif said.kind == COPY and is_of(release, said.body):
             found.copies += _copies(release, said)
         elif said.kind == OUTCOMES and said.body["release"] == release.key:
             _outcomes(found, said.body["rows"])
@@ -116,7 +116,8 @@ def _outcomes(found: Told, rows: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
-def _is_of(release: Release, body: Mapping[str, Any]) -> bool:
+def is_of(release: Release, body: Mapping[str, Any]) -> bool:
+    """Was a decision, or a copy of one, made in a release?"""
     drawn = body.get("release")
     return (
         drawn is not None and drawn["release"] == release.id and _target_of(body) == release.target

@@ -35,6 +35,7 @@ class Evidence:
     which: dict[str, Wealth] = field(default_factory=dict)  # by guard: more often in the candidate
     above: dict[str, Wealth] = field(default_factory=dict)  # by guard: more often than its ceiling
     lower: Wealth = field(default_factory=lambda: Wealth.of(odds.BETS))  # outcome, in the candidate
+    ratio: Wealth = field(default_factory=lambda: Wealth.of(len(odds.RATIOS)))  # outcome, by odds
     worse: Wealth = field(default_factory=lambda: Wealth.of(len(pairs.STAKES)))
     not_worse: Wealth = field(default_factory=lambda: Wealth.of(len(pairs.STAKES)))
     off: dict[str, Wealth] = field(default_factory=dict)  # by arm: chances are not what they say
@@ -99,8 +100,9 @@ class Evidence:
     def matured(self, seen: Sequence[Matured]) -> None:
         """Count outcomes of accounts that either arm decided about, in the order they came."""
         won = [each for each in seen if each.outcome and self._is_first("outcome", each.account)]
-        gains = _gains([(each.is_candidate, each.share) for each in won], odds.LOWER)
-        self.lower, _ = self.lower.after(gains)
+        events = [(each.is_candidate, each.share) for each in won]
+        self.lower, _ = self.lower.after(_gains(events, odds.LOWER))
+        self.ratio, _ = self.ratio.after(_gains(events, odds.RATIOS))
 
     def _is_first(self, what: str, account: str) -> bool:
         """Note that an account counted for something; False if it had."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from serving.releases import odds, shift
+from serving.releases import experiments, odds, shift
 from serving.releases.evidence import CANDIDATE, HAPPENS, SPLIT, STABLE
 from serving.releases.wealth import Wealth
 
@@ -75,6 +75,9 @@ def verdict(release: Release, seen: Evidence, now: datetime) -> Verdict:
     missing = "; ".join(_missing(release, seen, now))
     if missing:
         return Verdict(action=Action.WAIT, why=missing, findings=findings)
+    if release.plan.experiment and release.step + 1 == len(release.plan.steps):
+        asked, why = experiments.read(release, release.plan.experiment, seen, now)
+        return Verdict(action=Action(asked), why=why, findings=findings)
     why = f"step {release.step + 1} is passed"
     return Verdict(action=Action.ADVANCE, why=why, findings=findings)
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from serving.releases.wealth import Floats
@@ -27,6 +29,7 @@ HIGHER = np.geomspace(1.15, 100.0, BETS)  # the odds of the event in the candida
 LOWER = 1 / HIGHER[::-1]
 _MORE = np.geomspace(1.05, 2.0, 12)
 EITHER = np.concatenate([1 / _MORE[::-1], _MORE])
+RATIOS = np.geomspace(0.25, 4.0, 97)  # that an experiment tells apart
 
 
 def gains(is_candidate: Flags, shares: Floats, ratios: Floats) -> Floats:
@@ -52,3 +55,16 @@ def needed(share: float, ratio: float, alpha: float) -> float:
         return inf
     pace = believed * log(believed / share) + (1 - believed) * log((1 - believed) / (1 - share))
     return ceil(log(1 / alpha) / pace)
+
+
+def interval(logs: Sequence[float], alpha: float) -> tuple[float, float, float]:
+    """Return the likeliest of RATIOS, and the least and greatest that are not denied: the true one
+    is ever outside with a chance of at most alpha.
+
+    `logs`: what bets on RATIOS have gained. Against a ratio speaks what the mean of all has gained
+    over the bet on it (Wasserman, Ramdas and Balakrishnan, "Universal inference", 2020).
+    """
+    gained = np.array(logs)
+    whole = gained.max() + log(np.mean(np.exp(gained - gained.max())))
+    kept = RATIOS[whole - gained < log(1 / alpha)]
+    return float(RATIOS[gained.argmax()]), float(kept.min()), float(kept.max())

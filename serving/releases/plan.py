@@ -94,12 +94,24 @@ class Pilot(Frozen):
     values: tuple[str, ...] = Field(min_length=1)
 
 
+class Experiment(Frozen):
+    """What an experiment asks of the business outcome, and for how long."""
+
+    alpha: float = Field(gt=0, lt=0.5)  # chance of a difference where there is none
+    ratio: float = Field(gt=1)  # of the odds of the outcome, that is worth finding
+    power: float = Field(default=0.8, gt=0.5, lt=1)  # with which it is to be found
+    most_days: float = Field(gt=0)
+
+
 class Plan(Frozen):
-    """A release from its first step to its last, which gives all to the candidate."""
+    """A release from its first step to its last, which gives all to the candidate; that of an
+    experiment ends with a share, and with a person's decision.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     summary: str = Field(min_length=1, max_length=200)
-    kind: Literal["canary", "blue_green"] = "canary"
+    kind: Literal["canary", "blue_green", "experiment"] = "canary"
+    experiment: Experiment | None = None  # of that kind
     isolated: bool = False  # does the candidate run in replicas of its own?
     steps: tuple[Step, ...] = Field(min_length=1, max_length=50)
     guards: Guards
@@ -111,7 +123,11 @@ class Plan(Frozen):
         weights = [step.weight for step in self.steps]
         if any(after < before for before, after in pairwise(weights)):
             raise ValueError("steps must not lower the weight: accounts would change back")
-        if weights[-1] != 100:
+        if (self.kind == "experiment") != (self.experiment is not None):
+            raise ValueError("a plan of kind experiment, and no other, must have experiment")
+        if self.experiment and not 0 < weights[-1] < 100:
+            raise ValueError(f"an experiment must end with a share, got {weights[-1]:g} %")
+        if not self.experiment and weights[-1] != 100:
             raise ValueError(f"the last step must have weight 100, got {weights[-1]:g}")
         if self.kind == "blue_green" and set(weights) - {0, 100}:
             raise ValueError("steps of blue_green must have weight 0 or 100")

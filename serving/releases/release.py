@@ -88,15 +88,18 @@ class Release(Frozen):
             return self._must_be("running", "to go on")
         after = self.step + 1
         if after == len(self.plan.steps):
-            return self._moved(State.PROMOTED, why)
+            last = State.AWAITING if self.plan.experiment else State.PROMOTED
+            return self._moved(last, why)
         if self.plan.steps[after].approval:
             return self._moved(State.AWAITING, why)
         return self._at(after, why, now)
 
     def approved(self, why: str, now: datetime) -> Self | Refusal:
-        """Return it at the step that was waited for."""
+        """Return it at the step that was waited for, or promoted after the last."""
         if self.state != State.AWAITING:
             return self._must_be("awaiting approval", "to be approved")
+        if self.step + 1 == len(self.plan.steps):
+            return self._moved(State.PROMOTED, why)
         return self._at(self.step + 1, why, now)
 
     def paused(self, why: str) -> Self | Refusal:

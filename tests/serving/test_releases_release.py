@@ -25,10 +25,13 @@ def _changed(**more: Any) -> dict[str, Any]:
     return {**PLAN.model_dump(), **more}
 
 
+PLANS = ["canary", "blue_green", "experiment"]
+
+
 def test_the_plans_at_hand_are_read() -> None:
-    """Both kinds; a name that is none is told with those there are."""
-    assert [load_plan(name).kind for name in ("canary", "blue_green")] == ["canary", "blue_green"]
-    with pytest.raises(WrongUse, match="one of blue_green, canary, got 'big_bang'"):
+    """Every kind; a name that is none is told with those there are."""
+    assert [load_plan(name).kind for name in PLANS] == PLANS
+    with pytest.raises(WrongUse, match="one of blue_green, canary, experiment, got 'big_bang'"):
         load_plan("big_bang")
 
 

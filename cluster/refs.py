@@ -42,6 +42,17 @@ class Move:
     to: str
     expect_epoch: int
 
+    def made(self, *, actor: str, reason: str, now: datetime) -> Ref:
+        """Return the ref once it is moved; WrongUse for names that cannot be kept."""
+        return Ref(
+            name=schema.checked_name("the name of a ref", self.name),
+            target=schema.checked_name("the target of a ref", self.to),
+            epoch=self.expect_epoch + 1,
+            moved_at=now,
+            actor=schema.checked_name("the actor of a move", actor),
+            reason=reason,
+        )
+
 
 class Refs:
     """The refs of one database. Safe to share between threads and with other processes."""
@@ -80,7 +91,7 @@ class Refs:
         """Move several refs in one transaction, in which `witness` writes too: all, or a Refusal
         that names the first whose epoch is another.
         """
-        moved = [_moved(each, actor=actor, reason=reason, now=now) for each in moves]
+        moved = [each.made(actor=actor, reason=reason, now=now) for each in moves]
         witnesses = [*map(self._witness, moved), witness]
         lost = self._swap(moved, [each for each in witnesses if each])
         return moved if lost is None else self._lost(lost.name, lost.epoch - 1)
@@ -147,17 +158,6 @@ def _name(ref: Ref) -> str:
 
 class _Lost(Exception):
     """Another moved the ref meanwhile; what was done in the transaction is undone."""
-
-
-def _moved(move: Move, *, actor: str, reason: str, now: datetime) -> Ref:
-    return Ref(
-        name=schema.checked_name("the name of a ref", move.name),
-        target=schema.checked_name("the target of a ref", move.to),
-        epoch=move.expect_epoch + 1,
-        moved_at=now,
-        actor=schema.checked_name("the actor of a move", actor),
-        reason=reason,
-    )
 
 
 def _row(ref: Ref) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster import canonical
 from cluster.errors import FunnelcastError, Refusal, WrongUse
@@ -195,14 +195,20 @@ class Registry:
 
     def _record(self, moved: Ref, now: datetime) -> None:
         # the same ref gives the same entry, so it is written once however often this is reached
-        body = {
-            "ref": moved.name,
-            "model": moved.target,
-            "epoch": moved.epoch,
-            "actor": moved.actor,
-            "reason": moved.reason,
-        }
-        self._journal.record(KIND, body, id=f"{KIND}:{canonical.digest(body)}", now=now)
+        id, body = entry_of(moved)
+        self._journal.record(KIND, body, id=id, now=now)
+
+
+def entry_of(moved: Ref) -> tuple[str, dict[str, Any]]:
+    """Return id and body of the entry that journals a move of an alias."""
+    body = {
+        "ref": moved.name,
+        "model": moved.target,
+        "epoch": moved.epoch,
+        "actor": moved.actor,
+        "reason": moved.reason,
+    }
+    return f"{KIND}:{canonical.digest(body)}", body
 
 
 def is_id(name: str) -> bool:

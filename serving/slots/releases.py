@@ -17,12 +17,13 @@ from cluster import looks
 from cluster.access import entries
 from cluster.errors import FunnelcastError, Refusal
 from cluster.refs import Move
+from serving import registry
 from serving.registry import alias
 from serving.releases.release import Parts, Release, State
 from serving.slots import policies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import sqlalchemy as sa
@@ -114,14 +115,18 @@ def put(
     if isinstance(others, Refusal):
         return others
     name, id = ref_of(after.target), f"{KIND}:{after.target}:{epoch + 1}"
+    act = entries.Act(actor=actor, reason=reason, now=now)
+    is_new = before is None or before.release.id != after.id
+    tells = [
+        _telling(after, id, more, act, is_new=is_new),
+        *(_pointing(m, act) for m in others if m.name == alias(after.target)),
+    ]
     moved = workspace.refs.move_all(
         [Move(name=name, to=id, expect_epoch=epoch), *others],
         actor=actor,
         reason=reason,
         now=now,
-        witness=_journalled(
-            after, before, id, more, entries.Act(actor=actor, reason=reason, now=now)
-        ),
+        witness=_all(tells),
     )
     if isinstance(moved, Refusal):
         return moved
@@ -147,10 +152,18 @@ def moved_by(target: str, policy: str, stable: Parts, candidate: Parts) -> list[
     return [name for name, _, _ in _differing(names, stable, candidate)]
 
 
-def _journalled(
-    release: Release, before: Kept | None, id: str, more: Mapping[str, Any], act: entries.Act
+def _all(tells: Sequence[Witness]) -> Witness:
+    def write(connection: sa.Connection) -> None:
+        for tell in tells:
+            tell(connection)
+
+    return write
+
+
+def _telling(
+    release: Release, id: str, more: Mapping[str, Any], act: entries.Act, *, is_new: bool
 ) -> Witness:
-    is_new = before is None or before.release.id != release.id
+    """Return what journals a release, and where the journal was when it began."""
 
     def write(connection: sa.Connection) -> None:
         if is_new:
@@ -158,6 +171,16 @@ def _journalled(
         entries.hold(connection)
         body = {"release": release.model_dump(mode="json"), **more}
         entries.append(connection, KIND, body, act, id=id)
+
+    return write
+
+
+def _pointing(move: Move, act: entries.Act) -> Witness:
+    """Return what journals the move of a live model as the registry does."""
+
+    def write(connection: sa.Connection) -> None:
+        id, body = registry.entry_of(move.made(actor=act.actor, reason=act.reason, now=act.now))
+        entries.append(connection, registry.KIND, body, act, id=id)
 
     return write
 

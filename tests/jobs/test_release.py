@@ -74,6 +74,8 @@ def test_a_release_is_led_to_its_end_and_back(place: Workspace) -> None:
     live = place.refs.get(alias(TARGET))
     assert live is not None and before is not None
     assert (live.target, live.epoch) == (candidate, before.epoch + 1)
+    registry = Registry(place.blobs, place.refs, place.journal)
+    assert candidate in registry.models()
     _do(place, "rollback")
     live = place.refs.get(alias(TARGET))
     assert live is not None and live.target == before.target

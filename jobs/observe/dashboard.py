@@ -137,6 +137,9 @@ def _models() -> tuple[Panel, ...]:
         _gauge("Missing models", meters.MISSING, "", alarm=1),
         _gauge("Refused models and policies", meters.REFUSED, "", alarm=1),
         _gauge("From ref to swap", meters.LAG, "replica", unit="s"),
+        _gauge("Share of candidates", meters.SHARE, "kind", unit="percentunit"),
+        _lines("Copies of decisions", meters.MIRRORED, "outcome"),
+        _lines("Looks of the judge that failed", meters.JUDGED_AWAY, "replica"),
     )  # fmt: skip
 
 

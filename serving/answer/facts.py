@@ -24,6 +24,12 @@ def service(of: DecisionService) -> Iterator[Fact]:
     yield meters.CONSENT_AGE, (), of.keeper.age_s
     for kind, slot in of.slots.by_kind.items():
         yield meters.BREAKER, (kind,), of.breaker(slot).is_open
+    for kind in of.slots.by_kind:
+        arms = of.slots.arms.get(kind)
+        yield meters.SHARE, (kind,), arms.share if arms else 0.0
+    yield meters.MIRRORED, ("made",), of.mirror.made
+    yield meters.MIRRORED, ("dropped",), of.mirror.dropped
+    yield meters.JUDGED_AWAY, (), of.judge.failures
     yield meters.LINES, ("written",), of.watch.lines.written
     yield meters.LINES, ("dropped",), of.watch.lines.dropped
     if of.watch.traces is not None:

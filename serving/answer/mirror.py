@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KIND = "shadow"  # of a journal entry
 MOST = 256  # that wait
 CLOSE_S = 2.0
+HUNG_S = 2.0  # a copy takes some milliseconds
+MOST_LOST = 4  # threads that may be lost in a call that does not return
 
 
 class _Copy(NamedTuple):
@@ -54,12 +56,16 @@ class Mirror:
         self._monotonic = monotonic
         self._queue: queue.Queue[_Copy | None] = queue.Queue(MOST)
         self._stop = threading.Event()
+        self._replacing = threading.Lock()
+        self.made = 0  # copies that are journalled
         self.dropped = 0  # copies that nobody had time for
-        self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
-        self._thread.start()
+        self._lost = 0  # threads that did not come back
+        self._busy_since: float | None = None
+        self._thread = self._start()
 
     def offer(self, made: Made) -> None:
         """Let others make a decision too, if the release says so and there is room."""
+        self._replace_hung()
         for copy in _copies(made):
             try:
                 self._queue.put_nowait(copy)
@@ -73,14 +79,38 @@ class Mirror:
             self._queue.put_nowait(None)
         self._thread.join(CLOSE_S)
 
+    def _start(self) -> threading.Thread:
+        self._busy_since = None
+        thread = threading.Thread(target=self._run, name="mirror", daemon=True)
+        thread.start()
+        return thread
+
+    def _replace_hung(self) -> None:
+        """Start another thread if the one there does not come back from a copy."""
+        since = self._busy_since
+        if since is not None and self._monotonic() - since > HUNG_S and self._lost < MOST_LOST:
+            with self._replacing:
+                if self._busy_since == since:
+                    self._lost += 1
+                    self.dropped += 1
+                    self._thread = self._start()
+
     def _run(self) -> None:
         while (copy := self._queue.get()) is not None and not self._stop.is_set():
-            try:
-                id = f"{KIND}:{copy.made.ticket.id}:{copy.arm}"  # a retry adds none
-                draft = Draft.of(KIND, self._body(copy), id=id, now=self._clock())
-                self._journal.append_all([draft])
-            except Exception:  # an answer does not depend on it, and the next copy may do better
-                self.dropped += 1
+            began = self._busy_since = self._monotonic()
+            self._make(copy)
+            if self._busy_since != began:  # another goes on in its place
+                return
+            self._busy_since = None
+
+    def _make(self, copy: _Copy) -> None:
+        try:
+            id = f"{KIND}:{copy.made.ticket.id}:{copy.arm}"  # a retry adds none
+            draft = Draft.of(KIND, self._body(copy), id=id, now=self._clock())
+            self._journal.append_all([draft])
+            self.made += 1
+        except Exception:  # an answer does not depend on it, and the next copy may do better
+            self.dropped += 1
 
     def _body(self, copy: _Copy) -> dict[str, Any]:
         """Return what is journalled; whatever the candidate raises is what it did."""

@@ -47,6 +47,7 @@ class Judge:
         self._cases: dict[str, Case] = {}  # by key of the release
         self.verdicts: dict[str, Verdict] = {}  # the newest, by target
         self.error: str | None = None  # why the newest look came to nothing: all stays as it is
+        self.failures = 0  # looks that came to nothing, so far
         self._beat = Beat(self.look, every_s=every_s, name="judge")
 
     def start(self) -> None:
@@ -68,6 +69,7 @@ class Judge:
             for target in self._targets():
                 self._judge(target, self._workspace.clock())
         except Exception as error:  # what is not known changes nothing
+            self.failures += 1
             self.error = " ".join(str(error).split()) or type(error).__name__
             _LOG.warning("a release must be judged, got '%s': it stays as it is", self.error)
         else:

@@ -65,6 +65,9 @@ DECISIONS = _counter(
     "decisions", "Questions: model, fallback, replayed or refused.", "kind", "outcome"
 )
 FALLBACKS = _counter("fallbacks", "Decisions of the rules in place of a model.", "kind", "cause")
+MIRRORED = _counter("mirrored", "Copies of decisions that nobody sees: made or dropped.", "outcome")
+SHARE = _gauge("release_share", "Share of the accounts that a candidate answers.", "kind")
+JUDGED_AWAY = _counter("judge_failures", "Looks of the judge of releases that came to nothing.")
 REFUSALS = _counter("refusals", "Questions that were refused.", "reason")
 ROUTES = _counter("routes", "Decisions by route.", "kind", "route")
 SCORE = _histogram("score", "Scores of models.", "target", unit="ratio", bounds=TENTHS)

@@ -59,6 +59,11 @@ class Arms:
         """Is an account with these features offered the candidate?"""
         return self.pilot is None or str(features.get(self.pilot.feature)) in self.pilot.values
 
+    @property
+    def share(self) -> float:
+        """Of the accounts that are the candidate's; none while it is not taken."""
+        return self.places / assignment.PLACES if self.candidate else 0.0
+
     def draw(self, unit: str) -> tuple[Slot | None, Draw]:
         """Return the candidate's slot if an account is its, else None; and what was drawn."""
         place = assignment.place(self.salt, self.release, unit)
@@ -68,7 +73,7 @@ class Arms:
             epoch=self.epoch,
             step=self.step,
             arm=CANDIDATE if is_its else STABLE,
-            share=self.places / assignment.PLACES if self.candidate else 0.0,
+            share=self.share,
         )
         return self.candidate if is_its else None, drawn
 

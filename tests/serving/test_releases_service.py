@@ -5,6 +5,7 @@ needs nothing but the database.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,33 @@ def _shadows(place: Workspace, count: int) -> list[dict[str, Any]]:
         assert time.monotonic() < until
         time.sleep(0.05)
     return found
+
+
+def test_a_candidate_that_hangs_does_not_stop_the_mirror(
+    service: DecisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread goes on; the mutant waits for the first, and lets go what comes."""
+    _begin(service, _candidate(service.workspace), Step(mirror=100.0))
+    rows, released, before = _leads(service.workspace, 3), threading.Event(), mirror.decide
+    asked: list[Any] = []
+
+    def hanging(*given: Any, **more: Any) -> Any:
+        asked.append(given)
+        if len(asked) == 1:
+            released.wait(30)
+        return before(*given, **more)
+
+    monkeypatch.setattr(mirror, "decide", hanging)
+    monkeypatch.setattr(mirror, "HUNG_S", 1e9)
+    for row in rows[:2]:
+        _decide(service, row)
+    time.sleep(0.2)
+    assert (len(asked), service.mirror.made) == (1, 0)  # the mutant
+    monkeypatch.setattr(mirror, "HUNG_S", 0.1)
+    _decide(service, rows[2])
+    assert len(_shadows(service.workspace, 2)) == 2
+    assert service.mirror.dropped == 1
+    released.set()
 
 
 def test_a_mirror_that_fails_or_is_full_costs_no_answer(

@@ -10,6 +10,8 @@ from serving.answer import fallback, questions, record, stages
 from serving.answer.breaker import Breaker, Call
 from serving.answer.recorder import Made, Recorder, said
 from serving.decide import Case, best, decide
+from serving.slots.inflight import during
+from serving.slots.marking import of_draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from serving.answer.mirror import Mirror
     from serving.answer.record import Cause
     from serving.answer.ticket import Ticket
+    from serving.slots.inflight import Marks
     from serving.slots.slot import Slot
 
 
@@ -34,8 +37,11 @@ class Maker:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         mirror: Mirror | None = None,
+        *,
+        marks: Marks | None = None,
     ) -> None:
         self._gatherer = gatherer
+        self._marks = marks
         self._mirror = mirror
         self._recorder = Recorder(journal, gatherer)
         self._clock = clock
@@ -124,11 +130,22 @@ class Maker:
         try:
             self._ask(tickets)
         except Exception as error:  # a model may raise anything, and the rules do not need it
-            call.came_back(self._monotonic(), well=False)
-            for ticket in tickets:
-                self._claimed_fall_back(ticket, "model_failed", said(error))
+            self._failed(tickets, call, said(error))
         else:
             call.came_back(self._monotonic(), well=True)
+
+    def _failed(self, tickets: list[Ticket], call: Call, why: str) -> None:
+        """Ask for each of several alone, so that one costs no other its answer, and count those."""
+        again = [ticket for ticket in tickets if len(tickets) > 1 and not ticket.is_claimed]
+        if again:
+            call.is_back = True  # and says nothing yet
+        else:
+            call.came_back(self._monotonic(), well=False)
+        for ticket in again:
+            if not ticket.is_claimed:  # else its caller has given up meanwhile
+                self._decide_alike([ticket])
+        for ticket in tickets:
+            self._claimed_fall_back(ticket, "model_failed", why)
 
     def _ask(self, tickets: list[Ticket]) -> None:
         for ticket in tickets:
@@ -140,8 +157,8 @@ class Maker:
 
         slot, question = tickets[0].slot, tickets[0].question
         cases = [case for ticket in tickets for case in _cases(ticket)]
-        made = iter(
-            decide(
+        with during(self._marks, of_draws(slot, (ticket.draw for ticket in tickets))):
+            decisions = decide(
                 slot.model,
                 slot.policy,
                 cases,
@@ -150,7 +167,7 @@ class Maker:
                 reasons=question.reasons,
                 lap=lap,
             )
-        )
+        made = iter(decisions)
         mine = [(ticket, best([next(made) for _ in _cases(ticket)])) for ticket in tickets]
         claimed = [Made(ticket, each, ticket.found) for ticket, each in mine if ticket.claim()]
         self._recorder.decisions(claimed)

@@ -16,6 +16,8 @@ from serving.answer.recorder import said
 from serving.decide import decide
 from serving.releases import assignment
 from serving.releases.evidence import CANDIDATE, STABLE
+from serving.slots.inflight import during
+from serving.slots.marking import of_draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from cluster.journal import Journal
     from serving.answer.recorder import Made
     from serving.slots.active import Draw
+    from serving.slots.inflight import Marks
     from serving.slots.slot import Slot
 
 KIND = "shadow"  # of a journal entry
@@ -50,8 +53,10 @@ class Mirror:
         journal: Journal,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        marks: Marks | None = None,
     ) -> None:
         self._journal = journal
+        self._marks = marks
         self._clock = clock
         self._monotonic = monotonic
         self._queue: queue.Queue[_Copy | None] = queue.Queue(MOST)
@@ -120,10 +125,11 @@ class Mirror:
         chance, route, failed = None, None, None
         try:
             mine = [case for case in cases if case.entity == decision.entity]  # the same lead
-            (again,) = decide(
-                copy.slot.model, copy.slot.policy, mine, decision.decided_at,
-                basis=copy.slot.basis, reasons=False,
-            )  # fmt: skip
+            with during(self._marks, of_draw(copy.slot, copy.draw, copy.arm)):
+                (again,) = decide(
+                    copy.slot.model, copy.slot.policy, mine, decision.decided_at,
+                    basis=copy.slot.basis, reasons=False,
+                )  # fmt: skip
             chance, route = again.probability, again.verdict.route
         except Exception as error:
             failed = said(error)

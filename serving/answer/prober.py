@@ -11,12 +11,15 @@ from features.online import warm
 from serving.answer import breaker, gather
 from serving.answer.questions import Question
 from serving.decide import decide
+from serving.slots import marking
+from serving.slots.inflight import during
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from serving.answer.maker import Maker
     from serving.slots.active import Slots
+    from serving.slots.inflight import Mark, Marks
     from serving.slots.slot import Slot
 
 _LOG = logging.getLogger(__name__)
@@ -27,8 +30,11 @@ MOST_OUT = 8  # probes that may be under way, or lost
 class Prober:
     """Looks at the breakers of the slots in force, on a thread of its own."""
 
-    def __init__(self, maker: Maker, slots: Callable[[], Slots]) -> None:
+    def __init__(
+        self, maker: Maker, slots: Callable[[], Slots], marks: Marks | None = None
+    ) -> None:
         self._maker = maker
+        self._marks = marks
         self._slots = slots
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -46,13 +52,16 @@ class Prober:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
-            for slot in self._slots().answering:
+            slots = self._slots()
+            for slot in slots.answering:
                 if not self.is_spent and self._maker.breaker(slot).probe_due(time.monotonic()):
-                    self._send(slot)
+                    self._send(slot, slots)
 
-    def _send(self, slot: Slot) -> None:
+    def _send(self, slot: Slot, slots: Slots) -> None:
         # a probe may never return: it must not keep this thread
-        probe = threading.Thread(target=self._probe, args=(slot,), name="probe", daemon=True)
+        probe = threading.Thread(
+            target=self._probe, args=(slot, marking.of_slot(slot, slots)), name="probe", daemon=True
+        )
         self._count(1)
         try:
             probe.start()
@@ -65,10 +74,11 @@ class Prober:
         with self._lock:
             self._out += more
 
-    def _probe(self, slot: Slot) -> None:
+    def _probe(self, slot: Slot, mark: Mark | None) -> None:
         began = time.monotonic()
         try:
-            _ask(slot)
+            with during(self._marks, mark):
+                _ask(slot)
         except Exception:  # the model may raise anything
             is_well = False
         else:

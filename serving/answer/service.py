@@ -31,6 +31,7 @@ from serving.observe import traces
 from serving.observe.folder import Folder
 from serving.observe.lines import Lines
 from serving.observe.readings import Readings
+from serving.slots.inflight import Marks
 from serving.slots.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -68,17 +69,23 @@ class DecisionService:
         rules = contracts.Rules.of(terms)
         self._gatherer = Gatherer(store=self.store, rules=rules, keeper=self.keeper)
         self._entrance = arrivals.Entrance(workspace, self.store, terms)
-        self.mirror = Mirror(workspace.journal, workspace.clock, time.monotonic)
+        self.marks = Marks(workspace.settings.home)
+        self.mirror = Mirror(workspace.journal, workspace.clock, time.monotonic, marks=self.marks)
         self._maker = Maker(
-            self._gatherer, workspace.journal, workspace.clock, time.monotonic, self.mirror
+            self._gatherer,
+            workspace.journal,
+            workspace.clock,
+            time.monotonic,
+            self.mirror,
+            marks=self.marks,
         )
-        self._watcher = Watcher(workspace, answers)
+        self._watcher = Watcher(workspace, answers, marks=self.marks)
         self.watch = Watch(
             Lines(workspace.settings.log, replica=self.name), traces.open_traces(os.environ)
         )
         self.readings = Readings(self.watch.tallies, Folder.of(workspace.settings), self.name)
         self._lane = Lane(self._maker.make, time.monotonic)
-        self._prober = Prober(self._maker, lambda: self.slots)
+        self._prober = Prober(self._maker, lambda: self.slots, self.marks)
         self.judge = Judge(workspace, lambda: self._watcher.under_way, holder=self.name)
         self._changes = Beat(Changes(self).look, every_s=EVERY_S, name="changes")
         self._tell_facts()
@@ -241,6 +248,7 @@ class DecisionService:
         self._changes.close()
         self.readings.close()
         self.watch.close()
+        self.marks.close()
 
 
 def budget_ms(deadline_ms: float) -> float:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from cluster import canonical
 from cluster.errors import FunnelcastError, Refusal
+from serving.releases.evidence import CANDIDATE
 from serving.releases.release import Parts, State
-from serving.slots import policies, releases
+from serving.slots import crashes, policies, releases
 from serving.slots.active import Arms
+from serving.slots.inflight import Mark, during
 from serving.slots.slot import Slot, admitted
 from serving.slots.trial import tried
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from serving.policy import Policy
     from serving.releases.release import Release
     from serving.slots.following import Followed
+    from serving.slots.inflight import Marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class Loader:
     workspace: Workspace
     followed: Followed
     loaded: Sequence[Slot]
+    marks: Marks | None = None
 
     def model(self, id: str) -> Model | Refusal:
         """Return a model that fits, admitted now or before."""
@@ -55,8 +59,8 @@ class Loader:
         found = next(known, None)
         return found or policies.read(self.workspace, self.followed.policy, digest)
 
-    def slot(self, parts: Parts) -> Slot | Refusal:
-        """Return a slot that answers, or why there is none."""
+    def slot(self, parts: Parts, mark: Mark | None = None) -> Slot | Refusal:
+        """Return a slot that answers, or why there is none; its trial is marked."""
         model, policy = self.model(parts.model), self.policy(parts.policy)
         for found in (model, policy):
             if isinstance(found, Refusal):
@@ -70,7 +74,8 @@ class Loader:
         same = next((slot for slot in self.loaded if slot == made), None)
         if same is not None:
             return same
-        why = tried(made)
+        with during(self.marks, mark):
+            why = tried(made)
         return made if why is None else why
 
 
@@ -81,7 +86,7 @@ def drawn(loader: Loader, ref: Ref) -> Drawn:
     except FunnelcastError as error:
         return Drawn(arms=None, why=str(error))
     if release.is_open:
-        return _open(loader, release, ref.epoch)
+        return _open(loader, release, ref)
     return Drawn(arms=None, warm=_kept(loader, release))
 
 
@@ -90,21 +95,30 @@ def digest_of(policy: Policy) -> str:
     return canonical.digest(policy.document)
 
 
-def _open(loader: Loader, release: Release, epoch: int) -> Drawn:
-    candidate = loader.slot(release.candidate)
-    shadows = [found for each in release.shadows if isinstance(found := loader.slot(each), Slot)]
+def _open(loader: Loader, release: Release, ref: Ref) -> Drawn:
+    crashed = crashes.unheard(loader.workspace, release, ref)
+    if crashed is None:
+        candidate = loader.slot(release.candidate, _mark(release, ref, CANDIDATE))
+        others = enumerate(release.shadows, start=1)
+        shadows = [loader.slot(parts, _mark(release, ref, f"shadow-{n}")) for n, parts in others]
+    else:
+        candidate, shadows = crashed, []
     made = Arms(
         release=release.id,
-        epoch=epoch,
+        epoch=ref.epoch,
         step=release.step,
         salt=release.salt,
         places=release.places,
         mirror=release.mirror,
         candidate=candidate if isinstance(candidate, Slot) else None,
-        shadows=tuple(shadows),
+        shadows=tuple(found for found in shadows if isinstance(found, Slot)),
         pilot=release.plan.pilot,
     )
     return Drawn(arms=made, why="" if isinstance(candidate, Slot) else str(candidate))
+
+
+def _mark(release: Release, ref: Ref, arm: str) -> Mark:
+    return Mark(target=release.target, release=release.id, epoch=ref.epoch, arm=arm)
 
 
 def _kept(loader: Loader, release: Release) -> tuple[Slot, ...]:

@@ -41,6 +41,15 @@ class ReleaseMissing(FunnelcastError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Note:
+    """An entry that is journalled with a move."""
+
+    id: str
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kept:
     """A release as it is since a move of its ref."""
 
@@ -104,9 +113,10 @@ def put(
     reason: str,
     now: datetime,
     more: Mapping[str, Any] = NOTHING,
+    note: Note | None = None,
 ) -> Kept | Refusal:
     """Keep a release in place of the one before it, and move what follows from that. `more` is
-    journalled with it: what it rests on.
+    journalled with it: what it rests on; `note` beside it.
 
     A Refusal when another moved something meanwhile: nothing is changed then.
     """
@@ -120,6 +130,7 @@ def put(
     tells = [
         _telling(after, id, more, act, is_new=is_new),
         *(_pointing(m, act) for m in others if m.name == alias(after.target)),
+        *([] if note is None else [_noted(note, act)]),
     ]
     moved = workspace.refs.move_all(
         [Move(name=name, to=id, expect_epoch=epoch), *others],
@@ -171,6 +182,13 @@ def _telling(
         entries.hold(connection)
         body = {"release": release.model_dump(mode="json"), **more}
         entries.append(connection, KIND, body, act, id=id)
+
+    return write
+
+
+def _noted(note: Note, act: entries.Act) -> Witness:
+    def write(connection: sa.Connection) -> None:
+        entries.append(connection, note.kind, note.body, act, id=note.id)
 
     return write
 

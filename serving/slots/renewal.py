@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from serving.model import Model
     from serving.slots.active import Arms
     from serving.slots.following import Followed
+    from serving.slots.inflight import Marks
 
 type Named = tuple[str, Model]  # id and model
 
@@ -53,6 +54,7 @@ class Renewal:
     epochs: Mapping[str, int]  # of the refs that were looked at before
     refused: Mapping[str, Refused]  # before, by name of the ref
     now: datetime
+    marks: Marks | None = None
 
     def run(self) -> Renewed:
         """Load what moved, and take of it what fits and answers. Raises AWAY."""
@@ -73,7 +75,12 @@ class Renewal:
 
     @property
     def _loader(self) -> arms.Loader:
-        return arms.Loader(workspace=self.workspace, followed=self.followed, loaded=self.loaded)
+        return arms.Loader(
+            workspace=self.workspace,
+            followed=self.followed,
+            loaded=self.loaded,
+            marks=self.marks,
+        )
 
     def _drawn(self, slot: Slot | None, refused: list[Refused]) -> arms.Drawn:
         """Return the arms of the release under way; a candidate that is not taken is refused."""

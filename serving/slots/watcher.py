@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import database
 from cluster.journal import JournalBroken
 from serving.policy import load_policy
-from serving.slots import following, policies, replicas
+from serving.slots import crashes, following, policies, replicas
 from serving.slots.active import Refused, Slots
 from serving.slots.renewal import Renewal
 from serving.slots.replicas import Replica
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cluster.refs import Ref
     from cluster.workspace import Workspace
     from serving.policy import Policy
+    from serving.slots.inflight import Marks
     from serving.slots.renewal import Renewed
     from serving.slots.slot import Answer
 
@@ -41,9 +42,15 @@ class Watcher:
     """The slots of one replica. `current` is read without a lock, by any thread."""
 
     def __init__(
-        self, workspace: Workspace, answers: Mapping[str, Answer], *, every_s: float = EVERY_S
+        self,
+        workspace: Workspace,
+        answers: Mapping[str, Answer],
+        *,
+        every_s: float = EVERY_S,
+        marks: Marks | None = None,
     ) -> None:
         self._workspace = workspace
+        self._marks = marks
         self._followed = {k: following.Followed.of(k, answer) for k, answer in answers.items()}
         self._names = {name for each in self._followed.values() for name in each.refs}
         self._declared = _declared(answers)
@@ -96,6 +103,7 @@ class Watcher:
         return self._stop.wait(self._every_s)
 
     def _look(self) -> None:
+        crashes.tell(self._workspace)  # first: what killed another process is not taken here
         refs = self._refs()
         epochs = {name: refs[name].epoch if name in refs else 0 for name in self._names}
         if epochs != self.current.epochs:
@@ -145,6 +153,7 @@ class Watcher:
             epochs=self.current.epochs,
             refused={each.what: each for each in self.refused},
             now=self._workspace.clock(),
+            marks=self._marks,
         )
         return renewal.run()
 

@@ -17,7 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from cluster.workspace import Workspace
-from serving.answer import breaker, fallback, lane, prober, questions, recorder
+from serving import decide
+from serving.answer import breaker, fallback, lane, maker, prober, questions, recorder
 from serving.answer import service as services
 from serving.answer.gather import Gatherer
 from serving.answer.questions import Question
@@ -242,8 +243,6 @@ def test_without_the_check_nonsense_would_be_served(
     service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The defence switched off: the journal, which holds no NaN, is the next to refuse it."""
-    from serving import decide
-
     monkeypatch.setattr(Model, "score", _nan)
     monkeypatch.setattr(decide, "_chances", lambda c, p: (p, *c.intervals(p)))
     outcome = service.decide(_about(rows[0]), deadline_ms=LONG_MS)
@@ -522,6 +521,59 @@ def _all_expire(
 
     monkeypatch.setattr(Model, "score", score)
     service._maker.make(tickets)
+
+
+def _of_a_poisoned_group(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> list[str | None]:
+    """Ask for a group of which one row makes the model raise; return why each is not the model's.
+
+    Each of them is the poisoned one once, so that its place says nothing.
+    """
+    whys = []
+    for poisoned in rows:
+        name = poisoned["entity"]
+
+        def deadly(model: Model, policy: Any, cases: Any, *rest: Any, **more: Any) -> Any:
+            if any(case.entity == name for case in cases):  # noqa: B023
+                raise ValueError("no")
+            return decide.decide(model, policy, cases, *rest, **more)
+
+        monkeypatch.setattr(maker, "decide", deadly)
+        tickets = [_ticket(service, row) for row in rows]
+        service._maker.make(tickets)
+        _until(lambda: all(ticket.outcome for ticket in tickets))  # noqa: B023
+        bodies = [_body(ticket.outcome) for ticket in tickets]
+        found = {each["entity"]: (each["fallback"] or {}).get("cause") for each in bodies}
+        whys += [found.pop(name), *found.values()]
+    return whys
+
+
+def test_a_row_that_a_model_fails_on_costs_no_other_its_answer(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the group is asked for alone; failures are those of the row, and open nothing."""
+    whys = _of_a_poisoned_group(service, rows[:5], monkeypatch)
+    assert whys == ["model_failed", None, None, None, None] * 5
+    slot = service.slots.of("lead")
+    assert slot is not None
+    counted = service.breaker(slot)._calls
+    assert (counted.count(False), counted.count(True)) == (4, 16)  # the window holds twenty
+
+
+def test_without_asking_for_each_alone_all_of_a_group_would_fall_back(
+    service: DecisionService, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: then no model is asked for anybody."""
+
+    def at_once(self: maker.Maker, tickets: list[Ticket], call: Any, why: str) -> None:
+        call.came_back(self._monotonic(), well=False)
+        for ticket in tickets:
+            self._claimed_fall_back(ticket, "model_failed", why)
+
+    monkeypatch.setattr(maker.Maker, "_failed", at_once)
+    whys = _of_a_poisoned_group(service, rows[:5], monkeypatch)
+    assert set(whys) == {"model_failed", "breaker_open"}
 
 
 @pytest.mark.parametrize(

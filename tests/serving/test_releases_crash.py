@@ -1,0 +1,143 @@
+"""A candidate that kills its process on a certain row, in processes of their own: the next one
+recovers, nobody is given the candidate any more, and who asks again is answered once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster import canonical
+from cluster.settings import ROOT
+from cluster.workspace import Workspace
+from features.online import warm
+from serving.registry import Registry, alias
+from serving.releases.plan import Step
+from serving.releases.release import Parts, Release, State
+from serving.slots import crashes, policies
+from serving.slots import releases as store
+from serving.slots.releases import Kept
+from tests.drills import mostly
+from tests.serving.simulated_releases import BEGAN, release
+
+if TYPE_CHECKING:
+    from cluster.errors import Refusal
+    from cluster.settings import Settings
+
+CHILD = Path(__file__).with_name("child_crash.py")
+TARGET = "lead_qualification"
+DIED = -signal.SIGSEGV
+ALL, MIRRORED = Step(weight=100.0), Step(mirror=100.0)
+
+
+@pytest.fixture
+def place(copied: Callable[[Path], Settings], tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the small world."""
+    with Workspace.open(copied(tmp_path / "home")) as opened:
+        policies.begin(opened, policies.declared().values())
+        yield opened
+
+
+def _blue(place: Workspace) -> Parts:
+    refs = [place.refs.get(name) for name in (alias(TARGET), policies.ref_of("lead_routing"))]
+    model, policy = (ref.target for ref in refs if ref)
+    return Parts(model=model, policy=policy, views={})
+
+
+def _begin(place: Workspace, step: Step) -> Kept:
+    """Begin a release of a model that is another, and as sure again."""
+    said = json.loads(
+        Registry(place.blobs, place.refs, place.journal).bundle(alias(TARGET))[1].manifest
+    )
+    said["provenance"]["card"] = "the candidate"
+    blue, made = _blue(place), release()
+    green = blue.model_copy(update={"model": place.blobs.put(canonical.dumps(said))})
+    plan = made.plan.model_copy(update={"steps": (step, ALL)})
+    changes = {"plan": plan, "stable": blue, "candidate": green}
+    return _put(place, made.model_copy(update=changes), None)
+
+
+def _put(place: Workspace, after: Release | Refusal, before: Kept | None) -> Kept:
+    assert isinstance(after, Release)
+    kept = store.put(place, after, before, actor="ada", reason="a test", now=BEGAN)
+    assert isinstance(kept, Kept), str(kept)
+    return kept
+
+
+def _asked(place: Workspace, kept: Kept, row: str = "", *mutant: str) -> tuple[int, dict[str, Any]]:
+    """Start a service, ask it, and return how it ended, and its answer."""
+    lead = place.tables.read(f"scores_{TARGET}")["entity"][0].as_py()
+    asked = {"lead": lead, "model": kept.release.candidate.model, "row": row or lead}
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(place.settings.home), json.dumps(asked), *mutant],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, DIED), done.stderr.decode()
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}
+
+
+def _now(place: Workspace) -> Kept:
+    found = store.current(place, TARGET)
+    assert found is not None
+    return found
+
+
+def test_the_next_process_recovers_and_takes_the_candidate_no_more(place: Workspace) -> None:
+    """Who asks again with the same key is answered, and there is one decision."""
+    kept = _begin(place, ALL)
+    assert _asked(place, kept)[0] == DIED
+    ended, said = _asked(place, kept)
+    assert (ended, said["model"]) == (0, kept.release.stable.model)
+    assert "must leave the process alive" in said["refused"][0]
+    held = _now(place)
+    assert held.release.state == State.HELD
+    assert [e.id for e in place.journal.entries("decision")] == [said["id"]]
+    assert _asked(place, kept)[1]["id"] == said["id"]
+    assert _now(place) == held
+
+
+@pytest.mark.drill
+def test_a_second_death_undoes_it(place: Workspace) -> None:
+    """After a person let it run on."""
+    kept = _begin(place, ALL)
+    assert _asked(place, kept)[0] == DIED
+    assert _asked(place, kept, "nobody")[0] == 0
+    held = _now(place)
+    _put(place, held.release.resumed("it was the disk", BEGAN), held)
+    assert _asked(place, kept, warm.KEY)[0] == DIED
+    assert _asked(place, kept)[0] == 0
+    assert _now(place).release.state == State.ROLLED_BACK
+    assert len(list(place.journal.entries(crashes.KIND))) == 2
+    assert place.journal.verify()
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize(
+    ("step", "row"), [(MIRRORED, ""), (ALL, warm.KEY)], ids=["mirror", "trial"]
+)
+def test_where_nobody_waits_for_it_too(place: Workspace, step: Step, row: str) -> None:
+    """In a copy that is made after the answer; and before it answers anybody."""
+    kept = _begin(place, step)
+    assert _asked(place, kept, row)[0] == DIED
+    assert _asked(place, kept, row)[0] == 0
+    assert _now(place).release.state == State.HELD
+
+
+@pytest.mark.parametrize(
+    ("mutant", "state"), mostly([("unmarked", State.RUNNING), ("heedless", State.HELD)])
+)
+def test_the_mutant_dies_again(place: Workspace, mutant: str, state: State) -> None:
+    """Where calls leave no mark nobody knows of what the first one died; and where what is held is
+    taken all the same, its accounts are the candidate's still.
+    """
+    kept = _begin(place, ALL)
+    assert [_asked(place, kept, "", mutant)[0] for _ in range(2)] == [DIED, DIED]
+    assert _now(place).release.state == state

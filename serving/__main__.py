@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from cluster import session
 from cluster.errors import FunnelcastError, WrongUse
-from cluster.settings import Settings, load_settings
+from cluster.settings import ROOT, Settings, load_settings
 from cluster.workspace import Workspace
+from serving import updating
 from serving.access.opened import check_reachable
 from serving.profiles import Profile, host_of_serve, uses_haproxy
-
-if TYPE_CHECKING:
-    from ray.serve.schema import ServeStatus
-
-NAME = "funnelcast"  # of the application
+from serving.running import Running
+from serving.updating import NAME, not_started
 
 
 def main(
@@ -31,22 +30,29 @@ def main(
         str | None, typer.Option(help="Address to listen on; others than loopback need keys.")
     ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535)] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Bring this code to the service that runs already.")
+    ] = False,
 ) -> None:
     """Serve decisions until interrupted."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         settings = load_settings(os.environ)
-        _serve(_at(settings, host=host, port=port), Profile.load(profile), console)
+        if update:
+            updating.update(settings, console)
+        else:
+            _serve(_at(settings, host=host, port=port), profile, console)
     except FunnelcastError as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2 if isinstance(error, WrongUse) else 1)
 
 
-def _serve(settings: Settings, profile: Profile, console: Console) -> None:
+def _serve(settings: Settings, name: str, console: Console) -> None:
+    profile = Profile.load(name)
     profile.prepare(os.environ, settings)
     with Workspace.open(settings) as workspace:
         check_reachable(settings.serve, workspace)
-    session.connect(settings)
+    _connect(settings)
     from ray import serve
 
     from serving.app import ServingArgs, build
@@ -58,7 +64,8 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     try:
         serve.run(build(args), name=NAME, route_prefix="/")
     except RuntimeError as error:
-        raise _not_started(serve.status()) from error
+        raise not_started(serve.status()) from error
+    _running(settings, name, args.version).keep(settings.home)
     through = "HAProxy" if uses_haproxy(os.environ) else "Ray Serve's proxy"
     console.print(
         f"serving on http://{settings.serve.host}:{settings.serve.port}  (docs: /docs), through"
@@ -70,6 +77,7 @@ def _serve(settings: Settings, profile: Profile, console: Console) -> None:
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
+        Running.forget(settings.home)
         serve.shutdown()  # type: ignore[no-untyped-call]
         session.disconnect()
 
@@ -80,14 +88,28 @@ def _at(settings: Settings, **given: object) -> Settings:
     return settings.model_copy(update={"serve": settings.serve.model_copy(update=said)})
 
 
-def _not_started(status: ServeStatus) -> FunnelcastError:
-    """Say what the newest replica that failed said last; Serve's own error does not."""
-    told = [each.message for each in status.applications[NAME].deployments.values()]
-    lines = [line.strip() for line in "\n".join(told).splitlines() if line.strip()]
-    causes = [line for line in lines if "Error" in line or "Exception" in line] or lines
-    return FunnelcastError(
-        f"the service must start, got '{(causes or ['no replica'])[-1]}': mend that and start it"
-        " again; the whole story is in the log of the replica"
+def _connect(settings: Settings) -> None:
+    """Connect to Ray; to a session of our own so that the folder of this code is not the first
+    place where all replicas ever look for theirs: an update may bring another.
+    """
+    if settings.ray.address or "RAY_ADDRESS" in os.environ:
+        session.connect(settings)
+        return
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([before] if before else [])])
+    with contextlib.chdir(settings.home):
+        session.connect(settings)
+
+
+def _running(settings: Settings, profile: str, version: str) -> Running:
+    import ray
+
+    return Running(
+        address=ray.get_runtime_context().gcs_address,
+        profile=profile,
+        host=settings.serve.host,
+        port=settings.serve.port,
+        version=version,
     )
 
 

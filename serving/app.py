@@ -15,9 +15,11 @@ from pydantic import BaseModel
 from ray import serve
 from ray.util import get_node_ip_address
 
+from cluster import canonical, runs
+from cluster.errors import FunnelcastError
 from cluster.folding import Folding
 from cluster.sealer import open_sealer
-from cluster.settings import Settings
+from cluster.settings import CONFIGS, Settings
 from cluster.workspace import Workspace
 from serving import ahead
 from serving.access.opened import Opened
@@ -39,6 +41,19 @@ class ServingArgs(BaseModel):
 
     settings: Settings
     answers: dict[str, Answer]
+    must_answer: bool = False  # a replica that could not answer at once does not start
+
+    @property
+    def version(self) -> str:
+        """The version of what replicas run: the code, what it is configured by, and these."""
+        files = sorted(path for path in CONFIGS.rglob("*") if path.is_file())
+        configs = {str(p.relative_to(CONFIGS)): canonical.sha256_hex(p.read_bytes()) for p in files}
+        given = self.model_dump(mode="json", exclude={"must_answer"})
+        return canonical.digest({"code": runs.code_version(), "configs": configs, "given": given})
+
+
+class NotReady(FunnelcastError):
+    """A replica has nothing to answer with."""
 
 
 @serve.deployment(
@@ -48,6 +63,7 @@ class ServingArgs(BaseModel):
     health_check_period_s=2,
     health_check_timeout_s=5,
     graceful_shutdown_timeout_s=20,
+    max_surge_percent=100,  # of an update the new replicas start before an old one stops
     ray_actor_options={"num_cpus": 0.1},
     logging_config={"enable_access_log": False, "log_level": "WARNING"},  # the journal has it all
 )
@@ -66,6 +82,9 @@ class Decisions:
         self._sealer.start()
         self._access = Opened(self._workspace).start()
         self._service = DecisionService(self._workspace, args.answers)
+        why = self._service.unready() if args.must_answer else ()
+        if why:
+            raise NotReady(f"a replica of an update must answer at once, got '{'; '.join(why)}'")
         self._service.begin_telling()
         self._service.begin_judging()
         _keep_collections_short()
@@ -124,10 +143,15 @@ def _keep_inside(address: str) -> None:
     )
 
 
-def build(args: ServingArgs) -> Application:
-    """Return the application; reads nothing but its arguments."""
+def build(args: ServingArgs, version: str | None = None, root: str | None = None) -> Application:
+    """Return the application; `root` is where replicas find the code, if not where the service
+    began. Replicas that run this version already are left alone.
+    """
     deployment: Any = Decisions
-    application: Application = deployment.options(num_replicas=args.settings.serve.replicas).bind(
-        args
-    )
+    options: dict[str, Any] = {"num_replicas": args.settings.serve.replicas}
+    options |= {"version": version or args.version, "_internal": True}  # else drawn by lot
+    if root is not None:
+        place = {"runtime_env": {"env_vars": {"PYTHONPATH": root}}}
+        options["ray_actor_options"] = deployment.ray_actor_options | place
+    application: Application = deployment.options(**options).bind(args)
     return application

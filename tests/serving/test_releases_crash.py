@@ -19,6 +19,7 @@ from cluster import canonical
 from cluster.settings import ROOT
 from cluster.workspace import Workspace
 from features.online import warm
+from serving.client import Client, Retries
 from serving.registry import Registry, alias
 from serving.releases.plan import Step
 from serving.releases.release import Parts, Release, State
@@ -26,6 +27,7 @@ from serving.slots import crashes, policies
 from serving.slots import releases as store
 from serving.slots.releases import Kept
 from tests.drills import mostly
+from tests.serving.running import running
 from tests.serving.simulated_releases import BEGAN, release
 
 if TYPE_CHECKING:
@@ -129,6 +131,63 @@ def test_where_nobody_waits_for_it_too(place: Workspace, step: Step, row: str) -
     assert _asked(place, kept, row)[0] == DIED
     assert _asked(place, kept, row)[0] == 0
     assert _now(place).release.state == State.HELD
+
+
+_DEADLY = """
+import ctypes, importlib.abc, importlib.util, os, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "serving.answer.maker":
+            return None
+        sys.meta_path.remove(self)
+        found = importlib.util.find_spec(name)
+        honest = found.loader.exec_module
+        def run(module):
+            honest(module)
+            module.decide = deadly(module.decide)
+        found.loader.exec_module = run
+        return found
+
+def deadly(honest):
+    def called(model, policy, cases, *rest, **more):
+        if more["basis"].model == os.environ["DEADLY_MODEL"]:
+            ctypes.string_at(0)
+        return honest(model, policy, cases, *rest, **more)
+    return called
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("profile", ["portable", "fast"])
+def test_the_service_recovers_and_who_asks_again_is_answered(
+    place: Workspace, tmp_path: Path, profile: str
+) -> None:
+    """On Ray Serve, by the retries of the client that we ship: one decision, by what is stable."""
+    kept = _begin(place, ALL)
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(_DEADLY)
+    environ = {
+        "PYTHONPATH": str(tmp_path / "hook"),
+        "DEADLY_MODEL": kept.release.candidate.model,
+    }
+    leads = place.tables.read(f"scores_{TARGET}")["entity"].to_pylist()[:3]
+    home, told = place.settings.home, tmp_path / "log"
+    with (
+        running(home, told, profile=profile, environ=environ) as service,
+        Client(
+            service.url, timeout_s=180, deadline_ms=5_000, retries=Retries(most=400, reserve=1_000)
+        ) as client,
+    ):
+        before = service.replicas()
+        found = [client.decide(lead=lead, idempotency_key=f"key of {lead}") for lead in leads]
+        assert set(service.replicas()).isdisjoint(before)
+    assert {each.basis.model for each in found} == {kept.release.stable.model}
+    assert (_now(place).release.state, _now(place).actor) == (State.HELD, "service")
+    assert [e.id for e in place.journal.entries("decision")] == [each.id for each in found]
+    assert len(list(place.journal.entries(crashes.KIND))) == 1
 
 
 @pytest.mark.parametrize(

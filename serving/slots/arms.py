@@ -4,7 +4,7 @@ the reason why one is not taken. What is in memory already is not loaded again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cluster import canonical
@@ -12,6 +12,7 @@ from cluster.errors import FunnelcastError, Refusal
 from serving.releases.release import Parts, State
 from serving.slots import policies, releases
 from serving.slots.active import Arms
+from serving.slots.elsewhere import NotYet
 from serving.slots.slot import Slot, admitted
 from serving.slots.trial import tried
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from serving.model import Model
     from serving.policy import Policy
     from serving.releases.release import Release
+    from serving.slots.elsewhere import Apart
     from serving.slots.following import Followed
+
+NOWHERE = Refusal(
+    rule="a candidate with replicas of its own must be asked through Ray Serve",
+    value="a service without it",
+    remedy="start it with python -m serving",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +39,9 @@ class Drawn:
     """What became of a release here."""
 
     arms: Arms | None
-    warm: tuple[Slot, ...] = ()  # to go back to
+    warm: tuple[Slot, ...] = ()  # to go back to, or on to
     why: str = ""  # the candidate is not taken
+    is_waiting: bool = False  # for where it decides: it may be taken later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,7 @@ class Loader:
     workspace: Workspace
     followed: Followed
     loaded: Sequence[Slot]
+    apart: Apart | None = None  # finds where a candidate of its own replicas decides
 
     def model(self, id: str) -> Model | Refusal:
         """Return a model that fits, admitted now or before."""
@@ -69,9 +79,16 @@ class Loader:
         )
         same = next((slot for slot in self.loaded if slot == made), None)
         if same is not None:
-            return same
+            return same.here
         why = tried(made)
         return made if why is None else why
+
+    def placed(self, slot: Slot, release: Release) -> Slot | Refusal:
+        """Return the candidate of a release where it decides."""
+        if not release.plan.isolated:
+            return slot
+        there = NOWHERE if self.apart is None else self.apart(release)
+        return there if isinstance(there, Refusal) else replace(slot, elsewhere=there)
 
 
 def drawn(loader: Loader, ref: Ref) -> Drawn:
@@ -91,7 +108,8 @@ def digest_of(policy: Policy) -> str:
 
 
 def _open(loader: Loader, release: Release, epoch: int) -> Drawn:
-    candidate = loader.slot(release.candidate)
+    loaded = loader.slot(release.candidate)
+    candidate = loader.placed(loaded, release) if isinstance(loaded, Slot) else loaded
     shadows = [found for each in release.shadows if isinstance(found := loader.slot(each), Slot)]
     made = Arms(
         release=release.id,
@@ -104,7 +122,10 @@ def _open(loader: Loader, release: Release, epoch: int) -> Drawn:
         shadows=tuple(shadows),
         pilot=release.plan.pilot,
     )
-    return Drawn(arms=made, why="" if isinstance(candidate, Slot) else str(candidate))
+    if isinstance(candidate, Slot):
+        return Drawn(arms=made)
+    warm = (loaded,) if isinstance(loaded, Slot) else ()  # it is not loaded again
+    return Drawn(arms=made, warm=warm, why=str(candidate), is_waiting=isinstance(candidate, NotYet))
 
 
 def _kept(loader: Loader, release: Release) -> tuple[Slot, ...]:

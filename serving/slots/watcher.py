@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cluster.refs import Ref
     from cluster.workspace import Workspace
     from serving.policy import Policy
+    from serving.slots.elsewhere import Apart
     from serving.slots.renewal import Renewed
     from serving.slots.slot import Answer
 
@@ -41,9 +42,15 @@ class Watcher:
     """The slots of one replica. `current` is read without a lock, by any thread."""
 
     def __init__(
-        self, workspace: Workspace, answers: Mapping[str, Answer], *, every_s: float = EVERY_S
+        self,
+        workspace: Workspace,
+        answers: Mapping[str, Answer],
+        *,
+        every_s: float = EVERY_S,
+        apart: Apart | None = None,
     ) -> None:
         self._workspace = workspace
+        self.apart = apart  # finds where candidates of their own replicas decide
         self._followed = {k: following.Followed.of(k, answer) for k, answer in answers.items()}
         self._names = {name for each in self._followed.values() for name in each.refs}
         self._declared = _declared(answers)
@@ -98,7 +105,7 @@ class Watcher:
     def _look(self) -> None:
         refs = self._refs()
         epochs = {name: refs[name].epoch if name in refs else 0 for name in self._names}
-        if epochs != self.current.epochs:
+        if epochs != self.current.epochs or self.current.is_waiting:
             self._renew(refs, epochs)
         self._report()
         self._tell()
@@ -130,6 +137,7 @@ class Watcher:
             arms={kind: each.arms for kind, each in renewed.items() if each.arms},
             warm=tuple(slot for each in renewed.values() for slot in each.warm),
             missing=tuple(each.missing for each in renewed.values() if each.missing),
+            is_waiting=any(each.is_waiting for each in renewed.values()),
             epochs=epochs,
         )
         if not self._stop.is_set():
@@ -144,6 +152,7 @@ class Watcher:
             loaded=self.current.loaded,
             epochs=self.current.epochs,
             refused={each.what: each for each in self.refused},
+            apart=self.apart,
             now=self._workspace.clock(),
         )
         return renewal.run()

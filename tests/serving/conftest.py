@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from tests.serving.dominions import Dominion
 
 
+@pytest.fixture(scope="module")
+def serve_session(ray_session: None) -> Iterator[None]:
+    """Start Ray Serve without HTTP, for candidates that decide in replicas of their own."""
+    from ray import serve
+
+    serve.start(proxy_location="Disabled")
+    yield
+    serve.shutdown()  # type: ignore[no-untyped-call]
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dominion]:
     """Return a small company of several regions and teams, and its service."""

@@ -1,5 +1,5 @@
 """A release in the service: each account keeps its arm, what mirrors is not seen, and going back
-needs nothing but the database.
+needs nothing but the database. All of it in this process, and in replicas of the candidate's own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pydantic import BaseModel
 
 from cluster import canonical
 from cluster.errors import Refusal
+from cluster.settings import CandidateSettings
 from cluster.workspace import Workspace
 from serving.answer import mirror
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
+from serving.apart.keeper import Keeper
 from serving.policy import load_policy
 from serving.registry import Registry, alias
 from serving.releases import assignment
@@ -30,13 +32,14 @@ from serving.releases.plan import Pilot, Step
 from serving.releases.release import Parts, Release, State
 from serving.slots import policies
 from serving.slots import releases as store
-from serving.slots.slot import Answer
+from serving.slots.slot import Answer, Slot
 from tests.serving.simulated_releases import BEGAN, release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster.settings import Settings
+    from serving.apart.calling import Apart
     from serving.slots.releases import Kept
 
 TARGET = "lead_qualification"
@@ -52,11 +55,20 @@ def place(copied: Callable[[Path], Settings], tmp_path: Path) -> Iterator[Worksp
         yield opened
 
 
-@pytest.fixture
-def service(place: Workspace) -> Iterator[DecisionService]:
-    """A service over it."""
-    with closing(DecisionService(place, LEAD)) as made:
+@pytest.fixture(params=["here", pytest.param("apart", marks=pytest.mark.ray)])
+def service(place: Workspace, request: pytest.FixtureRequest) -> Iterator[DecisionService]:
+    """A service over it; candidates decide in it, or apart."""
+    apart = request.getfixturevalue("finds_apart") if request.param == "apart" else None
+    with closing(DecisionService(place, LEAD, apart=apart)) as made:
         yield made
+
+
+@pytest.fixture
+def finds_apart(serve_session: None) -> Apart:
+    """What finds candidates on the one Ray Serve."""
+    from serving.apart.calling import Apart
+
+    return Apart(CandidateSettings())
 
 
 def _candidate(place: Workspace) -> Parts:
@@ -80,8 +92,23 @@ def _begin(service: DecisionService, candidate: Parts, *steps: Step, **more: Any
     made = release()
     plan = made.plan.model_copy(update={"steps": (*steps, Step(weight=100.0)), **more})
     stable = _blue(service.workspace)
+    if service.watcher.apart is not None:
+        plan = plan.model_copy(update={"isolated": True})
     changes = {"plan": plan, "stable": stable, "candidate": candidate}
-    return _put(service, made.model_copy(update=changes), None)
+    kept = _put(service, made.model_copy(update=changes), None)
+    until_taken(service)
+    return kept
+
+
+def until_taken(service: DecisionService) -> None:
+    """Let the candidate have its replicas if it is to, and wait until they answer."""
+    until = time.monotonic() + 60
+    while service.slots.is_waiting:
+        from serving.apart.running import OnServe
+
+        assert time.monotonic() < until
+        Keeper(service.workspace, LEAD, OnServe()).look()
+        service.watcher.refresh()
 
 
 def _put(service: DecisionService, after: Release | Refusal, before: Kept | None) -> Kept:
@@ -197,11 +224,15 @@ def test_a_mirror_that_fails_or_is_full_costs_no_answer(
 ) -> None:
     """What the candidate raised is on record; what there was no room for is counted."""
 
-    def broken(*_: Any, **__: Any) -> Any:
-        raise ValueError("no")
+    candidate, decide = _candidate(service.workspace), Slot.decide
 
-    _begin(service, _candidate(service.workspace), Step(mirror=100.0))
-    monkeypatch.setattr(mirror, "decide", broken)
+    def broken(self: Slot, *asked: Any, **more: Any) -> Any:
+        if self.basis.model == candidate.model:
+            raise ValueError("no")
+        return decide(self, *asked, **more)
+
+    _begin(service, candidate, Step(mirror=100.0))
+    monkeypatch.setattr(Slot, "decide", broken)
     rows = _leads(service.workspace, 2)
     assert _decide(service, rows[0])["fallback"] is None
     (pair,) = _shadows(service.workspace, 1)

@@ -1,0 +1,112 @@
+"""The replicas of a candidate, as another replica calls them: by a handle of Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray.serve.handle import DeploymentHandle
+
+from cluster.errors import FunnelcastError, Refusal
+from serving.apart import words
+from serving.apart.deployment import DEPLOYMENT
+from serving.releases import own
+from serving.slots.elsewhere import NotYet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cluster.settings import CandidateSettings
+    from serving.decide import Case, Decision
+    from serving.releases.release import Release
+    from serving.slots.elsewhere import Elsewhere
+
+CALL_S = 2.0  # most deadlines are over by then, and a thread is not lost for longer
+ASK_S = 0.5  # whether anybody is there
+WORDS = 200  # letters of an error
+
+
+class Away(FunnelcastError):
+    """The replicas do not answer."""
+
+
+class Failed(FunnelcastError):
+    """They answer that they could not decide."""
+
+
+@dataclass(frozen=True)
+class Called:
+    """The replicas of one candidate. Safe to share between threads that no event loop runs in."""
+
+    name: str  # of their application
+    handle: Any
+
+    def decide(self, cases: Sequence[Case], now: datetime, *, reasons: bool) -> list[Decision]:
+        """Return what one of them decides; Away or Failed if none does."""
+        told = self.ask(words.asking(cases, now, reasons=reasons), CALL_S)
+        if "failed" in told:
+            raise Failed(told["failed"][:WORDS])
+        return words.answered(told["made"])
+
+    def ask(self, said: dict[str, Any], within_s: float) -> dict[str, Any]:
+        """Return what one of them answers to plain values; Away if none does in time."""
+        response = self.handle.decide.remote(said)
+        try:
+            answer: dict[str, Any] = response.result(timeout_s=within_s)
+        except TimeoutError as error:
+            response.cancel()
+            raise Away(f"the replicas of {self.name} must answer in {within_s:g} s") from error
+        except (Exception, asyncio.CancelledError) as error:  # Ray's own hold whole tracebacks
+            first = str(error).strip().partition("\n")[0][:WORDS]
+            raise Away(f"{self.name}: {type(error).__name__}: {first}") from error
+        return answer
+
+
+class Apart:
+    """Finds the replicas of candidates for one process; those that answered once are kept, as how
+    they do from then on is the candidate's own. For one thread at a time.
+    """
+
+    def __init__(self, settings: CandidateSettings) -> None:
+        self._settings = settings
+        self._kept: dict[str, Called] = {}  # by target
+
+    def __call__(self, release: Release) -> Elsewhere | Refusal:
+        """Return where the candidate of a release decides, or why it does not."""
+        refused = own.disallowed(release.plan.own, self._settings)
+        if refused is not None:
+            return refused
+        name, kept = own.name_of(release), self._kept.get(release.target)
+        if kept is not None and kept.name == name:
+            return kept
+        found = Called(name, handle_of(name))
+        away = _away(found)
+        if away is None:
+            self._kept[release.target] = found
+        return found if away is None else away
+
+
+def handle_of(name: str) -> Any:
+    """Return a handle that any thread may use, in whatever profile."""
+    handle: Any = DeploymentHandle(DEPLOYMENT, name)
+    handle._init(_run_router_in_separate_loop=True)  # a profile may say otherwise for all handles
+    return handle
+
+
+def _away(found: Called) -> NotYet | None:
+    """Return why a candidate cannot be asked yet. It is asked on a thread of its own, as whoever
+    wants to know may be in an event loop.
+    """
+    asking = words.asking((), words.NEVER, reasons=False)
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(found.ask, asking, ASK_S).exception()
+    if error is None:
+        return None
+    return NotYet(
+        rule="replicas of its own must answer before a candidate does",
+        value="none yet",
+        remedy=f"look at the application {found.name} of Ray Serve if that lasts",
+    )

@@ -66,27 +66,31 @@ class Called:
 
 
 class Apart:
-    """Finds the replicas of candidates for one process; those that answered once are kept, as how
-    they do from then on is the candidate's own. For one thread at a time.
+    """Finds the replicas of candidates for one process. Those that answered once in a release are
+    taken for all of it: how they do from then on speaks for the candidate, or against it. For one
+    thread at a time.
     """
 
     def __init__(self, settings: CandidateSettings) -> None:
         self._settings = settings
-        self._kept: dict[str, Called] = {}  # by target
+        self._known: dict[str, Called] = {}  # by name
+        self._taken: dict[str, tuple[str, str]] = {}  # release and name, by target
 
     def __call__(self, release: Release) -> Elsewhere | Refusal:
         """Return where the candidate of a release decides, or why it does not."""
         refused = own.disallowed(release.plan.own, self._settings)
         if refused is not None:
             return refused
-        name, kept = own.name_of(release), self._kept.get(release.target)
-        if kept is not None and kept.name == name:
-            return kept
-        found = Called(name, handle_of(name))
-        away = _away(found)
-        if away is None:
-            self._kept[release.target] = found
-        return found if away is None else away
+        name = own.name_of(release)
+        if name not in self._known:
+            self._known[name] = Called(name, handle_of(name))
+        found = self._known[name]
+        if self._taken.get(release.target) != (release.id, name):
+            away = _away(found)
+            if away is not None:
+                return away
+            self._taken[release.target] = (release.id, name)
+        return found
 
 
 def handle_of(name: str) -> Any:

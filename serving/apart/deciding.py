@@ -68,6 +68,11 @@ class Deciding:
             raise Lost(f"a call must return within {LOST_S:g} s, got {longest:.0f} s: replace me")
 
 
+def begun(said: Mapping[str, Any]) -> Deciding:
+    """Return what decides, of plain values: the shell around it may be of another version."""
+    return Deciding(CandidateArgs.model_validate(said))
+
+
 def _loaded(args: CandidateArgs) -> Slot:
     """Return the slot of a candidate by the loader, and after the trial, of every other slot."""
     followed = Followed.of(args.kind, args.answer)

@@ -4,12 +4,14 @@ route.
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 from ray.util import get_node_ip_address
 
-from serving.apart.deciding import Deciding
+from serving.apart import unpacked
 from serving.inside import keep_inside
 
 if TYPE_CHECKING:
@@ -34,15 +36,18 @@ MOST_INSIDE = 16  # calls of one replica
     logging_config={"enable_access_log": False, "log_level": "WARNING"},
 )
 class Candidate:
-    """One replica of a candidate."""
+    """One replica of a candidate: a shell of the service's code around the candidate's."""
 
-    def __init__(self, args: CandidateArgs) -> None:
+    def __init__(self, args: Mapping[str, Any], *, has_code: bool) -> None:
         keep_inside(get_node_ip_address())  # type: ignore[no-untyped-call]
-        self._deciding = Deciding(args)
+        if has_code:
+            unpacked.take(Path.cwd())  # where Ray has unpacked it
+        self._deciding = import_module("serving.apart.deciding").begun(args)
 
     def decide(self, said: Mapping[str, Any]) -> dict[str, Any]:
         """Answer what is asked in plain values."""
-        return self._deciding.decide(said)
+        answer: dict[str, Any] = self._deciding.decide(said)
+        return answer
 
     def check_health(self) -> None:
         """Fail when a call does not return."""
@@ -56,7 +61,9 @@ def build(args: CandidateArgs, own: Own) -> Application:
     if own.memory_mb is not None:
         actor["memory"] = own.memory_mb * 2**20
     options = {"num_replicas": own.replicas, "ray_actor_options": actor}
-    application: Application = deployment.options(**options).bind(args)
+    application: Application = deployment.options(**options).bind(
+        args.model_dump(), has_code=own.code is not None
+    )
     return application
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.settings import CandidateSettings
 from tests.serving import dominions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from serving.apart.calling import Apart
     from tests.serving.dominions import Dominion
 
 
@@ -22,6 +24,14 @@ def serve_session(ray_session: None) -> Iterator[None]:
     serve.start(proxy_location="Disabled")
     yield
     serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def finds_apart(serve_session: None) -> Apart:
+    """What finds candidates on the one Ray Serve."""
+    from serving.apart.calling import Apart  # Ray reads its environment first
+
+    return Apart(CandidateSettings())
 
 
 @pytest.fixture(scope="session")

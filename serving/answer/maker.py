@@ -53,7 +53,7 @@ class Maker:
         look = self._look(tickets)
         found = [ticket for ticket in tickets if look and self._gather(ticket, look)]
         for ticket in found:
-            ticket.lap(stages.QUEUE)  # those that were gathered with it
+            ticket.stage = stages.QUEUE
         self.decide([ticket for ticket in found if ticket.slot.elsewhere is None])
         return [ticket for ticket in found if ticket.slot.elsewhere is not None]
 
@@ -115,6 +115,8 @@ class Maker:
 
     def decide(self, tickets: Sequence[Ticket]) -> None:
         """Decide on tickets whose features are there, those of one slot in one call."""
+        for ticket in tickets:
+            ticket.lap(stages.QUEUE)  # of those that were gathered with it, or of the other lane
         for _, group in groupby(sorted(tickets, key=_alike), key=_alike):
             self._decide_alike(list(group))
 

@@ -82,15 +82,23 @@ class Apart:
         if refused is not None:
             return refused
         name = own.name_of(release)
+        if self._taken.get(release.target) == (release.id, name):
+            return self._known[name]
+        try:
+            # on a thread of its own: whoever wants to know may be in an event loop
+            with ThreadPoolExecutor(1) as pool:
+                found = pool.submit(self._asked, name).result()
+        except Exception as error:  # Ray raises of many kinds, and the next look may do better
+            return _not_yet(name, error)
+        self._taken[release.target] = (release.id, name)
+        return found
+
+    def _asked(self, name: str) -> Called:
+        """Return the replicas of a candidate; raises unless they answer a question about nobody."""
         if name not in self._known:
             self._known[name] = Called(name, handle_of(name))
-        found = self._known[name]
-        if self._taken.get(release.target) != (release.id, name):
-            away = _away(found)
-            if away is not None:
-                return away
-            self._taken[release.target] = (release.id, name)
-        return found
+        self._known[name].ask(words.asking((), words.NEVER, reasons=False), ASK_S)
+        return self._known[name]
 
 
 def handle_of(name: str) -> Any:
@@ -100,17 +108,9 @@ def handle_of(name: str) -> Any:
     return handle
 
 
-def _away(found: Called) -> NotYet | None:
-    """Return why a candidate cannot be asked yet. It is asked on a thread of its own, as whoever
-    wants to know may be in an event loop.
-    """
-    asking = words.asking((), words.NEVER, reasons=False)
-    with ThreadPoolExecutor(1) as pool:
-        error = pool.submit(found.ask, asking, ASK_S).exception()
-    if error is None:
-        return None
+def _not_yet(name: str, error: Exception) -> NotYet:
     return NotYet(
         rule="replicas of its own must answer before a candidate does",
-        value="none yet",
-        remedy=f"look at the application {found.name} of Ray Serve if that lasts",
+        value=str(error)[:WORDS],
+        remedy=f"look at the application {name} of Ray Serve if that lasts",
     )

@@ -29,7 +29,7 @@ from serving.slots import arms, elsewhere, policies
 from serving.slots import releases as store
 from serving.slots.elsewhere import NotYet, OtherAnswer
 from serving.slots.slot import Answer, Slot
-from serving.slots.watcher import REFUSED
+from serving.slots.watcher import REFUSED, SWAPPED
 from tests.serving import releasing
 from tests.serving.simulated_releases import BEGAN, release
 
@@ -131,7 +131,8 @@ def test_what_fails_there_is_told_in_words(place: Workspace) -> None:
     """No object of the other's code comes back, an error neither."""
     made = Deciding(_args(place))
     case = Case(entity="x", account=None, time=BEGAN, features={})
-    assert made.decide(words.asking([case], BEGAN, reasons=True))["failed"].startswith("KeyError")
+    told = made.decide(words.asking([case], BEGAN, reasons=True))["failed"]
+    assert told.startswith("WrongUse: a rule must name a feature")
     assert made.decide({})["failed"] == "KeyError: 'cases'"
 
 
@@ -228,7 +229,6 @@ def test_a_candidate_waits_for_its_replicas_and_is_loaded_once(
     there = There(Deciding(_args(place)))
     apart: Any = lambda _: told[0] if told else there  # noqa: E731
     with closing(DecisionService(place, releasing.LEAD, apart=apart)) as service:
-        service.watcher.close()
         rows = releasing.leads(place, 2)
         monkeypatch.setattr(arms, "admitted", pytest.fail)
         for _ in range(3):
@@ -246,7 +246,8 @@ def test_a_candidate_waits_for_its_replicas_and_is_loaded_once(
 
 
 def _refusals(place: Workspace) -> list[dict[str, Any]]:
-    return [each.body for each in place.journal.entries(REFUSED)]
+    both = [*place.journal.entries(SWAPPED), *place.journal.entries(REFUSED)]
+    return [each.body for each in both if each.body["refused"]]
 
 
 class Names:

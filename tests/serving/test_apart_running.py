@@ -1,4 +1,4 @@
-"""A candidate in replicas of its own beside a running service: begun, asked over HTTP, and ended."""
+"""A candidate in replicas of its own beside a running service: begun, asked by HTTP, and ended."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _until_its(service: Running, lead: dict[str, Any], within_s: float) -> dict[
     while True:
         told = httpx.post(f"{service.url}/v1/decisions", json=asked, timeout=30).json()
         assert told["fallback"] is None
-        if told["release"]["arm"] == "candidate":
+        if (told["release"] or {}).get("arm") == "candidate":  # the service follows in a second
             return dict(told)
         assert time.monotonic() < until
         time.sleep(1)

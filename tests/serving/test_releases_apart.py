@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import canonical
+from cluster.errors import Refusal
 from cluster.workspace import Workspace
 from serving.answer import maker
 from serving.answer.service import DecisionService
 from serving.policy import load_policy
+from serving.releases import own
 from serving.releases.plan import Step
+from serving.slots.elsewhere import NotYet
 from tests.serving import apart_processes, releasing
 
 if TYPE_CHECKING:
@@ -137,3 +140,21 @@ def test_a_call_that_never_returns_costs_no_replica_of_the_service(
         time.sleep(2.5)
         service.must_be_well()
         assert service._far._lost == 0
+
+
+def test_replicas_that_are_gone_are_waited_for_in_the_next_release(
+    service: DecisionService, finds_apart: Apart
+) -> None:
+    """In the one under way they stay the candidate's: that they are gone speaks against it."""
+    from serving.apart.running import OnServe
+
+    kept = releasing.begin(service, releasing.candidate(service.workspace), Step(weight=50.0))
+    row = _arms(service)["candidate"][0]
+    OnServe().stop(own.name_of(kept.release))
+    until = time.monotonic() + 60
+    while not releasing.decide(service, row)["fallback"]:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert not isinstance(finds_apart(kept.release), Refusal)
+    next_one = kept.release.model_copy(update={"id": "r2"})
+    assert isinstance(finds_apart(next_one), NotYet)

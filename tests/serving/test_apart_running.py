@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 import zipfile
 from collections.abc import Callable
@@ -35,11 +37,12 @@ BEGUN_S, COMPILED_S, ENDED_S = 120, 600, 120
 def _begin(settings: Settings, own: Own) -> Kept:
     """Begin a release that gives all to a candidate of its own replicas."""
     made = release()
-    steps = (Step(weight=100.0),)
+    steps = (Step(weight=100.0, bake_minutes=60.0),)
     plan = made.plan.model_copy(update={"isolated": True, "own": own, "steps": steps})
     with Workspace.open(settings) as place:
         parts = {"stable": releasing.blue(place), "candidate": releasing.candidate(place)}
-        after = made.model_copy(update={"plan": plan, **parts})
+        times = dict.fromkeys(("since", "began"), place.clock())  # the service judges it
+        after = made.model_copy(update={"plan": plan, **parts, **times})
         return _put(place, after, None)
 
 
@@ -60,6 +63,23 @@ def _until_its(service: Running, lead: dict[str, Any], within_s: float) -> dict[
             return dict(told)
         assert time.monotonic() < until
         time.sleep(1)
+
+
+def _replace(service: Running) -> None:
+    """Kill the replica that answers, and wait for the next."""
+    (pid,) = [n for n in service.replicas() if PREFIX not in service.processes()[n]]
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + BEGUN_S
+    while not _is_ready(service):
+        assert time.monotonic() < until
+        time.sleep(1)
+
+
+def _is_ready(service: Running) -> bool:
+    try:
+        return httpx.get(f"{service.url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.mark.parametrize("profile", ["portable", "fast"])
@@ -84,6 +104,8 @@ def test_it_is_begun_asked_and_ended(
                 url = f"http://{each.socket.place}"
                 sent = [httpx.post(f"{url}{path}", json={}) for path in ("/", "/v1/decisions")]
                 assert {answer.status_code for answer in sent} <= {404, 500}
+        _replace(service)
+        assert _until_its(service, lead, BEGUN_S)["basis"] == told["basis"]
         with Workspace.open(settings) as place:
             _put(place, kept.release.aborted("enough"), kept)
         until = time.monotonic() + ENDED_S

@@ -76,6 +76,20 @@ class LimitSettings(Frozen):
     inside: int = Field(default=400, ge=1)  # and of all: less than Serve lets in
 
 
+class CandidateSettings(Frozen):
+    """What the replicas of a candidate may run beside the code of the service; nothing else."""
+
+    code: tuple[str, ...] = ()  # what the URI of an archive may begin with; ends with /
+    variables: tuple[str, ...] = ()  # of the environment, that a plan may set
+
+    @field_validator("code")
+    @classmethod
+    def _whole(cls, code: tuple[str, ...]) -> tuple[str, ...]:
+        if any("://" not in each or not each.endswith("/") for each in code):
+            raise ValueError("must be URIs that end with /")
+        return code
+
+
 class ServeSettings(Frozen):
     """Where the decision service listens, and what it takes."""
 
@@ -84,6 +98,7 @@ class ServeSettings(Frozen):
     replicas: int = Field(default=1, ge=1)
     require_keys: bool = False  # on loopback too; on any other host it is so anyway
     limits: LimitSettings = LimitSettings()
+    candidates: CandidateSettings = CandidateSettings()
 
     @property
     def at_this_machine(self) -> bool:

@@ -12,11 +12,13 @@ import typer
 from rich.console import Console
 
 from cluster import session
+from cluster.beat import Beat
 from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import ROOT, Settings, load_settings
 from cluster.workspace import Workspace
 from serving import updating
 from serving.access.opened import check_reachable
+from serving.apart.keeper import EVERY_S, Keeper
 from serving.profiles import Profile, host_of_serve, uses_haproxy
 from serving.running import Running
 from serving.updating import NAME, not_started
@@ -55,6 +57,7 @@ def _serve(settings: Settings, name: str, console: Console) -> None:
     _connect(settings)
     from ray import serve
 
+    from serving.apart.running import OnServe
     from serving.app import ServingArgs, build
 
     host = host_of_serve(settings.serve, os.environ)
@@ -73,13 +76,24 @@ def _serve(settings: Settings, name: str, console: Console) -> None:
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        signal.pause()
+        with Workspace.open(settings) as workspace:
+            _keep_candidates(Keeper(workspace, profile.answers, OnServe()))
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
         Running.forget(settings.home)
         serve.shutdown()  # type: ignore[no-untyped-call]
         session.disconnect()
+
+
+def _keep_candidates(keeper: Keeper) -> None:
+    """Let candidates run apart where releases ask for it, until interrupted."""
+    beat = Beat(keeper.look, every_s=EVERY_S, name="candidates")
+    beat.start()
+    try:
+        signal.pause()
+    finally:
+        beat.close()
 
 
 def _at(settings: Settings, **given: object) -> Settings:

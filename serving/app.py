@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,9 @@ from cluster.workspace import Workspace
 from serving import ahead
 from serving.access.opened import Opened
 from serving.answer.service import DecisionService
+from serving.apart.calling import Apart
 from serving.api.application import make_application
+from serving.inside import keep_inside
 from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
@@ -74,14 +75,15 @@ class Decisions:
     def __init__(self, args: ServingArgs) -> None:
         sys.setswitchinterval(SWITCH_S)
         _stay_on_one_core(serve.get_replica_context().rank.rank)
-        _keep_inside(get_node_ip_address())  # type: ignore[no-untyped-call]
+        keep_inside(get_node_ip_address())  # type: ignore[no-untyped-call]
         self._workspace = Workspace.open(args.settings)
         self._folding = Folding(self._workspace.database)
         self._folding.start()
         self._sealer = open_sealer(self._workspace)
         self._sealer.start()
         self._access = Opened(self._workspace).start()
-        self._service = DecisionService(self._workspace, args.answers)
+        apart = Apart(args.settings.serve.candidates)
+        self._service = DecisionService(self._workspace, args.answers, apart=apart)
         why = self._service.unready() if args.must_answer else ()
         if why:
             raise NotReady(f"a replica of an update must answer at once, got '{'; '.join(why)}'")
@@ -128,19 +130,6 @@ def _keep_collections_short() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
-
-
-def _keep_inside(address: str) -> None:
-    """Bind the port by which replicas of Serve call one another to `address`, that of Ray's node.
-
-    Serve binds it to every interface, where anybody could send it pickled objects; there is no
-    setting for it but TLS. A test looks at every socket of a running service.
-    """
-    replica: Any = import_module("ray.serve._private.replica")
-    bind = replica.add_port_to_grpc_server
-    replica.add_port_to_grpc_server = lambda server, asked: bind(
-        server, asked.replace("[::]", address)
-    )
 
 
 def build(args: ServingArgs, version: str | None = None, root: str | None = None) -> Application:

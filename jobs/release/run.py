@@ -171,6 +171,7 @@ def _told(kept: Kept, *, wrote: dict[str, Any]) -> Report:
 def _sentence(kept: Kept) -> str:
     release = kept.release
     share = f"{release.places / 100:g} % of the accounts"
+    share += ", in replicas of its own" if release.plan.isolated else ""
     since = f"since {kept.since:%Y-%m-%d %H:%M:%S} UTC by {kept.actor}"
     return f"{release.id} of {release.target} is {release.state} at {share}, {since}: {release.why}"
 

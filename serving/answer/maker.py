@@ -9,7 +9,7 @@ from cluster.errors import Refusal
 from serving.answer import fallback, questions, record, stages
 from serving.answer.breaker import Breaker, Call
 from serving.answer.recorder import Made, Recorder, said
-from serving.decide import Case, best, decide
+from serving.decide import Case, best
 from serving.slots.inflight import during
 from serving.slots.marking import of_draws
 
@@ -46,20 +46,22 @@ class Maker:
         self._recorder = Recorder(journal, gatherer)
         self._clock = clock
         self._monotonic = monotonic
-        self._breakers: dict[str, Breaker] = {}  # by model
+        self._breakers: dict[tuple[str, str], Breaker] = {}  # by model, and where it decides
 
     def breaker(self, slot: Slot) -> Breaker:
         """Return the breaker of the model of a slot."""
-        return self._breakers.setdefault(slot.basis.model, Breaker())
+        return self._breakers.setdefault((slot.basis.model, _where(slot)), Breaker())
 
-    def make(self, tickets: Sequence[Ticket]) -> None:
-        """Decide on tickets together, those of one slot in one call of its model."""
+    def make(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Decide on tickets together; returns those that another process is to decide on, with
+        their features: `decide` waits for it.
+        """
         look = self._look(tickets)
         found = [ticket for ticket in tickets if look and self._gather(ticket, look)]
         for ticket in found:
-            ticket.lap(stages.QUEUE)  # those that were gathered with it
-        for _, group in groupby(sorted(found, key=_alike), key=_alike):
-            self._decide_alike(list(group))
+            ticket.stage = stages.QUEUE
+        self.decide([ticket for ticket in found if ticket.slot.elsewhere is None])
+        return [ticket for ticket in found if ticket.slot.elsewhere is not None]
 
     def fall_back(self, ticket: Ticket, cause: Cause, detail: str) -> None:
         """Let the rules answer a ticket that is claimed by the caller, who settles it by that."""
@@ -117,6 +119,13 @@ class Maker:
         ticket.draw_arm(found)
         return True
 
+    def decide(self, tickets: Sequence[Ticket]) -> None:
+        """Decide on tickets whose features are there, those of one slot in one call."""
+        for ticket in tickets:
+            ticket.lap(stages.QUEUE)  # of those that were gathered with it, or of the other lane
+        for _, group in groupby(sorted(tickets, key=_alike), key=_alike):
+            self._decide_alike(list(group))
+
     def _decide_alike(self, tickets: list[Ticket]) -> None:
         """Decide on tickets of one slot that all want reasons, or all do not."""
         breaker = self.breaker(tickets[0].slot)
@@ -158,15 +167,7 @@ class Maker:
         slot, question = tickets[0].slot, tickets[0].question
         cases = [case for ticket in tickets for case in _cases(ticket)]
         with during(self._marks, of_draws(slot, (ticket.draw for ticket in tickets))):
-            decisions = decide(
-                slot.model,
-                slot.policy,
-                cases,
-                self._clock(),
-                basis=slot.basis,
-                reasons=question.reasons,
-                lap=lap,
-            )
+            decisions = slot.decide(cases, self._clock(), reasons=question.reasons, lap=lap)
         made = iter(decisions)
         mine = [(ticket, best([next(made) for _ in _cases(ticket)])) for ticket in tickets]
         claimed = [Made(ticket, each, ticket.found) for ticket, each in mine if ticket.claim()]
@@ -198,6 +199,10 @@ def _unseen(ticket: Ticket) -> Case:
     return Case(entity=asked.key, account=account, time=ticket.at, features={})
 
 
-def _alike(ticket: Ticket) -> tuple[str, str, bool]:
+def _alike(ticket: Ticket) -> tuple[str, str, str, bool]:
     basis = ticket.slot.basis
-    return basis.model, basis.policy, ticket.question.reasons
+    return basis.model, basis.policy, _where(ticket.slot), ticket.question.reasons
+
+
+def _where(slot: Slot) -> str:
+    return "" if slot.elsewhere is None else slot.elsewhere.name

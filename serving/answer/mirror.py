@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster.journal import Draft
 from serving.answer.recorder import said
-from serving.decide import decide
 from serving.releases import assignment
 from serving.releases.evidence import CANDIDATE, STABLE
 from serving.slots.inflight import during
@@ -126,10 +125,7 @@ class Mirror:
         try:
             mine = [case for case in cases if case.entity == decision.entity]  # the same lead
             with during(self._marks, of_draw(copy.slot, copy.draw, copy.arm)):
-                (again,) = decide(
-                    copy.slot.model, copy.slot.policy, mine, decision.decided_at,
-                    basis=copy.slot.basis, reasons=False,
-                )  # fmt: skip
+                (again,) = copy.slot.decide(mine, decision.decided_at, reasons=False)
             chance, route = again.probability, again.verdict.route
         except Exception as error:
             failed = said(error)

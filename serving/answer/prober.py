@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from features.online import warm
 from serving.answer import breaker, gather
 from serving.answer.questions import Question
-from serving.decide import decide
 from serving.slots import marking
 from serving.slots.inflight import during
 
@@ -92,4 +91,4 @@ def _ask(slot: Slot) -> None:
     *_, history = warm.histories(slot.target)
     asked = Question(kind=slot.target.entity, key=warm.KEY)
     cases = gather.cases_at(slot, asked, history, warm.AT)
-    decide(slot.model, slot.policy, cases, warm.AT, basis=slot.basis)
+    slot.decide(cases, warm.AT)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from serving.answer.breaker import Breaker
     from serving.answer.questions import Question
     from serving.slots.active import Slots
+    from serving.slots.elsewhere import Apart
     from serving.slots.slot import Answer, Slot
 
 DEADLINE_MS = 250.0  # of a request that says none
@@ -60,7 +61,9 @@ class Unwell(FunnelcastError):
 class DecisionService:
     """Answers questions from one workspace. Safe to share between threads."""
 
-    def __init__(self, workspace: Workspace, answers: Mapping[str, Answer]) -> None:
+    def __init__(
+        self, workspace: Workspace, answers: Mapping[str, Answer], *, apart: Apart | None = None
+    ) -> None:
         self.workspace = workspace
         self.store = online.OnlineStore(workspace)
         self.areas = Areas(workspace, self.store)
@@ -79,12 +82,13 @@ class DecisionService:
             self.mirror,
             marks=self.marks,
         )
-        self._watcher = Watcher(workspace, answers, marks=self.marks)
+        self._watcher = Watcher(workspace, answers, marks=self.marks, apart=apart)
         self.watch = Watch(
             Lines(workspace.settings.log, replica=self.name), traces.open_traces(os.environ)
         )
         self.readings = Readings(self.watch.tallies, Folder.of(workspace.settings), self.name)
-        self._lane = Lane(self._maker.make, time.monotonic)
+        self._far = Lane(self._maker.decide, time.monotonic)  # waits for other processes
+        self._lane = Lane(self._make, time.monotonic)
         self._prober = Prober(self._maker, lambda: self.slots, self.marks)
         self.judge = Judge(workspace, lambda: self._watcher.under_way, holder=self.name)
         self._changes = Beat(Changes(self).look, every_s=EVERY_S, name="changes")
@@ -144,9 +148,10 @@ class DecisionService:
             return
         if ticket.call:
             ticket.call.is_given_up = True
-        for stuck in self._lane.replace_stuck(STUCK_S):
-            if stuck.call:  # else it is the store that does not answer
-                stuck.call.stuck(time.monotonic())
+        for lane in (self._lane, self._far):
+            for stuck in lane.replace_stuck(STUCK_S):
+                if stuck.call:  # else it is the store that does not answer
+                    stuck.call.stuck(time.monotonic())
         self._maker.fall_back(ticket, "deadline", f"still at '{ticket.stage or 'queue'}'")
 
     def decide(
@@ -205,11 +210,15 @@ class DecisionService:
     @property
     def queued(self) -> int:
         """How many questions wait for the lane."""
-        return self._lane.waiting
+        return self._lane.waiting + self._far.waiting
 
     def breaker(self, slot: Slot) -> Breaker:
         """Return the breaker of the model of a slot."""
         return self._maker.breaker(slot)
+
+    def _make(self, tickets: list[Ticket]) -> None:
+        for ticket in self._maker.make(tickets):
+            self._far.put(ticket)
 
     def begin_telling(self) -> None:
         """Keep readings for other replicas, and write lines of changes and of other modules too."""
@@ -244,6 +253,7 @@ class DecisionService:
         self._watcher.close()
         self._prober.close()
         self._lane.close()
+        self._far.close()
         self.mirror.close()
         self._changes.close()
         self.readings.close()

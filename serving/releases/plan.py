@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from cluster.errors import WrongUse
 from cluster.settings import CONFIGS, Frozen, load, named
 from serving.releases.assignment import PLACES
+from serving.releases.own import Own
 
 FOLDER = "releases"  # of configs
 type Percent = Annotated[float, Field(ge=0, le=100, multiple_of=0.01)]
@@ -113,10 +114,17 @@ class Plan(Frozen):
     kind: Literal["canary", "blue_green", "experiment"] = "canary"
     experiment: Experiment | None = None  # of that kind
     isolated: bool = False  # does the candidate run in replicas of its own?
+    own: Own = Own()
     steps: tuple[Step, ...] = Field(min_length=1, max_length=50)
     guards: Guards
     pilot: Pilot | None = None
     silence_minutes: float = Field(default=15.0, gt=0)  # without a decision of the candidate: hold
+
+    @model_validator(mode="after")
+    def _is_isolated(self) -> Self:
+        if self.own != Own() and not self.isolated:
+            raise ValueError("own says how replicas of its own run: isolated must be true")
+        return self
 
     @model_validator(mode="after")
     def _goes_up(self) -> Self:

@@ -86,6 +86,7 @@ class Slots:
     arms: Mapping[str, Arms] = field(default_factory=dict)  # of the releases under way
     warm: tuple[Slot, ...] = ()  # loaded, and answering nobody: to go back needs no load
     missing: tuple[str, ...] = ()  # why, for each kind that nothing answers for yet
+    is_waiting: bool = False  # for replicas of a candidate's own: it is looked for them again
     epochs: Mapping[str, int] = field(default_factory=dict)  # of each ref followed; 0: not there
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ the reason why one is not taken. What is in memory already is not loaded again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cluster import canonical
@@ -13,6 +13,7 @@ from serving.releases.evidence import CANDIDATE
 from serving.releases.release import Parts, State
 from serving.slots import crashes, policies, releases
 from serving.slots.active import Arms
+from serving.slots.elsewhere import NotYet
 from serving.slots.inflight import Mark, during
 from serving.slots.slot import Slot, admitted
 from serving.slots.trial import tried
@@ -25,8 +26,15 @@ if TYPE_CHECKING:
     from serving.model import Model
     from serving.policy import Policy
     from serving.releases.release import Release
+    from serving.slots.elsewhere import Apart
     from serving.slots.following import Followed
     from serving.slots.inflight import Marks
+
+NOWHERE = Refusal(
+    rule="a candidate with replicas of its own must be asked through Ray Serve",
+    value="a service without it",
+    remedy="start it with python -m serving",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +42,9 @@ class Drawn:
     """What became of a release here."""
 
     arms: Arms | None
-    warm: tuple[Slot, ...] = ()  # to go back to
+    warm: tuple[Slot, ...] = ()  # to go back to, or on to
     why: str = ""  # the candidate is not taken
+    is_waiting: bool = False  # for where it decides: it may be taken later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,7 @@ class Loader:
     followed: Followed
     loaded: Sequence[Slot]
     marks: Marks | None = None
+    apart: Apart | None = None  # finds where a candidate of its own replicas decides
 
     def model(self, id: str) -> Model | Refusal:
         """Return a model that fits, admitted now or before."""
@@ -73,10 +83,17 @@ class Loader:
         )
         same = next((slot for slot in self.loaded if slot == made), None)
         if same is not None:
-            return same
+            return same.here
         with during(self.marks, mark):
             why = tried(made)
         return made if why is None else why
+
+    def placed(self, slot: Slot, release: Release) -> Slot | Refusal:
+        """Return the candidate of a release where it decides."""
+        if not release.plan.isolated:
+            return slot
+        there = NOWHERE if self.apart is None else self.apart(release)
+        return there if isinstance(there, Refusal) else replace(slot, elsewhere=there)
 
 
 def drawn(loader: Loader, ref: Ref) -> Drawn:
@@ -97,12 +114,12 @@ def digest_of(policy: Policy) -> str:
 
 def _open(loader: Loader, release: Release, ref: Ref) -> Drawn:
     crashed = crashes.unheard(loader.workspace, release, ref)
-    if crashed is None:
-        candidate = loader.slot(release.candidate, _mark(release, ref, CANDIDATE))
-        others = enumerate(release.shadows, start=1)
-        shadows = [loader.slot(parts, _mark(release, ref, f"shadow-{n}")) for n, parts in others]
-    else:
-        candidate, shadows = crashed, []
+    loaded: Slot | Refusal | None = crashed
+    if loaded is None:
+        loaded = loader.slot(release.candidate, _mark(release, ref, CANDIDATE))
+    candidate = loader.placed(loaded, release) if isinstance(loaded, Slot) else loaded
+    others = enumerate(release.shadows if crashed is None else (), start=1)
+    shadows = [loader.slot(parts, _mark(release, ref, f"shadow-{n}")) for n, parts in others]
     made = Arms(
         release=release.id,
         epoch=ref.epoch,
@@ -114,7 +131,10 @@ def _open(loader: Loader, release: Release, ref: Ref) -> Drawn:
         shadows=tuple(found for found in shadows if isinstance(found, Slot)),
         pilot=release.plan.pilot,
     )
-    return Drawn(arms=made, why="" if isinstance(candidate, Slot) else str(candidate))
+    if isinstance(candidate, Slot):
+        return Drawn(arms=made)
+    warm = (loaded,) if isinstance(loaded, Slot) else ()  # it is not loaded again
+    return Drawn(arms=made, warm=warm, why=str(candidate), is_waiting=isinstance(candidate, NotYet))
 
 
 def _mark(release: Release, ref: Ref, arm: str) -> Mark:

@@ -1,4 +1,6 @@
-"""Which call is marked: one of a slot that answers in any case is not. Pure."""
+"""Which call is marked: one of a slot that answers in any case is not, nor one that another process
+answers. Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from serving.slots.slot import Slot
 
 
-def of_draw(slot: Slot, draw: Draw, arm: str) -> Mark:
+def of_draw(slot: Slot, draw: Draw, arm: str) -> Mark | None:
     """Return the mark of a call for what an account drew."""
+    if slot.elsewhere is not None:
+        return None
     return Mark(target=slot.target.name, release=draw.release, epoch=draw.epoch, arm=arm)
 
 
@@ -27,7 +31,8 @@ def of_draws(slot: Slot, draws: Iterable[Draw | None]) -> Mark | None:
 
 def of_slot(slot: Slot, slots: Slots) -> Mark | None:
     """Return the mark of a call that is for nobody."""
-    its = (arms for arms in slots.arms.values() if arms.candidate is slot)
+    here = slot.elsewhere is None
+    its = (arms for arms in slots.arms.values() if here and arms.candidate is slot)
     made = (
         Mark(target=slot.target.name, release=arms.release, epoch=arms.epoch, arm=CANDIDATE)
         for arms in its

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from serving.model import Model
     from serving.slots.active import Arms
+    from serving.slots.elsewhere import Apart
     from serving.slots.following import Followed
     from serving.slots.inflight import Marks
 
@@ -39,7 +40,8 @@ class Renewed:
     missing: str  # why there is none
     refused: tuple[Refused, ...]  # of what it follows
     arms: Arms | None = None  # of the release under way
-    warm: tuple[Slot, ...] = ()  # to go back to
+    warm: tuple[Slot, ...] = ()  # to go back to, or on to
+    is_waiting: bool = False  # for where the candidate decides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Renewal:
     refused: Mapping[str, Refused]  # before, by name of the ref
     now: datetime
     marks: Marks | None = None
+    apart: Apart | None = None  # finds where a candidate of its own replicas decides
 
     def run(self) -> Renewed:
         """Load what moved, and take of it what fits and answers. Raises AWAY."""
@@ -71,6 +74,7 @@ class Renewal:
             refused=tuple(refused),
             arms=drawn.arms,
             warm=drawn.warm,
+            is_waiting=drawn.is_waiting,
         )
 
     @property
@@ -80,6 +84,7 @@ class Renewal:
             followed=self.followed,
             loaded=self.loaded,
             marks=self.marks,
+            apart=self.apart,
         )
 
     def _drawn(self, slot: Slot | None, refused: list[Refused]) -> arms.Drawn:
@@ -166,6 +171,9 @@ class Renewal:
         )
 
     def _refused(self, ref: Ref, why: str) -> Refused:
+        known = self.refused.get(ref.name)
+        if known is not None and (known.epoch, known.why) == (ref.epoch, why):
+            return known  # since then
         return Refused(what=ref.name, target=ref.target, epoch=ref.epoch, why=why, since=self.now)
 
     def _missing(self, slot: Slot | None, refused: list[Refused]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
@@ -12,11 +12,14 @@ from cluster.settings import Frozen
 from features import compute, spine
 from features.online import entity, warm
 from features.targets import load_target
-from serving.decide import Basis, Case, decide
+from serving.decide import SCORE, Basis, Case, Decision, decide
 from serving.registry import Registry, alias
-from serving.slots import fit, policies
+from serving.slots import elsewhere, fit, policies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     import pyarrow as pa
 
     from cluster.workspace import Workspace
@@ -24,9 +27,15 @@ if TYPE_CHECKING:
     from features.online.history import History
     from features.targets import Target
     from serving.calibrator import Calibrator
+    from serving.decide import Lap
     from serving.model import Model
     from serving.policy import Policy
     from serving.shapley import Explainer
+    from serving.slots.elsewhere import Elsewhere
+
+
+def _unheard(stage: str) -> None:
+    pass
 
 
 class Answer(Frozen):
@@ -45,6 +54,7 @@ class Slot:
     model: Model
     policy: Policy
     basis: Basis
+    elsewhere: Elsewhere | None = field(default=None, compare=False)  # None: it decides here
 
     @classmethod
     def load(cls, workspace: Workspace, answer: Answer) -> Self | Refusal:
@@ -81,6 +91,22 @@ class Slot:
     def explainer(self) -> Explainer:
         """The tables that reasons are made from; there since the model was admitted."""
         return self.model.explainer
+
+    @property
+    def here(self) -> Self:
+        """The same, deciding in this process."""
+        return self if self.elsewhere is None else replace(self, elsewhere=None)
+
+    def decide(
+        self, cases: Sequence[Case], now: datetime, *, reasons: bool = True, lap: Lap = _unheard
+    ) -> list[Decision]:
+        """Decide on cases, wherever that is to be."""
+        if self.elsewhere is None:
+            asked = self.model, self.policy, cases, now
+            return decide(*asked, basis=self.basis, reasons=reasons, lap=lap)
+        made = self.elsewhere.decide(cases, now, reasons=reasons)
+        lap(SCORE)
+        return elsewhere.checked(made, cases, self.basis)
 
     def warm(self) -> None:
         """Answer about nobody, so that no kernel is left to be compiled by a request."""

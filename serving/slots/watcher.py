@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cluster.refs import Ref
     from cluster.workspace import Workspace
     from serving.policy import Policy
+    from serving.slots.elsewhere import Apart
     from serving.slots.inflight import Marks
     from serving.slots.renewal import Renewed
     from serving.slots.slot import Answer
@@ -48,9 +49,11 @@ class Watcher:
         *,
         every_s: float = EVERY_S,
         marks: Marks | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self._workspace = workspace
         self._marks = marks
+        self.apart = apart  # finds where candidates of their own replicas decide
         self._followed = {k: following.Followed.of(k, answer) for k, answer in answers.items()}
         self._names = {name for each in self._followed.values() for name in each.refs}
         self._declared = _declared(answers)
@@ -106,7 +109,7 @@ class Watcher:
         crashes.tell(self._workspace)  # first: what killed another process is not taken here
         refs = self._refs()
         epochs = {name: refs[name].epoch if name in refs else 0 for name in self._names}
-        if epochs != self.current.epochs:
+        if epochs != self.current.epochs or self.current.is_waiting:
             self._renew(refs, epochs)
         self._report()
         self._tell()
@@ -138,6 +141,7 @@ class Watcher:
             arms={kind: each.arms for kind, each in renewed.items() if each.arms},
             warm=tuple(slot for each in renewed.values() for slot in each.warm),
             missing=tuple(each.missing for each in renewed.values() if each.missing),
+            is_waiting=any(each.is_waiting for each in renewed.values()),
             epochs=epochs,
         )
         if not self._stop.is_set():
@@ -152,6 +156,7 @@ class Watcher:
             loaded=self.current.loaded,
             epochs=self.current.epochs,
             refused={each.what: each for each in self.refused},
+            apart=self.apart,
             now=self._workspace.clock(),
             marks=self._marks,
         )

@@ -6,12 +6,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.settings import CandidateSettings
 from tests.serving import dominions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from serving.apart.calling import Apart
     from tests.serving.dominions import Dominion
+
+
+@pytest.fixture(scope="module")
+def serve_session(ray_session: None) -> Iterator[None]:
+    """Start Ray Serve without HTTP, for candidates that decide in replicas of their own."""
+    from ray import serve
+
+    serve.start(proxy_location="Disabled")
+    yield
+    serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def finds_apart(serve_session: None) -> Apart:
+    """What finds candidates on the one Ray Serve."""
+    from serving.apart.calling import Apart  # Ray reads its environment first
+
+    return Apart(CandidateSettings())
 
 
 @pytest.fixture(scope="session")

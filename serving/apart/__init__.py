@@ -1,0 +1,1 @@
+"""A candidate in replicas of its own: a deployment of Ray Serve that holds one slot and decides."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cluster.settings import Settings
 from cluster.workspace import Workspace
+from serving.slots.releases import Kept
 from tests.serving import racing
 
 
@@ -15,9 +16,9 @@ def _move_on(home: str, seed: int) -> None:
     rng = random.Random(seed)
     with Workspace.open(Settings(home=Path(home))) as place:
         while True:
-            racing.moved(place, rng)
-            sys.stdout.write("moving\n")
-            sys.stdout.flush()
+            if isinstance(racing.moved(place, rng), Kept):
+                sys.stdout.write("moved\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

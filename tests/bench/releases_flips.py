@@ -3,17 +3,20 @@ costs in answers, and whether anybody hears the old version after it was said to
 
 A flip is complete, and is acknowledged, when every replica alive answers by it. An answer is old if
 it is of the version before and its caller had it more than a second after that: it was sent sooner.
+A disk that stalls fails requests too, as no answer comes before its record is durable: `disk` says
+what a writer beside waited, and `failed_beside_a_flip` how many failures came with a flip.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ import numpy as np
 
 from cluster.settings import Settings
 from cluster.workspace import Workspace
-from tests.bench import load, releases_moves, serving_services
+from tests.bench import load, releases_moves, serving_disk, serving_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 RATE = 100.0
 PART_S = 10.0  # of load: one run of the generator after another
-WARM_S = 5.0  # of load before the first flip
+WARM_S = 5.0  # of load before the first flip, that does not count
+TOLD = 120  # bytes of an answer that failed
 DWELL_S = 1.5  # after each acknowledgement, until the next move
 GRACE_S = 1.0  # in which what was under way may still be sent
 
@@ -58,6 +62,8 @@ class Listener:
     statuses: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
+    failed_at: list[float] = field(default_factory=list)  # when it was heard
+    words: Counter[str] = field(default_factory=Counter)  # of failures
     offered: int = 0
     lag_p99_ms: float = 0.0
     p99_ms: list[float] = field(default_factory=list)
@@ -96,6 +102,10 @@ class Listener:
             self.answers.append((now, body["basis"]["model"]))
             if body["fallback"]:
                 self.fallbacks[body["fallback"]["cause"]] += 1
+        else:
+            self.failed_at.append(now)
+            said = answer.error or answer.body[-TOLD:].decode(errors="replace")
+            self.words[re.sub(r"\d+", "N", said)] += 1
 
 
 def measured(made: Made, profile: str, flips: int, replicas: int) -> Figures:
@@ -105,14 +115,18 @@ def measured(made: Made, profile: str, flips: int, replicas: int) -> Figures:
         serving_services.full(made, Path(folder), profile, replicas=replicas) as url,
         Workspace.open(Settings(home=made.home)) as place,
     ):
-        listener = Listener(plan=load.Plan(url=url, rate=RATE, seconds=PART_S, bodies=made.leads))
+        plan = load.Plan(url=url, rate=RATE, seconds=PART_S, bodies=made.leads)
+        mover = releases_moves.Mover(place, replicas=replicas)
+        mover.met()
+        load.run(replace(plan, seconds=WARM_S))
+        listener = Listener(plan=plan)
         forth: list[Flip] = []
         back: list[Flip] = []
-        with listener.listening():
-            time.sleep(WARM_S)
+        with serving_disk.watched(made.home) as disk, listener.listening():
             for _ in range(flips):
-                _flipped(releases_moves.Mover(place, replicas=replicas), forth, back)
-    return {"replicas": replicas, **_summed(listener, forth, back)}
+                _flipped(mover, forth, back)
+    told = {"replicas": replicas, "disk": serving_disk.told(disk.waits_ms)}
+    return {**told, **_summed(listener, forth, back)}
 
 
 def _flipped(mover: releases_moves.Mover, forth: list[Flip], back: list[Flip]) -> None:
@@ -155,6 +169,8 @@ def _summed(listener: Listener, forth: list[Flip], back: list[Flip]) -> Figures:
         "statuses": dict(listener.statuses),
         "errors": dict(listener.errors),
         "fallbacks": dict(listener.fallbacks),
+        "failed_beside_a_flip": sum(_beside(listener, flip) for flip in (*forth, *back)),
+        "failures": dict(listener.words),
         "p99_ms": round(float(np.median(listener.p99_ms)), 1) if listener.p99_ms else None,
         "generator_lag_p99_ms": listener.lag_p99_ms,
     }
@@ -169,6 +185,11 @@ def _late(listener: Listener, flip: Flip) -> int:
 def _after(listener: Listener, flip: Flip) -> int:
     """Return how many answers were heard when only the new version may have answered."""
     return sum(flip.since + GRACE_S < at < flip.until for at, _ in listener.answers)
+
+
+def _beside(listener: Listener, flip: Flip) -> int:
+    """Return how many failures were heard from a move until a second after all had followed."""
+    return sum(flip.since - flip.took_s < at < flip.since + GRACE_S for at in listener.failed_at)
 
 
 def _percentile(flips: list[Flip], share: float) -> float:

@@ -18,6 +18,7 @@ from serving.slots import releases as store
 from tests.bench.serving_workspace import TARGET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from cluster.workspace import Workspace
@@ -68,14 +69,13 @@ class Mover:
             raise SystemExit(str(kept))
         self._at = kept
 
-    def followed(self) -> float:
-        """Wait until every replica answers by the last move; return the seconds that took."""
-        began = time.monotonic()
-        while not self._is_followed():
-            if time.monotonic() - began > FOLLOW_S:
-                raise SystemExit(f"replicas must follow within {FOLLOW_S:g} s, got none that did")
-            time.sleep(POLL_S)
-        return time.monotonic() - began
+    def met(self) -> None:
+        """Wait until every replica is there."""
+        self._until(self._are_alive)
+
+    def followed(self) -> None:
+        """Wait until every replica answers by the last move."""
+        self._until(self._is_followed)
 
     def is_moved(self) -> bool:
         """Did another move it?"""
@@ -92,11 +92,24 @@ class Mover:
         said = (entry.body.get("verdict") if entry else None) or {"findings": []}
         return tuple(each["guard"] for each in said["findings"] if each["is_alarm"])
 
+    def _until(self, is_so: Callable[[], bool]) -> None:
+        end = time.monotonic() + FOLLOW_S
+        while not is_so():
+            if time.monotonic() > end:
+                there = replicas.alive(self._place.database, self.now)
+                raise SystemExit(
+                    f"{self._replicas} replicas must follow within {FOLLOW_S:g} s, got {there}"
+                )
+            time.sleep(POLL_S)
+
+    def _are_alive(self) -> bool:
+        return len(replicas.alive(self._place.database, self.now)) == self._replicas
+
     def _is_followed(self) -> bool:
         assert self._at is not None
-        database, ref, now = self._place.database, store.ref_of(NAME), self.now
-        is_all = len(replicas.alive(database, now)) == self._replicas
-        return is_all and not replicas.behind(database, ref, self._at.epoch, now)
+        ref = store.ref_of(NAME)
+        late = replicas.behind(self._place.database, ref, self._at.epoch, self.now)
+        return not late and self._are_alive()
 
 
 def stable(place: Workspace) -> Parts:

@@ -1,4 +1,5 @@
-"""The company of the serving bench: leads with some 300 events each, until just before it is made.
+"""The company of the serving bench: leads with some 300 events each, until just before it is made;
+other benches ask for more leads with fewer.
 
 Each lead has an account, and so a shard, of its own. Some events are known late, some were
 corrected. Pure: the same seed and moment make the same events.
@@ -39,14 +40,16 @@ FIRST = 2 + len(ATTRIBUTES)  # events of a lead that come first: created, attrib
 CAMPAIGNS = 40
 
 
-def events(rng: np.random.Generator, now: datetime) -> pa.Table:
+def events(
+    rng: np.random.Generator, now: datetime, *, leads: int = LEADS, median: int = MEDIAN
+) -> pa.Table:
     """Return the events of all leads, known before `now`: columns of the log."""
-    sizes = np.exp(rng.normal(np.log(MEDIAN), SPREAD, LEADS)).round().astype(np.int64)
-    sizes = np.clip(sizes, FIRST + 10, 4 * MEDIAN)
-    lead = np.repeat(np.arange(LEADS), sizes)
+    sizes = np.exp(rng.normal(np.log(median), SPREAD, leads)).round().astype(np.int64)
+    sizes = np.clip(sizes, FIRST + 10, 4 * median)
+    lead = np.repeat(np.arange(leads), sizes)
     number = np.arange(len(lead)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     end = round(now.timestamp()) * SECOND - DAY // 24
-    began = end - (DAYS - rng.integers(0, DAYS // 2, LEADS)) * DAY
+    began = end - (DAYS - rng.integers(0, DAYS // 2, leads)) * DAY
     share = np.where(number < FIRST, 0.0, rng.random(len(lead)))
     happened = began[lead] + (share * (end - began)[lead]).astype(np.int64) // SECOND * SECOND
     made = _columns(rng, lead, number) | {"event_time": happened}

@@ -43,9 +43,12 @@ def key(made: Made) -> str:
 
 
 @contextmanager
-def full(made: Made, folder: Path, profile: str, *, by_key: bool = False) -> Iterator[str]:
+def full(
+    made: Made, folder: Path, profile: str, *, by_key: bool = False, replicas: int = 1
+) -> Iterator[str]:
     """Run the decision service under a profile of configs/serve; gives the URL that decides."""
     environ = {"FUNNELCAST_SERVE__REQUIRE_KEYS": "1"} if by_key else {}
+    environ |= {"FUNNELCAST_SERVE__REPLICAS": str(replicas)} if replicas > 1 else {}
     file = folder / f"{profile}.yaml"
     answers = {"lead": {"target": str(TARGET), "policy": POLICY}}
     given = read_yaml(CONFIGS / "serve" / f"{profile}.yaml") | {"answers": answers}

@@ -61,19 +61,23 @@ class Made:
     facts: Figures
 
 
-def fresh(folder: Path) -> Made:
-    """Return a workspace that nobody has used, made below `folder` when it is not there."""
-    kept = folder / f"serving-{FORM}"
+def fresh(
+    folder: Path, *, count: int = serving_company.LEADS, median: int = serving_company.MEDIAN
+) -> Made:
+    """Return a workspace that nobody has used, made below `folder` when it is not there: of so many
+    leads with so many events each.
+    """
+    kept = folder / _name(count, median)
     facts = kept / "facts.json"
     if not facts.exists() or _is_old(facts):
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(parents=True)
-        facts.write_text(json.dumps(_make(kept)))
+        facts.write_text(json.dumps(_make(kept, count, median)))
         shutil.copytree(kept / "home", kept / "pristine")
     shutil.rmtree(kept / "home", ignore_errors=True)
     shutil.copytree(kept / "pristine", kept / "home")
     said = json.loads(facts.read_text())
-    leads = [{"lead": serving_company.lead(n)} for n in _shuffled()]
+    leads = [{"lead": serving_company.lead(n)} for n in _shuffled(count)]
     return Made(
         home=kept / "home",
         trees=kept / "trees.ubj",
@@ -118,14 +122,20 @@ def _is_old(facts: Path) -> bool:
     return datetime.now(UTC) - made > KEPT
 
 
-def _shuffled() -> list[int]:
-    return np.random.default_rng(SEED).permutation(serving_company.LEADS).tolist()
+def _name(count: int, median: int) -> str:
+    """Return the folder of a company; that of the serving bench goes without its size."""
+    usual = (count, median) == (serving_company.LEADS, serving_company.MEDIAN)
+    return f"serving-{FORM}" + ("" if usual else f"-{count}-{median}")
 
 
-def _make(kept: Path) -> Figures:
+def _shuffled(count: int) -> list[int]:
+    return np.random.default_rng(SEED).permutation(count).tolist()
+
+
+def _make(kept: Path, count: int, median: int) -> Figures:
     now = datetime.now(UTC).replace(microsecond=0)
-    rng = np.random.default_rng(SEED)
-    events, target = serving_company.events(rng, now), load_target(str(TARGET))
+    rng, target = np.random.default_rng(SEED), load_target(str(TARGET))
+    events = serving_company.events(rng, now, leads=count, median=median)
     with Workspace.open(Settings(home=kept / "home")) as workspace:
         is_late = rng.random(events.num_rows) < IN_TAIL
         log.create(workspace.tables, workspace.settings.buckets)

@@ -761,6 +761,7 @@ READS = {
     "model": ("/v1/models/t", lambda c: c.model("t")),
     "policies": ("/v1/policies", lambda c: c.policies()),
     "policy": ("/v1/policies/p", lambda c: c.policy("p")),
+    "flag": ("/v1/flags/f?account=a", lambda c: c.flag("f", "a")),
 }
 
 

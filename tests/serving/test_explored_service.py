@@ -12,9 +12,11 @@ import pytest
 from cluster.workspace import Workspace
 from jobs.console import perform
 from jobs.score import run as scoring
+from serving import batch
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
+from serving.moved import replay
 from serving.policy import Policy, load_policy
 from serving.slots import policies
 from serving.slots.slot import Answer
@@ -82,6 +84,18 @@ def test_batches_and_the_service_draw_alike_and_replay_agrees(service: DecisionS
         assert answer.exploration is not None
         assert answer.exploration.model_dump() == told
         assert answer.model_dump_json().encode() == records.answer_bytes(body)
+
+
+def test_why_a_score_moved_is_told_of_the_routes_that_were_given(service: DecisionService) -> None:
+    """A stage of a replay draws as the scoring did."""
+    place, slot = service.workspace, service.slots.by_kind["lead"]
+    given = {row["entity"]: row["route"] for row in _scored(place)}
+    rows = batch.plain(place.tables.read(slot.target.scoring_table))
+    names, made = rows["entity"].to_pylist(), replay.stage(slot.model, slot.policy, rows)
+    told = {name: route for name, route in zip(names, made.routes, strict=True) if name in given}
+    assert told == given
+    plain = slot.policy.model_copy(update={"explore": None})
+    assert replay.stage(slot.model, plain, rows).routes != made.routes
 
 
 def test_the_fallback_draws_nothing(service: DecisionService) -> None:

@@ -51,8 +51,11 @@ SCHEMA = pa.schema(
         pa.field("segment", pa.string()),  # the first that the target declares, if it is a text
         pa.field("usual", pa.float64()),  # median probability of the open entities of the segment
         pa.field("against_usual", pa.float64()),  # odds of this one, as a multiple of the usual
+        pa.field("explored", pa.bool_()),  # was the route drawn by lot? null: nothing is explored
+        pa.field("propensity", pa.float64()),  # of the route
     ]
 )
+UNSHOWN = ("reasons", "explored", "propensity")  # tables of old have none of the last two
 CATEGORIES = ("confidence", "route", "trend", "segment", "model", "policy")
 
 
@@ -149,7 +152,7 @@ def frame(
     is a column of them, a list of mappings per row. NoScores when nothing was scored.
     """
     require_scores(workspace, target)
-    names = [name for name in SCHEMA.names if reasons or name != "reasons"]
+    names = [n for n in SCHEMA.names if n not in UNSHOWN or (reasons and n == "reasons")]
     rows = workspace.tables.read(target.scores_table, snapshot, names).select(names)
     found = rows.to_pandas().astype(dict.fromkeys(CATEGORIES, "category"))
     if reasons:
@@ -180,7 +183,7 @@ def require_scores(workspace: Workspace, target: Target) -> int:
 
 
 def _of(workspace: Workspace, target: Target, snapshot: int, entity: str) -> pd.DataFrame:
-    names = [name for name in SCHEMA.names if name != "reasons"]
+    names = [name for name in SCHEMA.names if name not in UNSHOWN]
     found = picked(workspace, target.scores_table, snapshot, names, [entity])
     rows = pa.concat_tables([plain(SCHEMA.empty_table()).select(names), *found])
     return rows.to_pandas().assign(snapshot=snapshot)
@@ -219,6 +222,7 @@ def _with(rows: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def _row(decision: Decision) -> dict[str, object]:
+    drawn = decision.verdict.exploration
     return {
         **{n: getattr(decision, n) for n in ("entity", "account", "time", "margin", "probability")},
         "low": decision.low,
@@ -229,4 +233,6 @@ def _row(decision: Decision) -> dict[str, object]:
         "model": decision.basis.model,
         "policy": decision.basis.policy,
         "scored_at": decision.decided_at,
+        "explored": drawn and drawn.explored,
+        "propensity": drawn and drawn.propensity,
     }

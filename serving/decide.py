@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cluster.errors import FunnelcastError
+from serving import explored
 from serving import policy as policies
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def decide(
     told = model.reasons(records, top=TOP_REASONS) if reasons else [None] * len(cases)
     lap(EXPLAIN)
     verdicts = policies.apply_all(policy, *chances, rows)
+    if policy.explore is not None:
+        verdicts = explored.drawn(policy, verdicts, cases, chances)
     lap(POLICY)
     worth = [None] * len(cases) if points is None else points.tolist()
     spread = zip(*(each.tolist() for each in chances), strict=True)

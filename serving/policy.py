@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from cluster import canonical
 from cluster.settings import Frozen, load, named
+from serving.releases.exploring import Explore
 from serving.rules import Condition
 
 if TYPE_CHECKING:
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from serving.releases.exploring import Explored
+
 type Confidence = Literal["high", "medium", "low"]
 type Row = Mapping[str, Any]  # features by name
 
 _SAID_AS = {"at_least": ">=", "at_most": "<=", "equals": "is", "one_of": "is one of"}
-_SINCE = ("rules", "fallback")  # fields that old policies do not say: they keep their ids
+_SINCE = (
+    "rules",
+    "fallback",
+    "explore",
+)  # fields that old policies do not say: they keep their ids
 
 
 class Route(Frozen):
@@ -77,6 +84,7 @@ class Policy(Frozen):
     routes: tuple[Route, ...] = Field(min_length=1)  # the first that fits is taken
     review: Review | None = None
     fallback: Fallback | None = None  # None: see `without_model`
+    explore: Explore | None = None  # None: nothing is drawn by lot
     high_confidence_below: float = 0.2  # width of the interval
     medium_confidence_below: float = 0.4
 
@@ -93,6 +101,14 @@ class Policy(Frozen):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"a rule's name must be its own, got '{name}' twice")
+        return self
+
+    @model_validator(mode="after")
+    def _explores_its_own(self) -> Self:
+        known = [route.route for route in self.routes]
+        for route in self.explore.routes if self.explore else ():
+            if route not in known:
+                raise ValueError(f"a route to explore must have a threshold, got '{route}'")
         return self
 
     @property
@@ -120,6 +136,7 @@ class Verdict:
     confidence: Confidence
     reason: str
     trace: tuple[str, ...]  # every rule that was looked at, in order, and what it said
+    exploration: Explored | None = None  # None: the policy explores nothing
 
 
 def apply(
@@ -151,6 +168,11 @@ def apply_all(
         _scored(policy, *scored, trace, fired=fired)
         for scored, (trace, fired) in zip(numbers, looked, strict=True)
     ]
+
+
+def is_unsure(policy: Policy, width: float) -> bool:
+    """Does review take a score with an interval of this width?"""
+    return policy.review is not None and width > policy.review.interval_wider_than
 
 
 def without_model(policy: Policy, cause: str, row: Row | None = None) -> Verdict:
@@ -245,7 +267,7 @@ def _reviewed(policy: Policy, width: float, trace: list[str]) -> Review | None:
     review = policy.review
     if review is None:
         return None
-    uncertain = width > review.interval_wider_than
+    uncertain = is_unsure(policy, width)
     trace.append(f"interval width {width:.3f} > {_said(review.interval_wider_than)}: {uncertain}")
     return review if uncertain else None
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.workspace import Workspace
+    from serving.releases.exploring import Explore
 
 # of each action: the settings that it must have, and those that it may have
 ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -178,7 +179,13 @@ def _steps(policy: Policy) -> list[dict[str, str]]:
         *((f"the score is {route.at_least} or more", route) for route in policy.routes),
         *(("no model could be asked", each) for each in [policy.fallback] if each),
     ]
-    return [{"when": when, "route": to.route, "reason": to.reason} for when, to in asked]
+    steps = [{"when": when, "route": to.route, "reason": to.reason} for when, to in asked]
+    return [*steps, *([_lot(policy.explore)] if policy.explore else [])]
+
+
+def _lot(explore: Explore) -> dict[str, str]:
+    when = f"a threshold gave one of these, and the account is one of {explore.share * 100:g} %"
+    return {"when": when, "route": ", ".join(explore.routes), "reason": "by lot, to learn from it"}
 
 
 def _history(workspace: Workspace, settings: PoliciesSettings) -> Report:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from serving import explored, ruled, rules
 from serving import policy as policies
-from serving import ruled, rules
 from serving.decide import Decision, best, inputs
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _by_rules(slot: Slot, case: Case, now: datetime, *, cause: str, reasons: boo
     points = rules.points(usable, [features])
     margin = np.array([model.explainer.base])
     why = ruled.reasons(usable, [features], margin[:, None], model.calibrator)[0]
+    routed = policies.without_model(slot.policy, cause, features or None)
     return Decision(
         entity=case.entity,
         account=case.account,
@@ -49,7 +50,7 @@ def _by_rules(slot: Slot, case: Case, now: datetime, *, cause: str, reasons: boo
         probability=float(model.calibrator.probability(margin, points)[0]),
         low=0.0,
         high=1.0,
-        verdict=policies.without_model(slot.policy, cause, features or None),
+        verdict=explored.fallen_back(slot.policy, routed),
         reasons=((why,) if why else ()) if reasons else None,
         features=features,
         basis=slot.basis,

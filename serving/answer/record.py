@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from serving.answer.questions import Withdrawn
     from serving.decide import Decision
+    from serving.policy import Verdict
 
 FORMAT = 2
 KIND = "decision"  # of a journal entry
@@ -75,7 +76,7 @@ class Made:
             "probability": made.probability,
             "low": made.low,
             "high": made.high,
-            "verdict": {**vars(made.verdict), "trace": list(made.verdict.trace)},
+            "verdict": _verdict(made.verdict),
             "reasons": None if made.reasons is None else [_reason(each) for each in made.reasons],
             "basis": dict(vars(made.basis)),
             "fallback": dict(vars(self.fallback)) if self.fallback else None,
@@ -169,6 +170,13 @@ def text_of(body: dict[str, Any]) -> str:
     if not all(map(isfinite, (body[name] for name in SCORES))):
         raise ValueError("JSON holds finite numbers alone, got a score that is none")
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict; of exploration only where the policy explores, as in records of old."""
+    said = {**vars(verdict), "trace": list(verdict.trace)}
+    exploration = said.pop("exploration")
+    return said if exploration is None else {**said, "exploration": dict(vars(exploration))}
 
 
 def _drawn(said: Mapping[str, Any] | None) -> dict[str, Any]:

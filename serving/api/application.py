@@ -10,11 +10,12 @@ from serving.access.counted import Counted
 from serving.access.credentials import Credentials
 from serving.access.declared import Declared
 from serving.access.guard import Guard
-from serving.api import decisions, events, front, health, inference, problems, reading
+from serving.api import decisions, events, flags, front, health, inference, problems, reading
 from serving.api.description import describe
 from serving.api.desk import Desk
 from serving.api.limits import Limits
 from serving.api.observed import Observed
+from serving.releases.flags import declared
 from serving.wire.problems import Problem
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def make_api(desk: Desk) -> FastAPI:
     api.include_router(decisions.router(desk))
     api.include_router(events.router(desk.service))
     api.include_router(reading.router(desk.service))
+    api.include_router(flags.router(desk.service, declared()))
     api.include_router(inference.router(desk.service))
     api.include_router(health.router(desk))
     describe(api)

@@ -51,19 +51,20 @@ if TYPE_CHECKING:
 LONGEST = 200  # letters of an id in a path
 
 
-def _without_controls(text: str) -> str:
+def without_controls(text: str) -> str:
+    """Return an id; ValueError if it holds control characters."""
     if not re.fullmatch(NO_CONTROLS, text):
         raise ValueError("an id must hold no control characters")
     return text
 
 
-_BOUND: dict[str, Any] = {
+BOUND: dict[str, Any] = {
     "min_length": 1,
     "max_length": LONGEST,
     "json_schema_extra": {"pattern": NO_CONTROLS},
 }
-Id = Annotated[str, Path(**_BOUND), AfterValidator(_without_controls)]
-Name = Annotated[str, Query(**_BOUND), AfterValidator(_without_controls)]
+Id = Annotated[str, Path(**BOUND), AfterValidator(without_controls)]
+Name = Annotated[str, Query(**BOUND), AfterValidator(without_controls)]
 
 
 class Service(Protocol):

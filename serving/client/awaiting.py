@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from serving.client.flow import Flow
     from serving.client.many import Progress
-    from serving.wire import accounts, catalogue, decisions, events, explanations
+    from serving.wire import accounts, catalogue, decisions, events, explanations, flags
 
 
 class AsyncClient:
@@ -164,6 +164,10 @@ class AsyncClient:
     async def policy(self, name: str) -> catalogue.PolicyDetailOut:
         """Return the versions of a policy: which is active, since when and why."""
         return await self._do(calls.policy(name))
+
+    async def flag(self, name: str, account: str, *, segment: str | None = None) -> flags.FlagOut:
+        """Return the variant of an account; that it was told is on record, once."""
+        return await self._do(calls.flag(name, account, segment))
 
     async def ready(self) -> catalogue.ReadyOut:
         """Return what answers; Unavailable, at once, when the service is not ready."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from serving.client import errors
 from serving.client.flow import Asking, Call
-from serving.wire import accounts, catalogue, decisions, events, explanations, inference
+from serving.wire import accounts, catalogue, decisions, events, explanations, flags, inference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,6 +127,12 @@ def policies() -> Call[catalogue.PoliciesOut]:
 def policy(name: str) -> Call[catalogue.PolicyDetailOut]:
     """Ask for the versions of a policy."""
     return _get(f"/v1/policies/{_part(name)}", catalogue.PolicyDetailOut)
+
+
+def flag(name: str, account: str, segment: str | None) -> Call[flags.FlagOut]:
+    """Ask for the variant of an account; asked again it adds nothing."""
+    path = f"/v1/flags/{_part(name)}"
+    return _get(path, flags.FlagOut, account=account, segment=segment)
 
 
 def ready() -> Call[catalogue.ReadyOut]:

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 PAGE_TIMEOUT_S = 60.0
 _MEMBERS = tuple(DecisionRequest.model_fields)
-_NUMBERS = ("score", "low", "high")
+_NUMBERS = ("score", "low", "high", "propensity")
 _TIMES = ("as_of", "decided_at")
 _OBJECTS = ("reasons", "trace")  # lists
 COLUMNS = (
     "status", "id", "entity", "account", "as_of", "score", "low", "high", "confidence", "route",
     "route_reason", "reasons", "trace", "target", "model", "policy", "decided_at", "fallback",
-    "problem", "idempotency_key",
+    "explored", "propensity", "problem", "idempotency_key",
 )  # fmt: skip
 
 type Asked = Sequence[DecisionRequest | BatchItemOut]
@@ -143,10 +143,10 @@ def _row(item: BatchItemOut) -> dict[str, Any]:
 
 def _made(decision: DecisionOut) -> dict[str, Any]:
     told = decision.model_dump(
-        exclude={"interval", "basis", "fallback", "release"},
+        exclude={"interval", "basis", "fallback", "release", "exploration"},
     )
     low, high = decision.interval
-    basis, fallback = decision.basis, decision.fallback
+    basis, fallback, drawn = decision.basis, decision.fallback, decision.exploration
     return {
         **told,
         "low": low,
@@ -155,6 +155,8 @@ def _made(decision: DecisionOut) -> dict[str, Any]:
         "model": basis.model,
         "policy": basis.policy,
         "fallback": fallback.cause if fallback else None,
+        "explored": drawn.explored if drawn else None,
+        "propensity": drawn.propensity if drawn else None,
     }
 
 
@@ -165,6 +167,8 @@ def _column(name: str, values: list[Any]) -> Any:
         return pd.array([float("nan") if v is None else v for v in values], dtype="float64")
     if name in _TIMES:
         return pd.to_datetime(pd.Series(values, dtype=object), utc=True).astype(frames.UTC).array
+    if name == "explored":
+        return pd.array(values, dtype="boolean")
     return pd.Series(values, dtype=object if name in _OBJECTS else "str").array
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from serving import explored
 from serving import policy as policies
 from serving.calibrator import LOGIT_LIMIT
+from serving.decide import cases_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +62,11 @@ def stage(model: Model, policy: Policy, rows: pa.Table) -> Stage:
     """Score rows and route them."""
     found = scored(model, rows)
     low, high = model.calibrator.intervals(found.probability)
-    verdicts = policies.apply_all(policy, found.probability, low, high, rows)
+    chances = found.probability, low, high
+    verdicts = policies.apply_all(policy, *chances, rows)
+    if policy.explore is not None:
+        cases = cases_of(rows, policy.features)
+        verdicts = explored.drawn(policy, verdicts, cases, chances)
     return Stage(
         logit=on_grid(found.logit, LOGIT_BITS),
         probability=on_grid(found.probability, PROBABILITY_BITS),

@@ -23,8 +23,17 @@ def place(salt: str, name: str, account: str) -> int:
     >>> place("a1", "release-7", "account-00610")
     9647
     """
+    return one_of(salt, name, account, PLACES)
+
+
+def one_of(salt: str, name: str, account: str, count: int) -> int:
+    """Return which of `count` things an account draws in what is called `name`, each as likely.
+
+    >>> one_of("a1", "route", "account-00610", 3)
+    1
+    """
     said = f"{salt}|{name}|{account}".encode()
-    return int.from_bytes(hashlib.sha256(said).digest()[:_DIGITS]) % PLACES
+    return int.from_bytes(hashlib.sha256(said).digest()[:_DIGITS]) % count
 
 
 def is_within(place: int, weight: int) -> bool:

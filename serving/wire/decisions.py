@@ -29,6 +29,7 @@ from serving.wire.base import (
     Probability,
     whole,
 )
+from serving.wire.lots import ExplorationOut, ReleaseOut  # noqa: TC001 - as below
 from serving.wire.problems import Problem
 from serving.wire.reasons import ReasonOut  # noqa: TC001 - read at run time by pydantic
 
@@ -205,14 +206,6 @@ class FallbackOut(Answered):
     detail: str
 
 
-class ReleaseOut(Answered):
-    """What the account drew in the release under way."""
-
-    id: str
-    arm: Literal["stable", "candidate"]
-    epoch: int = Field(description="Of the release: it rises with each of its moves.")
-
-
 class DecisionOut(Answered):
     """A decision; its record was durable before this answer was sent."""
 
@@ -242,6 +235,7 @@ class DecisionOut(Answered):
                     "decided_at": "2026-02-01T09:30:00.012Z",
                     "fallback": None,
                     "release": None,
+                    "exploration": None,
                 }
             ]
         }
@@ -264,6 +258,9 @@ class DecisionOut(Answered):
     )
     release: ReleaseOut | None = Field(
         default=None, description="Null while no release is under way for the account."
+    )
+    exploration: ExplorationOut | None = Field(
+        default=None, description="Null where the policy explores nothing."
     )
 
 

@@ -37,12 +37,23 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
         "decided_at": _zulu(body["decided_at"]),
         "fallback": fallback and {"cause": fallback["cause"], "detail": fallback["detail"]},
         "release": drawn and {"id": drawn["release"], "arm": drawn["arm"], "epoch": drawn["epoch"]},
+        "exploration": _exploration(verdict.get("exploration")),
     }
 
 
 def answer_bytes(body: dict[str, Any]) -> bytes:
     """Return the JSON of a decision's record as DecisionOut writes it, several times faster."""
     return to_json(answer(body))
+
+
+def _exploration(said: dict[str, Any] | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    return {
+        "explored": said["explored"],
+        "propensity": float(said["propensity"]),
+        "own": said["own"],
+    }
 
 
 def _reason(reason: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,18 @@ def test_a_file_that_is_otherwise_is_told(workspace: Workspace, second: str) -> 
     assert row["file"] == "as the file"
 
 
+def test_what_is_explored_is_shown_and_compared(workspace: Workspace, tmp_path: Path) -> None:
+    """As the last of what decides, and in the differences of two versions."""
+    explore = {"share": 0.015, "routes": ["account_executive", "nurture"]}
+    file = _file(tmp_path, version=2, explore=explore)
+    _asked(workspace, "publish", NAME, file=_file(tmp_path), **WHY)
+    _asked(workspace, "publish", NAME, file=file, **WHY)
+    last = _rows(_asked(workspace, "show", NAME))[-1]
+    assert (last["route"], "1.5 %" in last["when"]) == ("account_executive, nurture", True)
+    told = _asked(workspace, "diff", f"{NAME}@1", NAME)["decided"]
+    assert "explore.share: now 0.015" in told
+
+
 def test_going_back_is_one_more_move(workspace: Workspace, second: str) -> None:
     """The history has all, with who and why."""
     report = _asked(workspace, "activate", NAME, "1", actor="eva", reason="worse")

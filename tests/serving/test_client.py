@@ -48,7 +48,7 @@ DECISION = {
     "id": "d-1", "entity": "lead-1", "account": None, "as_of": T, "score": 0.5,
     "interval": [0.25, 0.75], "confidence": "low", "route": "nurture", "route_reason": "unlikely",
     "reasons": [], "trace": ["nurture: 0.5 >= 0: True"], "decided_at": T,
-    "fallback": None, "release": None,
+    "fallback": None, "release": None, "exploration": None,
     "basis": {"target": "t@1", "model": "m", "calibrator": "c", "policy": "p@1", "view": "v@1",
               "code": "x"},
 }  # fmt: skip
@@ -761,6 +761,7 @@ READS = {
     "model": ("/v1/models/t", lambda c: c.model("t")),
     "policies": ("/v1/policies", lambda c: c.policies()),
     "policy": ("/v1/policies/p", lambda c: c.policy("p")),
+    "flag": ("/v1/flags/f?account=a", lambda c: c.flag("f", "a")),
 }
 
 

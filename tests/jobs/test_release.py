@@ -18,8 +18,8 @@ from cluster.access.keystore import Asked, KeyStore
 from cluster.errors import WrongUse
 from cluster.workspace import Workspace
 from jobs import console
-from jobs.release.begun import ReleaseRefused
 from jobs.release.run import JOB, ReleaseSettings, run
+from serving.leading.begun import ReleaseRefused
 from serving.policy import load_policy
 from serving.registry import Registry, alias
 from serving.slots import policies, releases

@@ -5,6 +5,7 @@ and a page of its evidence. Services follow within a second.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from features.targets import load_target
 from jobs import show
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
-from jobs.release import tables
+from jobs.release import gather, page, tables
 from serving.judging.case import Case
 from serving.judging.ruling import ruled
 from serving.leading import followers, orders
@@ -34,6 +35,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "start": (("target", "plan"), ("model", "policy", "version", *SAID)),
     "status": (("target",), ()),
     "history": (("target",), ()),
+    "page": (("target",), ("release", "to")),
     "judge": (("target",), SAID),
     "advance": (("target",), SAID),
     "approve": (("target",), SAID),
@@ -42,14 +44,14 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "abort": (("target",), SAID),
     "rollback": (("target",), SAID),
 }
-READS = ("status", "history")
+READS = ("status", "history", "page")
 NEEDS: dict[str, Permission | None] = {
     **orders.NEEDS,
     **dict.fromkeys(READS),
     "judge": Permission.RELEASES_CHANGE,
 }
 PLACES = ("target",)
-OPTIONS = ("plan", "model", "policy", "version", "waive", *SAID)
+OPTIONS = ("plan", "model", "policy", "version", "waive", "release", "to", *SAID)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class ReleaseSettings:
     policy: str | None = option(None, "start: name of the policy; default: what the service asks.")
     version: int | None = option(None, "start: version of the policy; default: the active one.")
     waive: str | None = option(None, "resume: guards, by comma, that alarm no more.")
+    release: str | None = option(None, "page: id of an older release; default: the newest.")
+    to: str | None = option(None, "page: file; default: in reports of the workspace.")
     actor: str | None = option(None, "Who does it.")
     reason: str | None = option(None, "Why, in a sentence.")
 
@@ -83,6 +87,8 @@ def run(workspace: Workspace, settings: ReleaseSettings, progress: Progress) -> 
     target = load_target(settings.target or "").name
     if settings.action == "history":
         return _history(workspace, target)
+    if settings.action == "page":
+        return _page(workspace, target, settings)
     if settings.action == "status":
         return _status(workspace, _there(workspace, target))
     if settings.action == "judge":
@@ -189,6 +195,23 @@ def _history(workspace: Workspace, target: str) -> Report:
         decided=[] if every else [f"there was no release of {target} yet"],
         figures={"moves": [kept.release.model_dump(mode="json") for kept in every]},
         table=pd.DataFrame(rows) if rows else None,
+    )
+
+
+def _page(workspace: Workspace, target: str, settings: ReleaseSettings) -> Report:
+    """Write the evidence of a release as one HTML file."""
+    found = gather.dossier(workspace, target, settings.release)
+    html = page.render(found).encode()
+    name = f"release-{target}-{found.release.id}.html"
+    path = Path(settings.to or workspace.settings.home / "reports" / name).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(html)
+    draft.replace(path)  # readers see the old page or the new one
+    return Report(
+        read={"target": target, "release": found.release.id, "looks": found.judged.look},
+        wrote={"page": str(path), "bytes": len(html)},
+        decided=[tables.sentence(found.newest)],
     )
 
 

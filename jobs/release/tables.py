@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from serving.releases.judge import short
 from serving.releases.release import State
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from serving.slots.releases import Kept
 
 WORDS = 60  # letters of a reason in a table
-MOST_SHOWN = 1e6  # of evidence: what is more is as sure
 
 
 def sentence(kept: Kept) -> str:
@@ -66,7 +66,7 @@ def findings(judged: Judged, release: Release) -> list[dict[str, str]]:
     return [
         {
             "guard": each.guard,
-            "evidence": f"{number(each.strength)} of {number(each.limit)}",
+            "evidence": f"{short(each.strength)} of {short(each.limit)}",
             "events": f"{each.events:,}",
             "says": says(each, release, judged.more_outcomes),
         }
@@ -80,20 +80,9 @@ def says(finding: Finding, release: Release, more_outcomes: int | None) -> str:
         waived = finding.name in release.waived
         return "alarm, waived" if waived else f"alarm: {finding.then}"
     if finding.name == "outcome":
-        need = "with one arm" if more_outcomes is None else f"needs about {more_outcomes:,} more"
-        return f"not enough evidence, {need}"
+        more = "" if more_outcomes is None else f", needs about {more_outcomes:,} more"
+        return f"not enough evidence{more}"
     return "nothing against it" if finding.events else "nothing seen"
-
-
-def number(value: float) -> str:
-    """Return evidence, or its limit, as short as it is clear.
-
-    >>> number(2_500.0), number(0.0123), number(1e300)
-    ('2,500', '0.0123', 'over 1,000,000')
-    """
-    if value > MOST_SHOWN:
-        return f"over {MOST_SHOWN:,.0f}"
-    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
 
 
 def moves(every: Sequence[Kept]) -> list[dict[str, str]]:

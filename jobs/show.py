@@ -51,6 +51,13 @@ def outcome(verb: str, report: dict[str, Any], *, unchanged: bool, as_json: bool
         )
 
 
+def table(rows: list[dict[str, Any]]) -> None:
+    """Print rows for a person."""
+    Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH).print(
+        _table(pd.DataFrame(rows))
+    )
+
+
 def line(text: str, *, as_json: bool) -> None:
     """Print one line for a person; nothing where JSON is wanted."""
     if not as_json:

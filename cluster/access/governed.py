@@ -1,4 +1,4 @@
-"""Governed refs: what a job may move only by leave, and each move's entry in the journal.
+"""Governed refs: what is moved only by leave, and each move's entry in the journal.
 
 A move and its entry are one transaction: a crash leaves both or neither. Whatever a job says that
 it needs, this is where it is asked: a job that forgets to say so changes nothing.
@@ -6,7 +6,7 @@ it needs, this is where it is asked: a job that forgets to say so changes nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
@@ -16,7 +16,7 @@ from cluster.access.permissions import Permission
 from cluster.refs import Refs
 
 if TYPE_CHECKING:
-    from cluster.access.acting import Leave
+    from cluster.access.acting import Acting
     from cluster.database import Database
     from cluster.refs import Ref, Witness
 
@@ -31,15 +31,22 @@ GOVERNED = {
 }
 
 
-class Governed(Refs):
-    """The refs of a workspace as a job moves them."""
+class Asks(Protocol):
+    """Gives leave: to who runs a job, or to who was let in by a service."""
 
-    def __init__(self, database: Database, leave: Leave) -> None:
+    def ask(self, permission: Permission, what: str, *, passing: str | None = None) -> Acting:
+        """Return who does `what`; NotAllowed, journalled, for who may not."""
+
+
+class Governed(Refs):
+    """The refs of a workspace as they are moved by leave."""
+
+    def __init__(self, database: Database, leave: Asks) -> None:
         super().__init__(database)
         self._leave = leave
 
     def ask(self, name: str) -> None:
-        """NotAllowed, journalled, if a ref may not be moved by who runs the job."""
+        """NotAllowed, journalled, if a ref may not be moved by who would."""
         found = _of(name)
         if found is not None:
             self._leave.ask(found[0], f"move {name}", passing=f"move {name}")

@@ -16,6 +16,7 @@ class Permission(StrEnum):
     ACCOUNTS_READ = "accounts:read"
     MODELS_READ = "models:read"
     POLICIES_READ = "policies:read"
+    RELEASES_READ = "releases:read"
     INFERENCE_USE = "inference:use"
     METRICS_READ = "metrics:read"
     FORECASTS_RUN = "forecasts:run"

@@ -1,29 +1,32 @@
-"""The story of a release by a person: start, advance, approve, pause, resume, abort, rollback; and
-where it stands. Services follow within a second.
+"""The story of a release by a person: what is done with it, where it stands, what the judge sees,
+and a page of its evidence. Services follow within a second.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cluster.access.acting import is_laptop
 from cluster.access.permissions import Permission
-from cluster.errors import Refusal, WrongUse, nearest
 from features.targets import load_target
+from jobs import show
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
-from jobs.release.begun import Asked, ReleaseRefused, begun, done
-from serving.releases.plan import Guards
-from serving.releases.release import Release, State
+from jobs.release import gather, page, tables
+from serving.judging.case import Case
+from serving.judging.ruling import ruled
+from serving.leading import followers, orders
+from serving.leading.begun import ReleaseRefused, done
+from serving.leading.orders import Order
+from serving.leading.standing import judged
 from serving.slots import releases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cluster.workspace import Workspace
+    from serving.leading.standing import Judged
     from serving.slots.releases import Kept
 
 SAID = ("actor", "reason")
@@ -32,6 +35,8 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "start": (("target", "plan"), ("model", "policy", "version", *SAID)),
     "status": (("target",), ()),
     "history": (("target",), ()),
+    "page": (("target",), ("release", "to")),
+    "judge": (("target",), SAID),
     "advance": (("target",), SAID),
     "approve": (("target",), SAID),
     "pause": (("target",), SAID),
@@ -39,12 +44,14 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "abort": (("target",), SAID),
     "rollback": (("target",), SAID),
 }
-READS = ("status", "history")
-NEEDS = dict.fromkeys(ACTIONS, Permission.RELEASES_CHANGE) | dict.fromkeys(READS)
-NEEDS |= {"approve": Permission.RELEASES_APPROVE}
+READS = ("status", "history", "page")
+NEEDS: dict[str, Permission | None] = {
+    **orders.NEEDS,
+    **dict.fromkeys(READS),
+    "judge": Permission.RELEASES_CHANGE,
+}
 PLACES = ("target",)
-OPTIONS = ("plan", "model", "policy", "version", "waive", *SAID)
-WORDS = 60  # letters of a reason in a table
+OPTIONS = ("plan", "model", "policy", "version", "waive", "release", "to", *SAID)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,8 @@ class ReleaseSettings:
     policy: str | None = option(None, "start: name of the policy; default: what the service asks.")
     version: int | None = option(None, "start: version of the policy; default: the active one.")
     waive: str | None = option(None, "resume: guards, by comma, that alarm no more.")
+    release: str | None = option(None, "page: id of an older release; default: the newest.")
+    to: str | None = option(None, "page: file; default: in reports of the workspace.")
     actor: str | None = option(None, "Who does it.")
     reason: str | None = option(None, "Why, in a sentence.")
 
@@ -75,159 +84,143 @@ def inputs(workspace: Workspace, settings: ReleaseSettings) -> dict[str, str]:
 
 def run(workspace: Workspace, settings: ReleaseSettings, progress: Progress) -> Report:
     """Do what is asked with the release of a target, or read."""
+    target = load_target(settings.target or "").name
     if settings.action == "history":
-        return _history(workspace, settings)
-    before = releases.current(workspace, _target(settings))
+        return _history(workspace, target)
+    if settings.action == "page":
+        return _page(workspace, target, settings)
     if settings.action == "status":
-        return _told(_there(before, settings), wrote={})
-    if settings.action == "start":
-        after = begun(workspace, _asked_for(settings), before)
-    else:
-        after = done(_taken(workspace, _there(before, settings), settings))
-    kept = releases.put(
-        workspace,
-        after,
-        before,
+        return _status(workspace, _there(workspace, target))
+    if settings.action == "judge":
+        return _judge(workspace, _there(workspace, target), settings)
+    kept = done(orders.led(workspace, _order(settings, target)))
+    return _told(kept, wrote=_wrote(kept), more=_followed(workspace, kept))
+
+
+def _order(settings: ReleaseSettings, target: str) -> Order:
+    waived = [name.strip() for name in (settings.waive or "").split(",")]
+    return Order(
+        action=settings.action,
+        target=target,
         actor=settings.actor or "",
-        reason=settings.reason or "",
-        now=workspace.clock(),
-    )
-    return _told(done(kept), wrote={"release": after.id, "state": after.state.value})
-
-
-def _asked_for(settings: ReleaseSettings) -> Asked:
-    return Asked(
-        target=settings.target or "",
-        plan=settings.plan or "",
+        reason=settings.reason or settings.action,
+        plan=settings.plan,
         model=settings.model,
         policy=settings.policy,
         version=settings.version,
-        reason=settings.reason or "begun",
+        waive=tuple(name for name in waived if name),
     )
 
 
-def _target(settings: ReleaseSettings) -> str:
-    return load_target(settings.target or "").name
-
-
-def _there(kept: Kept | None, settings: ReleaseSettings) -> Kept:
+def _there(workspace: Workspace, target: str) -> Kept:
+    kept = releases.current(workspace, target)
     if kept is None:
-        raise ReleaseRefused(
-            f"a release of '{settings.target}' must have begun, got none: begin one with"
-            f" python -m jobs.release start {settings.target} --plan canary"
-        )
+        raise ReleaseRefused(str(orders.not_begun(target)))
     return kept
 
 
-def _taken(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Release | Refusal:
-    """Return the release after a step."""
-    at, why, now = kept.release, settings.reason or settings.action, workspace.clock()
-    steps: dict[str, Callable[[], Release | Refusal]] = {
-        "advance": lambda: at.advanced(why, now),
-        "approve": lambda: _approved(workspace, at, settings),
-        "pause": lambda: at.paused(why),
-        "resume": lambda: at.resumed(why, now, waived=_waived(settings)),
-        "abort": lambda: at.aborted(why),
-        "rollback": lambda: at.rolled_back(why),
-    }
-    return steps[settings.action]()
+def _followed(workspace: Workspace, kept: Kept) -> list[str]:
+    """Wait for the replicas alive, and say who followed."""
+
+    def look() -> followers.Followers:
+        now = workspace.clock()
+        return followers.followers(workspace.database, kept.release.target, kept.epoch, now)
+
+    return followers.told(*followers.awaited(look))
 
 
-def _waived(settings: ReleaseSettings) -> tuple[str, ...]:
-    """Return the guards that are waived; WrongUse for a name that is none."""
-    names = [name.strip() for name in (settings.waive or "").split(",") if name.strip()]
-    for name in names:
-        if name not in Guards.model_fields:
-            hint = nearest(name, Guards.model_fields)
-            raise WrongUse(f"--waive must name guards, got '{name}': {hint}")
-    return tuple(names)
-
-
-def _approved(workspace: Workspace, at: Release, settings: ReleaseSettings) -> Release | Refusal:
-    """Return it at the step that waited; where several people work, by another than who began."""
-    began = next(k for k in releases.history(workspace, at.target) if k.release.id == at.id)
-    strict = workspace.settings.access.jobs_require_key
-    if began.actor == settings.actor and not is_laptop(workspace, strict=strict):
-        return Refusal(
-            rule="a release must be approved by another person than who began it",
-            value=began.actor,
-            remedy="ask a colleague",
+def _judge(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Report:
+    """Look once, and do what follows."""
+    if not kept.release.is_open:
+        raise ReleaseRefused(
+            f"a release must be open to be judged, got {kept.release.state}: see status"
         )
-    return at.approved(settings.reason or settings.action, workspace.clock())
-
-
-def _told(kept: Kept, *, wrote: dict[str, Any]) -> Report:
-    """Return where a release stands, step by step."""
-    release = kept.release
+    now, case = workspace.clock(), Case(workspace.database, kept.release)
+    case.read_on(now)
+    verdict, after = ruled(workspace, kept, case, now, actor=settings.actor or "judge")
+    seen = judged(case, kept.release, now)
+    is_moved = after.epoch != kept.epoch
+    follow = _followed(workspace, after) if is_moved else ["it stays where it is"]
     return Report(
-        read={"target": release.target},
-        wrote=wrote,
-        decided=[_sentence(kept)],
-        figures={"release": release.model_dump(mode="json"), "epoch": kept.epoch},
-        table=pd.DataFrame(_steps(release)),
+        read={"target": kept.release.target, "look": seen.look},
+        wrote=_wrote(after) if is_moved else {},
+        decided=[f"{verdict.action}: {verdict.why}", tables.sentence(after), *follow],
+        figures=_figures(after, seen),
+        table=pd.DataFrame(tables.findings(seen, kept.release)),
     )
 
 
-def _sentence(kept: Kept) -> str:
-    release = kept.release
-    share = f"{release.places / 100:g} % of the accounts"
-    share += ", in replicas of its own" if release.plan.isolated else ""
-    since = f"since {kept.since:%Y-%m-%d %H:%M:%S} UTC by {kept.actor}"
-    return f"{release.id} of {release.target} is {release.state} at {share}, {since}: {release.why}"
+def _status(workspace: Workspace, kept: Kept) -> Report:
+    """Return where a release stands, by what looks have seen so far."""
+    now, case = workspace.clock(), Case(workspace.database, kept.release)
+    case.follow()
+    seen = judged(case, kept.release, now)
+    found = followers.followers(workspace.database, kept.release.target, kept.epoch, now)
+    more = [f"judge: {seen.verdict.action}: {seen.verdict.why}"] if kept.release.is_open else []
+    told = _told(kept, wrote={}, more=[*more, *followers.told(found, None)])
+    told.figures.update(_figures(kept, seen))
+    return told
 
 
-def _steps(release: Release) -> list[dict[str, str]]:
-    return [
-        {
-            "step": str(number + 1),
-            "weight": f"{step.weight:g} %",
-            "mirror": f"{step.mirror:g} %" if step.mirror else "",
-            "lasts": f"{step.bake_minutes:g} min",
-            "asks for": _asked(step),
-            "": _where(release, number),
-        }
-        for number, step in enumerate(release.plan.steps)
-    ]
-
-
-def _asked(step: Any) -> str:
-    asked = [
-        f"{step.accounts:,} accounts" if step.accounts else "",
-        f"{step.pairs:,} pairs" if step.pairs else "",
-        "approval" if step.approval else "",
-    ]
-    return ", ".join(each for each in asked if each)
-
-
-def _where(release: Release, number: int) -> str:
-    if number == release.step and release.is_open:
-        return f"here, {release.state}"
-    if release.state == State.PROMOTED or number < release.step:
-        return "done"
-    return ""
-
-
-def _history(workspace: Workspace, settings: ReleaseSettings) -> Report:
-    every = releases.history(workspace, _target(settings))
-    rows = [
-        {
-            "since": f"{kept.since:%Y-%m-%d %H:%M:%S}",
-            "release": kept.release.id,
-            "state": kept.release.state.value,
-            "step": f"{kept.release.step + 1} of {len(kept.release.plan.steps)}",
-            "share": f"{kept.release.places / 100:g} %",
-            "by": kept.actor,
-            "why": kept.release.why[:WORDS],
-        }
-        for kept in every
-    ]
+def _told(kept: Kept, *, wrote: dict[str, Any], more: list[str]) -> Report:
+    """Return where a release stands, step by step."""
     return Report(
-        read={"target": settings.target, "moves": len(every)},
+        read={"target": kept.release.target},
+        wrote=wrote,
+        decided=[tables.sentence(kept), *more],
+        figures={"release": kept.release.model_dump(mode="json"), "epoch": kept.epoch},
+        table=pd.DataFrame(tables.steps(kept.release)),
+    )
+
+
+def _figures(kept: Kept, seen: Judged) -> dict[str, Any]:
+    return {
+        "release": kept.release.model_dump(mode="json"),
+        "epoch": kept.epoch,
+        "findings": tables.findings(seen, kept.release),
+        "more_outcomes": seen.more_outcomes,
+    }
+
+
+def _wrote(kept: Kept) -> dict[str, Any]:
+    return {"release": kept.release.id, "state": kept.release.state.value}
+
+
+def _history(workspace: Workspace, target: str) -> Report:
+    every = releases.history(workspace, target)
+    rows = tables.moves(every)
+    return Report(
+        read={"target": target, "moves": len(every)},
         wrote={},
-        decided=[] if every else [f"there was no release of {settings.target} yet"],
+        decided=[] if every else [f"there was no release of {target} yet"],
         figures={"moves": [kept.release.model_dump(mode="json") for kept in every]},
         table=pd.DataFrame(rows) if rows else None,
     )
+
+
+def _page(workspace: Workspace, target: str, settings: ReleaseSettings) -> Report:
+    """Write the evidence of a release as one HTML file."""
+    found = gather.dossier(workspace, target, settings.release)
+    html = page.render(found).encode()
+    name = f"release-{target}-{found.release.id}.html"
+    path = Path(settings.to or workspace.settings.home / "reports" / name).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(html)
+    draft.replace(path)  # readers see the old page or the new one
+    return Report(
+        read={"target": target, "release": found.release.id, "looks": found.judged.look},
+        wrote={"page": str(path), "bytes": len(html)},
+        decided=[tables.sentence(found.newest)],
+    )
+
+
+def tell(report: dict[str, Any]) -> None:
+    """Print a report, and what guards say where that is not its table."""
+    show.outcome(JOB.verb, report, unchanged=False, as_json=False)
+    found = report["figures"].get("findings")
+    if found and "guard" not in report["table"]["columns"]:
+        show.table(found)
 
 
 JOB = Job(
@@ -238,4 +231,5 @@ JOB = Job(
     inputs=inputs,
     run=run,
     reads_only=True,  # a move is kept by the ref itself, and journalled
+    tell=tell,
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cluster.access.privacy import Privacy
-    from jobs.report.pictures import Picture
+    from jobs.drawing import Picture
 
 METRICS = {  # as the table shows them: name, and whether higher is better
     "auc": "AUC (1 is perfect, 0.5 a coin)",

@@ -1,52 +1,24 @@
-"""Pictures as SVG text: the same numbers give the same bytes. Pure, but for the drawing library's
-own state.
-
-Colours: one for us, grey for what we are compared with, one accent for the lever; all readable in
-black and white.
+"""Pictures of models and forecasts: the accent is for the lever. Pure, but for the drawing
+library's own state.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from jobs.drawing import ACCENT, FAINT, OTHER, OURS, Picture, canvas, picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
-    from matplotlib.axes import Axes
 
-OURS, OTHER, LEVER, FAINT = "#1f5fa8", "#8a8f98", "#d1622b", "#d9dce1"
 NAMES = {"model": "model", "rules": "rules", "base_rate": "base rate"}
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": OTHER,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "svg.hashsalt": "funnelcast",
-    "svg.fonttype": "none",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A drawing and the sentence that says what to see in it."""
-
-    svg: str
-    caption: str
 
 
 def calibration(points: Sequence[Mapping[str, Any]]) -> Picture:
     """Draw how often scores came true, with intervals, against the diagonal of a perfect score."""
-    figure, axes = _canvas("Calibration", "predicted probability", "share that came true")
+    figure, axes = canvas("Calibration", "predicted probability", "share that came true")
     top = max([p["high"] for p in points] + [p["probability"] for p in points]) * 1.05
     axes.plot([0, top], [0, top], color=OTHER, linewidth=1, linestyle="--", label="perfect")
     x, rate = [p["probability"] for p in points], [p["rate"] for p in points]
@@ -57,14 +29,14 @@ def calibration(points: Sequence[Mapping[str, Any]]) -> Picture:
     axes.set(xlim=(0, top), ylim=(0, top))
     axes.legend(frameon=False, loc="upper left")
     rows = sum(p["rows"] for p in points)
-    return _picture(
+    return picture(
         figure, f"{rows:,} held-out rows; on the dashed line a score means what it says."
     )
 
 
 def lift(curve: Mapping[str, Sequence[float]]) -> Picture:
     """Draw the share of positives found among the best-ranked rows: model, rules and chance."""
-    figure, axes = _canvas("Lift", "share worked, best first", "share of positives found")
+    figure, axes = canvas("Lift", "share worked, best first", "share of positives found")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
     colours = {"model": OURS, "rules": OTHER}
     for name in ("rules", "model"):
@@ -72,24 +44,24 @@ def lift(curve: Mapping[str, Sequence[float]]) -> Picture:
             axes.plot(curve["share"], curve[name], color=colours[name], label=NAMES[name])
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.legend(frameon=False, loc="lower right")
-    return _picture(figure, _lift_words(curve))
+    return picture(figure, _lift_words(curve))
 
 
 def routes(counts: Mapping[str, int]) -> Picture:
     """Draw how many open entities go where."""
-    figure, axes = _canvas("Routes", "open entities", "", height=1.9)
+    figure, axes = canvas("Routes", "open entities", "", height=1.9)
     names = sorted(counts, key=lambda name: counts[name])
     bars = axes.barh([n.replace("_", " ") for n in names], [counts[n] for n in names], color=OURS)
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.margins(x=0.12)
-    return _picture(figure, f"{sum(counts.values()):,} open entities, routed by the active policy.")
+    return picture(figure, f"{sum(counts.values()):,} open entities, routed by the active policy.")
 
 
 def fan(rows: pd.DataFrame, measure: str, scenarios: Sequence[str]) -> Picture:
     """Draw the cumulative forecast of each scenario: median, 50 % and 90 % band."""
     unit, scale = ("won deals", 1.0) if measure == "won" else ("value, millions", 1e8)
-    figure, axes = _canvas(f"Forecast: {unit}", "week", f"cumulative {unit}", width=5.6)
-    for scenario, colour in zip(scenarios, (OURS, LEVER), strict=False):
+    figure, axes = canvas(f"Forecast: {unit}", "week", f"cumulative {unit}", width=5.6)
+    for scenario, colour in zip(scenarios, (OURS, ACCENT), strict=False):
         one = _of(rows, scenario, measure, "cumulative")
         weeks = one["week"]
         axes.fill_between(
@@ -102,25 +74,25 @@ def fan(rows: pd.DataFrame, measure: str, scenarios: Sequence[str]) -> Picture:
     axes.set_xlim(1, rows["week"].max())
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper left", title="median, 50 % and 90 % bands")
-    return _picture(figure, _fan_words(rows, measure, scenarios, scale))
+    return picture(figure, _fan_words(rows, measure, scenarios, scale))
 
 
 def difference(rows: pd.DataFrame) -> Picture:
     """Draw what the lever adds, draw by draw on the same luck."""
-    figure, axes = _canvas("What the lever adds", "week", "extra won deals, cumulative", width=5.6)
+    figure, axes = canvas("What the lever adds", "week", "extra won deals, cumulative", width=5.6)
     one = _of(rows, "difference", "won", "cumulative")
     axes.axhline(0, color=OTHER, linewidth=1)
     axes.fill_between(
-        one["week"], one["p05"], one["p95"], color=LEVER, alpha=0.18, lw=0, label="90 %"
+        one["week"], one["p05"], one["p95"], color=ACCENT, alpha=0.18, lw=0, label="90 %"
     )
     axes.fill_between(
-        one["week"], one["p25"], one["p75"], color=LEVER, alpha=0.28, lw=0, label="50 %"
+        one["week"], one["p25"], one["p75"], color=ACCENT, alpha=0.28, lw=0, label="50 %"
     )
-    axes.plot(one["week"], one["mean"], color=LEVER, label="mean")
+    axes.plot(one["week"], one["mean"], color=ACCENT, label="mean")
     axes.set_xlim(1, rows["week"].max())
     axes.legend(frameon=False, loc="upper left")
     last = one.iloc[-1]
-    return _picture(
+    return picture(
         figure,
         f"After {last['week']} weeks {last['mean']:+.1f} deals on average, in 90 % of the draws"
         f" {last['p05']:+d} to {last['p95']:+d}: the same luck with and without the lever.",
@@ -150,22 +122,3 @@ def _fan_words(rows: pd.DataFrame, measure: str, scenarios: Sequence[str], scale
 
 def _words(scenario: str) -> str:
     return "business as usual" if scenario == "baseline" else f"with {scenario.replace('_', ' ')}"
-
-
-def _canvas(
-    title: str, x: str, y: str, *, width: float = 4.2, height: float = 3.1
-) -> tuple[Figure, Axes]:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.set(title=title, xlabel=x, ylabel=y)
-        axes.tick_params(color=OTHER)
-    return figure, axes
-
-
-def _picture(figure: Figure, caption: str) -> Picture:
-    text = io.StringIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return Picture(svg=svg[svg.index("<svg") :], caption=caption)

@@ -10,7 +10,17 @@ from serving.access.counted import Counted
 from serving.access.credentials import Credentials
 from serving.access.declared import Declared
 from serving.access.guard import Guard
-from serving.api import decisions, events, flags, front, health, inference, problems, reading
+from serving.api import (
+    decisions,
+    events,
+    flags,
+    front,
+    health,
+    inference,
+    problems,
+    reading,
+    releasing,
+)
 from serving.api.description import describe
 from serving.api.desk import Desk
 from serving.api.limits import Limits
@@ -56,6 +66,7 @@ def make_api(desk: Desk) -> FastAPI:
     api.include_router(events.router(desk.service))
     api.include_router(reading.router(desk.service))
     api.include_router(flags.router(desk.service, declared()))
+    api.include_router(releasing.router(desk.service))
     api.include_router(inference.router(desk.service))
     api.include_router(health.router(desk))
     describe(api)

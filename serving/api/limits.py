@@ -105,7 +105,7 @@ class Limits:
     def _of(self, path: str) -> Bounds:
         if (found := self._bounds.get(path)) is not None:
             return found
-        return self._bounds[INFERENCE if path.startswith(INFERENCE) else ""]
+        return self._bounds[next(filter(path.startswith, bounds.BELOW), "")]
 
     async def _read(self, inside: Inside, found: Bounds, receive: Receive) -> bytes | Refused:
         slow, began = self.settings, asyncio.get_running_loop().time()

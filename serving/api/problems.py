@@ -21,6 +21,7 @@ from serving.answer.questions import (
     Withdrawn,
 )
 from serving.api.answers import INFERENCE
+from serving.leading.orders import Moved, NotAnswered, NotBegun
 from serving.wire.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 _STATUS: dict[type[Refusal], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     Unknown: HTTPStatus.NOT_FOUND,
+    NotAnswered: HTTPStatus.NOT_FOUND,
+    NotBegun: HTTPStatus.NOT_FOUND,
     KeyReused: HTTPStatus.CONFLICT,
+    Moved: HTTPStatus.CONFLICT,
     NoModel: HTTPStatus.SERVICE_UNAVAILABLE,
     NotRecorded: HTTPStatus.SERVICE_UNAVAILABLE,
     Unchecked: HTTPStatus.SERVICE_UNAVAILABLE,

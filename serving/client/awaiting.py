@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from serving.client.flow import Flow
     from serving.client.many import Progress
     from serving.wire import accounts, catalogue, decisions, events, explanations, flags
+    from serving.wire.releases import ReleaseHistoryOut, ReleasesOut, StandingDetailOut
 
 
 class AsyncClient:
@@ -168,6 +169,30 @@ class AsyncClient:
     async def flag(self, name: str, account: str, *, segment: str | None = None) -> flags.FlagOut:
         """Return the variant of an account; that it was told is on record, once."""
         return await self._do(calls.flag(name, account, segment))
+
+    async def releases(self) -> ReleasesOut:
+        """Return where the newest release of each target stands."""
+        return await self._do(calls.all_releases())
+
+    async def release(self, target: str) -> StandingDetailOut:
+        """Return where a release stands, what is held against it, and which replicas follow."""
+        return await self._do(calls.release(target))
+
+    async def release_history(
+        self, target: str, *, at: datetime | None = None, limit: int | None = None
+    ) -> ReleaseHistoryOut:
+        """Return the newest moves of releases, and with `at` what was live then."""
+        return await self._do(calls.release_history(target, at, limit))
+
+    async def lead_release(
+        self, target: str, action: str, *, expect_epoch: int, reason: str, **more: Any
+    ) -> StandingDetailOut:
+        """Start (plan=, model=, policy=, version=), advance, approve, pause, resume (waive=), abort
+        or roll back a release. Conflict if another moved it since `expect_epoch`; sent again it is
+        not done twice.
+        """
+        members = {"expect_epoch": expect_epoch, "reason": reason, **more}
+        return await self._do(calls.lead_release(target, action, members))
 
     async def ready(self) -> catalogue.ReadyOut:
         """Return what answers; Unavailable, at once, when the service is not ready."""

@@ -10,13 +10,24 @@ from pydantic import BaseModel, ValidationError
 
 from serving.client import errors
 from serving.client.flow import Asking, Call
-from serving.wire import accounts, catalogue, decisions, events, explanations, flags, inference
+from serving.wire import (
+    accounts,
+    catalogue,
+    decisions,
+    events,
+    explanations,
+    flags,
+    inference,
+    releases,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
 JSON = {"content-type": "application/json"}
 KEY_HEADER = "idempotency-key"
+RELEASES = "/v1/releases"
 
 
 def new_key() -> str:
@@ -133,6 +144,50 @@ def flag(name: str, account: str, segment: str | None) -> Call[flags.FlagOut]:
     """Ask for the variant of an account; asked again it adds nothing."""
     path = f"/v1/flags/{_part(name)}"
     return _get(path, flags.FlagOut, account=account, segment=segment)
+
+
+def all_releases() -> Call[releases.ReleasesOut]:
+    """Ask where the release of each target stands."""
+    return _get(RELEASES, releases.ReleasesOut)
+
+
+def release(target: str) -> Call[releases.StandingDetailOut]:
+    """Ask where the release of a target stands."""
+    return _get(f"{RELEASES}/{_part(target)}", releases.StandingDetailOut)
+
+
+def release_history(
+    target: str, at: datetime | None, limit: int | None
+) -> Call[releases.ReleaseHistoryOut]:
+    """Ask for the moves of releases of a target, and what was live at a moment."""
+    path = f"{RELEASES}/{_part(target)}/history"
+    moment = None if at is None else at.isoformat()
+    return _get(path, releases.ReleaseHistoryOut, at=moment, limit=limit)
+
+
+def lead_release(
+    target: str, action: str, members: Mapping[str, Any]
+) -> Call[releases.StandingDetailOut]:
+    """Order a step of a release; sent again it is not carried out twice. Invalid when the members
+    are wrong.
+    """
+    kind = releases.ASKED.get(action)
+    if kind is None:
+        raise errors.Invalid(
+            f"an action must be one of {', '.join(releases.ASKED)}, got '{action}'"
+        )
+    given = {name: value for name, value in members.items() if value is not None}
+    try:
+        asked = kind.model_validate(given)
+    except ValidationError as error:
+        raise errors.of_invalid("an order", error) from None
+    asking = Asking(
+        method="POST",
+        path=f"{RELEASES}/{_part(target)}/{action}",
+        headers=JSON,
+        content=asked.model_dump_json(exclude_defaults=True).encode(),
+    )
+    return Call(asking=asking, read=releases.StandingDetailOut.model_validate_json)
 
 
 def ready() -> Call[catalogue.ReadyOut]:

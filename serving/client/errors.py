@@ -5,7 +5,7 @@
             Invalid         400, 405, 413, 415, 422: correct the request
             NotFound        404
             Gone            410: what it was made from is kept no more
-            Conflict        409: the idempotency key was used for another request
+            Conflict        409: the key is of another request, or another moved the release
             Overloaded      429: come back later
             Unavailable     500 and above, or no answer at all
         BadAnswer           an answer that the API does not give: is this the service?
@@ -71,7 +71,7 @@ class Gone(Problem):
 
 
 class Conflict(Problem):
-    """The idempotency key was used for another request."""
+    """The idempotency key was used for another request, or another moved the release."""
 
 
 class Overloaded(Problem):

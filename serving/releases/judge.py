@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from serving.releases.release import Release
 
 
+MOST_SAID = 1e6  # of evidence: what is more is as sure
+
+
 class Action(StrEnum):
     """What to do now."""
 
@@ -129,8 +132,19 @@ def _found(name: str, wealth: Wealth | None, alpha: float, then: Then, said: str
         strength=strength,
         limit=1 / alpha,
         events=held.events,
-        said=f"{said} ({held.events:,} events, evidence {strength:,.3g} of {1 / alpha:,.3g})",
+        said=f"{said} ({held.events:,} events, evidence {short(strength)} of {short(1 / alpha)})",
     )
+
+
+def short(strength: float) -> str:
+    """Return evidence, or its limit, as short as it is clear.
+
+    >>> short(2_500.0), short(0.0123), short(1e300)
+    ('2,500', '0.0123', 'over 1,000,000')
+    """
+    if strength > MOST_SAID:
+        return f"over {MOST_SAID:,.0f}"
+    return f"{strength:,.0f}" if strength >= 1_000 else f"{strength:.3g}"
 
 
 def _shift(plan: Plan, seen: Evidence) -> Finding:

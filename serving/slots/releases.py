@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from pydantic import ValidationError
 
-from cluster import looks
+from cluster import looks, schema
 from cluster.access import entries
 from cluster.errors import FunnelcastError, Refusal
 from cluster.refs import Move
@@ -25,8 +26,6 @@ from serving.slots import policies
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
-
-    import sqlalchemy as sa
 
     from cluster.refs import Ref, Refs, Witness
     from cluster.workspace import Workspace
@@ -75,21 +74,27 @@ def current(workspace: Workspace, target: str) -> Kept | None:
     return None if ref is None else of_ref(workspace, ref)
 
 
-def history(workspace: Workspace, target: str) -> list[Kept]:
-    """Return the releases of a target after each of their moves, oldest first."""
-    return [of_ref(workspace, ref) for ref in workspace.refs.history(ref_of(target))]
+def history(workspace: Workspace, target: str, most: int | None = None) -> list[Kept]:
+    """Return the releases of a target after each of their moves, or the newest `most` of them,
+    oldest first.
+    """
+    moves = workspace.refs.history(ref_of(target))
+    return [of_ref(workspace, ref) for ref in (moves if most is None else moves[-most:])]
+
+
+def targets(workspace: Workspace) -> list[str]:
+    """Return the targets that ever had a release, by name."""
+    column = schema.refs.c.name
+    query = sa.select(column).where(column.startswith(PREFIX)).order_by(column)
+    with workspace.database.connect() as connection:
+        return [name.removeprefix(PREFIX) for name in connection.execute(query).scalars()]
 
 
 def of_ref(workspace: Workspace, ref: Ref) -> Kept:
     """Return the release that a ref named; ReleaseMissing if the journal has it not."""
-    entry = workspace.journal.get(ref.target)
-    if entry is None or entry.kind != KIND:
-        raise ReleaseMissing(
-            f"'{ref.name}' must name an entry of the journal, got '{ref.target}': verify it with"
-            " python -m jobs.audit verify"
-        )
+    body = _body(workspace, ref.name, ref.target)
     try:
-        release = Release.model_validate(entry.body["release"])
+        release = Release.model_validate(body["release"])
     except (KeyError, ValidationError) as error:  # other code wrote it
         raise ReleaseMissing(
             f"a release must be of this code's format, got another in '{ref.target}': run the code"
@@ -102,6 +107,27 @@ def of_ref(workspace: Workspace, ref: Ref) -> Kept:
         actor=ref.actor,
         reason=ref.reason,
     )
+
+
+def entry_of(workspace: Workspace, target: str, epoch: int) -> Mapping[str, Any]:
+    """Return what the journal holds of a move: the release, actor and reason, and what it rests on;
+    ReleaseMissing if it has it not.
+    """
+    return _body(workspace, ref_of(target), _id(target, epoch))
+
+
+def _body(workspace: Workspace, name: str, id: str) -> Mapping[str, Any]:
+    entry = workspace.journal.get(id)
+    if entry is None or entry.kind != KIND:
+        raise ReleaseMissing(
+            f"'{name}' must name an entry of the journal, got '{id}': verify it with"
+            " python -m jobs.audit verify"
+        )
+    return entry.body
+
+
+def _id(target: str, epoch: int) -> str:
+    return f"{KIND}:{target}:{epoch}"
 
 
 def put(
@@ -124,7 +150,7 @@ def put(
     others = _follow(workspace.refs, after, before.release if before else None)
     if isinstance(others, Refusal):
         return others
-    name, id = ref_of(after.target), f"{KIND}:{after.target}:{epoch + 1}"
+    name, id = ref_of(after.target), _id(after.target, epoch + 1)
     act = entries.Act(actor=actor, reason=reason, now=now)
     is_new = before is None or before.release.id != after.id
     tells = [

@@ -86,6 +86,11 @@ class Watcher:
         return self.current
 
     @property
+    def answered(self) -> dict[str, str]:
+        """The name of the policy of each target that is followed."""
+        return {each.target.name: each.policy for each in self._followed.values()}
+
+    @property
     def under_way(self) -> tuple[str, ...]:
         """The targets whose releases are."""
         return tuple(self._followed[kind].target.name for kind in self.current.arms)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,11 +20,13 @@ from cluster.access.keystore import Asked, KeyStore
 from cluster.errors import WrongUse
 from cluster.workspace import Workspace
 from jobs import console
-from jobs.release.begun import ReleaseRefused
 from jobs.release.run import JOB, ReleaseSettings, run
+from serving.answer.service import DecisionService
+from serving.leading.begun import ReleaseRefused
 from serving.policy import load_policy
 from serving.registry import Registry, alias
 from serving.slots import policies, releases
+from serving.slots.slot import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,3 +220,13 @@ def test_a_guard_that_is_none_cannot_be_waived(place: Workspace) -> None:
     _do(place, "pause")
     with pytest.raises(WrongUse, match="did you mean 'errors'"):
         _do(place, "resume", waive="error")
+
+
+def test_a_running_service_follows_while_the_command_waits(place: Workspace) -> None:
+    """It is told how many did, and how long it took."""
+    answers = {"lead": Answer(target=TARGET, policy="lead_routing")}
+    with closing(DecisionService(place, answers)):
+        for action, more in (("start", {"plan": "canary", "model": _model(place)}), ("abort", {})):
+            said = _do(place, action, **more).decided[-1]
+            assert re.fullmatch(r"followed by 1 of 1 replicas in \d\.\d s", said), said
+    assert _do(place, "status").decided[-1] == "no replica is alive: what starts follows"

@@ -752,6 +752,7 @@ def test_a_list_as_a_frame(through: Any, most: int | None, rows: int) -> None:
     assert frame["account"].tolist() == [f"account-{n}" for n in range(rows)]
 
 
+ORDER: dict[str, Any] = {"expect_epoch": 3, "reason": "lunch"}
 READS = {
     "decision": ("/v1/decisions/a%2F%C3%A9", lambda c: c.decision("a/é")),
     "replay": ("/v1/decisions/a/replay", lambda c: c.replay("a")),
@@ -762,6 +763,10 @@ READS = {
     "policies": ("/v1/policies", lambda c: c.policies()),
     "policy": ("/v1/policies/p", lambda c: c.policy("p")),
     "flag": ("/v1/flags/f?account=a", lambda c: c.flag("f", "a")),
+    "releases": ("/v1/releases", lambda c: c.releases()),
+    "release": ("/v1/releases/t", lambda c: c.release("t")),
+    "history": ("/v1/releases/t/history?limit=5", lambda c: c.release_history("t", limit=5)),
+    "order": ("/v1/releases/t/pause", lambda c: c.lead_release("t", "pause", **ORDER)),
 }
 
 

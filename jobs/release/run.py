@@ -5,6 +5,7 @@ and a page of its evidence. Services follow within a second.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,19 @@ from jobs import show
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.release import gather, page, tables
+from serving.judging import outcomes
 from serving.judging.case import Case
 from serving.judging.ruling import ruled
-from serving.leading import followers, orders
+from serving.leading import followers, orders, pace
 from serving.leading.begun import ReleaseRefused, done
 from serving.leading.orders import Order
 from serving.leading.standing import judged
+from serving.releases.plan import load_plan
 from serving.slots import releases
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster.workspace import Workspace
     from serving.leading.standing import Judged
     from serving.slots.releases import Kept
@@ -36,6 +41,8 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "status": (("target",), ()),
     "history": (("target",), ()),
     "page": (("target",), ("release", "to")),
+    "estimate": (("target", "plan"), ()),
+    "outcomes": (("target",), SAID),
     "judge": (("target",), SAID),
     "advance": (("target",), SAID),
     "approve": (("target",), SAID),
@@ -44,11 +51,12 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "abort": (("target",), SAID),
     "rollback": (("target",), SAID),
 }
-READS = ("status", "history", "page")
+READS = ("status", "history", "page", "estimate")
 NEEDS: dict[str, Permission | None] = {
     **orders.NEEDS,
     **dict.fromkeys(READS),
     "judge": Permission.RELEASES_CHANGE,
+    "outcomes": Permission.RELEASES_CHANGE,
 }
 PLACES = ("target",)
 OPTIONS = ("plan", "model", "policy", "version", "waive", "release", "to", *SAID)
@@ -89,10 +97,15 @@ def run(workspace: Workspace, settings: ReleaseSettings, progress: Progress) -> 
         return _history(workspace, target)
     if settings.action == "page":
         return _page(workspace, target, settings)
-    if settings.action == "status":
-        return _status(workspace, _there(workspace, target))
-    if settings.action == "judge":
-        return _judge(workspace, _there(workspace, target), settings)
+    if settings.action == "estimate":
+        return _estimate(workspace, target, settings.plan or "")
+    with_release: dict[str, Callable[[Workspace, Kept], Report]] = {
+        "status": _status,
+        "judge": partial(_judge, settings),
+        "outcomes": _outcomes,
+    }
+    if settings.action in with_release:
+        return with_release[settings.action](workspace, _there(workspace, target))
     kept = done(orders.led(workspace, _order(settings, target)))
     return _told(kept, wrote=_wrote(kept), more=_followed(workspace, kept))
 
@@ -129,7 +142,31 @@ def _followed(workspace: Workspace, kept: Kept) -> list[str]:
     return followers.told(*followers.awaited(look))
 
 
-def _judge(workspace: Workspace, kept: Kept, settings: ReleaseSettings) -> Report:
+def _estimate(workspace: Workspace, name: str, plan: str) -> Report:
+    """Say what an experiment is expected to take, before it begins."""
+    asked, target = load_plan(plan), load_target(name)
+    found = done(pace.of(workspace, target))
+    took = done(pace.expected(asked, target, found))
+    return Report(
+        read={"target": name, "plan": asked.name},
+        wrote={},
+        decided=[tables.estimate(asked, found, took)],
+        figures={**vars(found), **vars(took)},
+    )
+
+
+def _outcomes(workspace: Workspace, kept: Kept) -> Report:
+    """Tell the judge what became of decisions whose horizon is over."""
+    count = outcomes.tell(workspace, kept.release)
+    return Report(
+        read={"target": kept.release.target, "release": kept.release.id},
+        wrote={"outcomes": count},
+        decided=[f"{count:,} decisions of {kept.release.id} have an outcome that is new"],
+        figures={"outcomes": count},
+    )
+
+
+def _judge(settings: ReleaseSettings, workspace: Workspace, kept: Kept) -> Report:
     """Look once, and do what follows."""
     if not kept.release.is_open:
         raise ReleaseRefused(

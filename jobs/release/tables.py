@@ -10,9 +10,11 @@ from serving.releases.release import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from serving.leading.pace import Pace
     from serving.leading.standing import Judged
+    from serving.releases.experiments import Duration
     from serving.releases.judge import Finding
-    from serving.releases.plan import Step
+    from serving.releases.plan import Plan, Step
     from serving.releases.release import Release
     from serving.slots.releases import Kept
 
@@ -100,3 +102,15 @@ def moves(every: Sequence[Kept]) -> list[dict[str, str]]:
         }
         for kept in every
     ]
+
+
+def estimate(plan: Plan, pace: Pace, took: Duration) -> str:
+    """Return what an experiment is expected to take, in a sentence."""
+    asked = plan.experiment
+    ratio, power = (asked.ratio, asked.power) if asked else (1.0, 0.0)
+    return (
+        f"odds {ratio:g} times as high are found with power {power:.0%} after"
+        f" {took.outcomes:,} outcomes: {took.accounts:,} accounts, {took.days:,.0f} days at"
+        f" {pace.accounts_per_day:,.1f} accounts a day of which {pace.rate:.1%} have the outcome;"
+        f" within {asked.most_days if asked else 0:g} days with power {took.power:.0%}"
+    )

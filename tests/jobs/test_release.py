@@ -230,3 +230,20 @@ def test_a_running_service_follows_while_the_command_waits(place: Workspace) -> 
             said = _do(place, action, **more).decided[-1]
             assert re.fullmatch(r"followed by 1 of 1 replicas in \d\.\d s", said), said
     assert _do(place, "status").decided[-1] == "no replica is alive: what starts follows"
+
+
+def test_an_experiment_is_estimated_before_it_begins(place: Workspace) -> None:
+    """By the pace of the log; the plan of another kind is refused."""
+    settings = ReleaseSettings(action="estimate", target=TARGET, plan="experiment")
+    said = run(place, settings, lambda *_: None)
+    assert said.figures["outcomes"] > 100
+    assert said.figures["days"] > said.figures["accounts"] / said.figures["accounts_per_day"]
+    assert said.decided[0].startswith("odds 1.25 times as high are found with power 80% after")
+    with pytest.raises(ReleaseRefused, match="must be of an experiment"):
+        run(place, replace(settings, plan="canary"), lambda *_: None)
+
+
+def test_outcomes_are_told_by_the_job(place: Workspace) -> None:
+    """Without decisions there are none."""
+    _do(place, "start", plan="canary", model=_model(place))
+    assert _do(place, "outcomes").wrote == {"outcomes": 0}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.bench.serving_workspace import Made
 
 RATE = 100.0
-PART_S = 10.0  # of load: one run of the generator after another
+PART_S = 4.0  # of load, run after run: HAProxy takes connections back that sent nothing for 5 s
 WARM_S = 5.0  # of load before the first flip, that does not count
 TOLD = 120  # bytes of an answer that failed
 DWELL_S = 1.5  # after each acknowledgement, until the next move

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -101,10 +102,11 @@ def run_key(job: str, settings: dict[str, object], inputs: dict[str, str], code:
     return canonical.digest({"job": job, "settings": settings, "inputs": inputs, "code": code})
 
 
+@cache
 def code_version(*more: str, root: Path = ROOT) -> str:
     """Return a hash over the source of the packages below the jobs, and of the folders `more`.
 
-    It is the same in every copy of the repository.
+    It is the same in every copy of the repository, and read once by a process.
     """
     files = sorted(p for folder in (*PACKAGES, *more) for p in (root / folder).rglob("*.py"))
     return canonical.digest(

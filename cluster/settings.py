@@ -235,13 +235,23 @@ def load[T: BaseModel](model: type[T], path: Path) -> T:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; WrongUse when it is missing or not a mapping."""
+    return mapping(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file; WrongUse when it is missing."""
     if not path.is_file():
         there = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise WrongUse(
             f"a configuration file must exist, got '{path}': {nearest(path.name, there)}"
         )
+    return path.read_text(encoding="utf-8")
+
+
+def mapping(text: str, path: Path) -> dict[str, Any]:
+    """Return the mapping that the text of a YAML file says; WrongUse when it says none."""
     try:
-        document = _said(path.read_text(encoding="utf-8"))
+        document = _said(text)
     except yaml.YAMLError as error:
         raise WrongUse(f"'{path}' must be YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):

@@ -44,7 +44,7 @@ def of_cells(column: Cells) -> Words:
         words = _of_texts(*buffers(array))
     else:
         values = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-        words = _of_words(np.ascontiguousarray(values).view(np.uint64).reshape(1, -1))
+        words = _of_words(fixed(np.ascontiguousarray(values).view(np.uint64).reshape(1, -1)))
     return _with_absent(words, array)
 
 
@@ -53,7 +53,7 @@ def of_rows(columns: Sequence[Cells]) -> Words:
     words = np.empty((len(columns), len(columns[0])), np.uint64)
     for place, column in enumerate(columns):
         words[place] = of_cells(column)
-    return _of_words(words)
+    return _of_words(fixed(words))
 
 
 def _of_codes(of_values: Words, codes: pa.Array) -> Words:
@@ -68,10 +68,17 @@ def _with_absent(words: Words, array: pa.Array) -> Words:
 
 
 def buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bytes of all texts and the (n + 1,) offsets into them."""
+    """Return the bytes of all texts and the (n + 1,) offsets into them, read-only."""
     _, offsets, data = array.buffers()
     whole = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
-    return (np.frombuffer(data, np.uint8) if data else np.zeros(1, np.uint8)), whole
+    return fixed(np.frombuffer(data or bytes(1), np.uint8)), fixed(whole)
+
+
+def fixed(values: np.ndarray) -> np.ndarray:
+    """Return values to read only, whoever else may write them: one kernel is compiled for all."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 @njit(cache=True, nogil=True)

@@ -172,6 +172,4 @@ def replaced_at(known: np.ndarray, event_ids: pa.ChunkedArray) -> np.ndarray:
 
 def microseconds(column: pa.ChunkedArray) -> np.ndarray:
     """Return a timestamp column without nulls as int64 microseconds since 1970, read-only."""
-    values: np.ndarray = column.cast(pa.int64()).to_numpy().view()
-    values.flags.writeable = False  # one compiled kernel, whether from one chunk or from many
-    return values
+    return fingerprint.fixed(column.cast(pa.int64()).to_numpy())

@@ -21,22 +21,42 @@ from tests.postgresql import postgresql_server, postgresql_url  # noqa: F401  fi
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
-BESIDE = ("acceptance", "cluster", "jobs")  # folders that `make test` runs beside the rest
+BESIDE = ("acceptance", "cluster", "jobs")  # folders that `make test` runs beside the rest,
+ALSO = ("test_forecast_", "test_schemathesis")  # and files, so that both take about as long
+KERNELS = ("test_compute.py", "test_compute_single.py", "test_compute_oracle.py")  # compile them
+GARBAGE = 50_000  # new objects before it is collected: at 700, a tenth of all time goes there
 
 
 hypothesis.settings.register_profile("ordinary", max_examples=30, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Try fewer examples where a test does not say how many, unless drills run too."""
+    """Collect garbage seldom; try fewer examples where a test does not say how many, unless drills
+    run too.
+    """
+    gc.set_threshold(GARBAGE)
     if "not drill" in config.option.markexpr:
         hypothesis.settings.load_profile("ordinary")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what runs beside the rest."""
-    if item.path.parent.name in BESIDE:
+    if item.path.parent.name in BESIDE or item.path.name.startswith(ALSO):
         item.add_marker(pytest.mark.beside)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process of `make test` compile the kernels while the other does what needs none, and
+    Ray come last: it costs something for as long as it is there.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("ray"):
+        return 3
+    is_early = item.path.name in KERNELS or item.path.parent.name == "cluster"
+    return 1 if is_early else 2
 
 
 def pytest_collection_finish() -> None:

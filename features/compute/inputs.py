@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import log
+from features.fingerprint import fixed
 
 if TYPE_CHECKING:
     from features.views.language import Events, Where
@@ -51,8 +52,7 @@ class Inputs:
     @cached_property
     def numbers(self) -> Ints:
         """Numbers, 0 where there is none: (events,) int64."""
-        numbers: Ints = pc.fill_null(self.events["number"], 0).combine_chunks().to_numpy()
-        return numbers
+        return fixed(pc.fill_null(self.events["number"], 0).combine_chunks().to_numpy())
 
     @cached_property
     def has_number(self) -> Flags:

@@ -88,7 +88,7 @@ def _sort(places: Ints, keys: tuple[Ints, Ints, Words, Words]) -> None:
         for i in range(places.size):
             times[i] = keys[0][places[i]]
         places[:] = places[np.argsort(times)]
-        _insert(places, keys, NEVER)
+        _insert(places, keys, places.size * places.size)  # as many as there can be
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,7 @@ import numpy as np
 from features import log
 from features.compute import sweep
 from features.compute.measures import Measure, Stream
+from features.fingerprint import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ def _window(measure: Measure) -> int:
 def _numbers(lanes: list[Lane], inputs: Inputs) -> tuple[Ints, Flags]:
     """Return numbers and which there are, of those only that lanes want."""
     values = {lane.value for lane in lanes}
-    numbers = inputs.numbers if sweep.NUMBER in values else np.empty(0, np.int64)
+    numbers = inputs.numbers if sweep.NUMBER in values else fixed(np.empty(0, np.int64))
     return numbers, inputs.has_number if sweep.HAS_NUMBER in values else np.empty(0, bool)
 
 

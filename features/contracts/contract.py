@@ -9,7 +9,7 @@ not ignored.
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError, model_validator
 
 from cluster.errors import WrongUse, nearest
-from cluster.settings import Frozen, read_yaml
+from cluster.settings import Frozen, mapping, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -254,7 +254,7 @@ def load_contracts(folder: Path) -> dict[str, Contract]:
     """Read a folder of contracts, by event kind; WrongUse names the file and what is wrong."""
     contracts: dict[str, Contract] = {}
     for path in sorted(folder.glob("*.yaml")):
-        contract = _read(path)
+        contract = _read(read_text(path), path)
         if contract.event_kind in contracts:
             raise WrongUse(
                 f"an event kind must have one contract, got a second one of "
@@ -272,9 +272,10 @@ def names(contracts: Mapping[str, Contract]) -> set[str]:
     return {name for names in listed for name in names}
 
 
-def _read(path: Path) -> Contract:
+@lru_cache(maxsize=128)
+def _read(text: str, path: Path) -> Contract:
     try:
-        return Contract.model_validate(read_yaml(path))
+        return Contract.model_validate(mapping(text, path))
     except ValidationError as error:
         raise WrongUse(f"{path}: {_one_line(error)}") from error
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numba import njit
 
 from features import log
+from features.fingerprint import fixed
 
 type Ints = np.ndarray  # int64, or int32 for codes; one-dimensional
 type Words = np.ndarray  # uint64
@@ -84,7 +85,7 @@ def has_text(part: Part, name: str, text: str) -> Flags:
     """Return in which events of a part a column is the text, compared byte by byte: (n,) bool."""
     data, offsets = part.spelled(name)
     wanted = np.frombuffer(text.encode(), np.uint8)
-    return _equal(part.codes(name), data, offsets, wanted)
+    return _equal(fixed(part.codes(name)), fixed(data), fixed(offsets), wanted)
 
 
 @njit(cache=True)

@@ -15,6 +15,7 @@ from numba import njit
 
 from cluster.errors import FunnelcastError
 from features import log
+from features.fingerprint import fixed
 from features.online import bits, ids
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Unpacked:
                 f"an online event must be whole and have format {FORMAT}, got another: start anew"
             )
         self._heads = heads.view(HEAD)[:, 0]
-        self._valid = _present(np.ascontiguousarray(self._heads["absent"]))
+        self._valid = fixed(_present(np.ascontiguousarray(self._heads["absent"])))
         self._texts = texts
         self.count = len(payloads)
 
@@ -89,7 +90,7 @@ class Unpacked:
 
     def codes(self, name: str) -> Ints:
         """Return the number of the event itself: each has its own text."""
-        own = np.arange(self.count, dtype=np.int32)
+        own = fixed(np.arange(self.count, dtype=np.int32))
         return bits.masked(own, self._valid[_PLACES[name]], 0)
 
     def texts(self, name: str) -> pa.Array:
@@ -107,7 +108,8 @@ class Unpacked:
 
     def pairs(self) -> Pairs:
         """Return the event ids as they lie in memory."""
-        return np.ascontiguousarray(self._heads["event_id"]).view(np.uint64).reshape(-1, 2)
+        own = np.ascontiguousarray(self._heads["event_id"])
+        return fixed(own.view(np.uint64).reshape(-1, 2))
 
     def table(self) -> pa.Table:
         """Return SCHEMA columns."""

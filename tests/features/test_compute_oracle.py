@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from features import compute, log
 from features.compute import inputs, order, pairs, sweep
+from features.fingerprint import fixed
 from features.known import KnownIds, fresh
 from features.spine import SCORING
 from features.views import aggregates as a
@@ -327,10 +328,10 @@ def test_a_crowded_entity_has_the_same_features_as_a_quiet_one() -> None:
 def test_events_are_sorted_by_group_and_four_keys() -> None:
     """Against numpy's own sort, with many ties; what has no group is left out."""
     rng = np.random.default_rng(0)
-    group = rng.integers(-1, 6, 4000)
+    group = rng.integers(-1, 6, 4000).astype(np.int32)
     times, known = rng.integers(0, 50, 4000), rng.integers(0, 5, 4000)
     row, content = (rng.integers(0, 9, 4000).astype(np.uint64) for _ in range(2))
-    places, starts = order.by_group(group, 6, (times, known, row, content))
+    places, starts = order.by_group(group, 6, (fixed(times), fixed(known), row, content))
     want = np.lexsort((content, row, known, times, group))[(group < 0).sum() :]
     keys = np.stack([group, times, known, row.astype(int), content.astype(int)])
     assert (keys[:, places] == keys[:, want]).all()

@@ -102,7 +102,7 @@ def _doubled(events: pa.Table) -> pa.Table:
     return pa.concat_tables([events, events.take(pa.array(np.arange(0, events.num_rows, 5)))])
 
 
-@QUICK
+@settings(QUICK, max_examples=12)
 @given(logs(), st.lists(MOMENTS, max_size=6), st.lists(MOMENTS, min_size=1, max_size=8))
 def test_slices_give_what_all_at_once_does(
     events: pa.Table, ends: list[int], times: list[int]
@@ -178,10 +178,23 @@ BUCKETED = [view for view in VIEWS if view.entity in KEYS]
 
 
 @pytest.mark.parametrize("view", BUCKETED, ids=lambda view: view.name)
-@settings(QUICK, max_examples=10)
+@settings(QUICK, max_examples=4)
 @given(st.integers(0, 10_000))
 def test_ready_views_are_the_same_in_slices(view: View, seed: int) -> None:
     """At random moments, in random slices."""
+    _must_be_same(view, seed)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("view", BUCKETED, ids=lambda view: view.name)
+@settings(QUICK, max_examples=100)
+@given(st.integers(0, 10_000))
+def test_ready_views_are_the_same_in_slices_often(view: View, seed: int) -> None:
+    """Long form."""
+    _must_be_same(view, seed)
+
+
+def _must_be_same(view: View, seed: int) -> None:
     rng = np.random.default_rng(seed)
     events = _random_log(view, rng, 80)
     entities = [(f"{view.entity}-{n}", f"account-{n}") for n in range(3)]

@@ -60,6 +60,14 @@ def rows(opened: Workspace) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def steady(opened: Workspace) -> Iterator[DecisionService]:
+    """Return a service for the tests in which nothing fails: breakers have nothing to remember."""
+    made = DecisionService(opened, ANSWERS)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def service(opened: Workspace) -> Iterator[DecisionService]:
     """Return a service of its own for each test: breakers remember."""
@@ -77,31 +85,31 @@ def _body(outcome: Answered | Refusal | Any) -> dict[str, Any]:
     return outcome.body
 
 
-def test_a_key_names_one_decision(service: DecisionService, rows: list[dict[str, Any]]) -> None:
+def test_a_key_names_one_decision(steady: DecisionService, rows: list[dict[str, Any]]) -> None:
     """Asked again it is given back, whoever asks; for another request it is refused."""
-    first = _body(service.decide(_about(rows[0]), key="order-7", deadline_ms=LONG_MS))
+    first = _body(steady.decide(_about(rows[0]), key="order-7", deadline_ms=LONG_MS))
     with ThreadPoolExecutor(8) as pool:
         again = list(
             pool.map(
-                lambda _: service.decide(_about(rows[0]), key="order-7", deadline_ms=LONG_MS),
+                lambda _: steady.decide(_about(rows[0]), key="order-7", deadline_ms=LONG_MS),
                 range(16),
             )
         )
     assert [_body(each) for each in again] == [first] * 16
     assert all(each.is_replayed for each in again if isinstance(each, Answered))
     assert first["id"] == questions.id_of_key("order-7")
-    other = service.decide(_about(rows[1]), key="order-7", deadline_ms=LONG_MS)
+    other = steady.decide(_about(rows[1]), key="order-7", deadline_ms=LONG_MS)
     assert isinstance(other, questions.KeyReused)
     assert "'order-7' of another request" in str(other)
 
 
 def test_two_at_once_with_one_key_are_one_decision(
-    service: DecisionService, opened: Workspace, rows: list[dict[str, Any]]
+    steady: DecisionService, opened: Workspace, rows: list[dict[str, Any]]
 ) -> None:
     """Though neither is durable when the other comes; another replica's would be found as well."""
     other = DecisionService(opened, ANSWERS)
     with ThreadPoolExecutor(16) as pool:
-        asked = [(service, other)[n % 2] for n in range(32)]
+        asked = [(steady, other)[n % 2] for n in range(32)]
         made = list(
             pool.map(
                 lambda each: each.decide(_about(rows[2]), key="together", deadline_ms=LONG_MS),
@@ -114,25 +122,25 @@ def test_two_at_once_with_one_key_are_one_decision(
 
 
 def test_reasons_are_left_out_when_not_wanted(
-    service: DecisionService, rows: list[dict[str, Any]]
+    steady: DecisionService, rows: list[dict[str, Any]]
 ) -> None:
     """And the score is the same to the bit."""
-    bare = _body(service.decide(_about(rows[0], reasons=False), deadline_ms=LONG_MS))
-    full = _body(service.decide(_about(rows[0]), deadline_ms=LONG_MS))
+    bare = _body(steady.decide(_about(rows[0], reasons=False), deadline_ms=LONG_MS))
+    full = _body(steady.decide(_about(rows[0]), deadline_ms=LONG_MS))
     assert bare["reasons"] is None
     assert full["reasons"]
     assert bare["probability"] == full["probability"] == rows[0]["probability"]
 
 
 def test_together_and_alone_the_record_is_the_same(
-    service: DecisionService, rows: list[dict[str, Any]]
+    steady: DecisionService, rows: list[dict[str, Any]]
 ) -> None:
     """But for its id and the time: what waits together is scored together."""
     with ThreadPoolExecutor(32) as pool:
         together = list(
-            pool.map(lambda r: service.decide(_about(r), deadline_ms=LONG_MS), rows[:64])
+            pool.map(lambda r: steady.decide(_about(r), deadline_ms=LONG_MS), rows[:64])
         )
-    alone = [service.decide(_about(row), deadline_ms=LONG_MS) for row in rows[:64]]
+    alone = [steady.decide(_about(row), deadline_ms=LONG_MS) for row in rows[:64]]
     for one, other in zip(together, alone, strict=True):
         left, right = _body(one), _body(other)
         assert {k for k in left if left[k] != right[k]} <= {"id", "decided_at"}
@@ -296,13 +304,13 @@ def test_one_that_cannot_be_found_costs_no_other_its_answer(
 
 
 def test_two_of_a_key_in_one_group_are_one_decision(
-    service: DecisionService, rows: list[dict[str, Any]]
+    steady: DecisionService, rows: list[dict[str, Any]]
 ) -> None:
     """The second is told that it is one again, though both are equal to the byte."""
-    first, second = (_ticket(service, rows[2]) for _ in "12")
+    first, second = (_ticket(steady, rows[2]) for _ in "12")
     for ticket in (first, second):
         ticket.id, ticket.key = questions.id_of_key("in one group"), "in one group"
-    service._maker.make([first, second])
+    steady._maker.make([first, second])
     _until(lambda: first.outcome is not None and second.outcome is not None)
     assert _body(first.outcome) == _body(second.outcome)
     assert [each.outcome.is_replayed for each in (first, second)] == [False, True]  # type: ignore[union-attr]
@@ -461,12 +469,12 @@ def test_budgets_leave_time_for_the_rules() -> None:
 
 
 def test_of_an_account_the_best_open_lead_is_taken(
-    service: DecisionService, rows: list[dict[str, Any]]
+    steady: DecisionService, rows: list[dict[str, Any]]
 ) -> None:
     """The others of the account leave no record."""
     row = max((r for r in rows if r["account"]), key=lambda r: r["probability"])
     asked = Question(kind="account", key=row["account"], as_of=row["time"])
-    body = _body(service.decide(asked, deadline_ms=LONG_MS))
+    body = _body(steady.decide(asked, deadline_ms=LONG_MS))
     assert (body["entity"], body["probability"]) == (row["entity"], row["probability"])
 
 

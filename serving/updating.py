@@ -5,6 +5,7 @@ stop when those answer. If they do not start, the old ones go on.
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 NAME, DEPLOYMENT = "funnelcast", "decisions"  # of the application, and what it is of
 TELL_S = 1.0  # between two looks at how far it is
 SHOWN = 12  # letters of a version
+_RAISED = re.compile(r"[A-Za-z_][\w.]*: (?!Traceback )")
 
 
 def update(settings: Settings, console: Console) -> None:
@@ -112,7 +114,8 @@ def _not_updated(status: ServeStatus) -> FunnelcastError:
 
 
 def _cause(status: ServeStatus) -> str:
+    """Return the last line of what Serve says that names what was raised."""
     told = [each.message for each in status.applications[NAME].deployments.values()]
     lines = [line.strip() for line in "\n".join(told).splitlines() if line.strip()]
-    causes = [line for line in lines if "Error" in line or "Exception" in line] or lines
+    causes = [line for line in lines if _RAISED.match(line)] or lines
     return (causes or ["no replica"])[-1]

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -25,6 +26,7 @@ from cluster import runs
 from cluster.errors import WrongUse
 from cluster.settings import ROOT, Settings
 from cluster.workspace import Workspace
+from serving import updating
 from serving.answer.questions import id_of_key
 from serving.client import AsyncClient
 from serving.running import Running
@@ -191,7 +193,9 @@ def test_code_that_does_not_start_leaves_the_old_in_place(
     """Neither does code that has nothing to answer with. Mended it is brought, and brought again it
     changes nothing.
     """
-    broken = _copy(tmp_path / "broken", ("serving/answer/lane.py", "TOGETHER = 16", "TOGETHER = x"))
+    broken = _copy(
+        tmp_path / "broken", ("serving/answer/lane.py", "self._lost = 0", "self._lost = x")
+    )
     unready = _copy(
         tmp_path / "unready",
         ("serving/answer/service.py", "return self.slots.missing", 'return ("no model",)'),
@@ -215,6 +219,33 @@ def test_code_that_does_not_start_leaves_the_old_in_place(
         )
         assert _update(service, unready).returncode == 0
         assert set(service.replicas()).isdisjoint(replicas)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("serving.app.NotReady: it must answer at once, got 'no model'", "got 'no model'"),
+        ("NameError: name 'x' is not defined", "name 'x' is not defined"),
+        ("pydantic.ValidationError: 1 error for Args\n  field\n    missing", "1 error for Args"),
+        ("", "self._lost = x"),
+    ],
+)
+def test_why_it_did_not_start_is_told_in_a_line(last: str, said: str) -> None:
+    """The last thing that was raised, whatever it is called; else the last line."""
+    message = f"""The deployment failed to start 3 times in a row. Error:
+ray::ServeReplica:funnelcast:decisions.initialize_and_get_metadata() (pid=23521)
+  File "replica.py", line 1928, in initialize
+    raise RuntimeError(traceback.format_exc()) from None
+{"RuntimeError: Traceback (most recent call last):" if last else ""}
+  File "lane.py", line 46, in __init__
+    self._lost = x
+{last}
+"""
+    found: Any = SimpleNamespace(message=message)
+    status: Any = SimpleNamespace(
+        applications={updating.NAME: SimpleNamespace(deployments={"decisions": found})}
+    )
+    assert said in str(updating.not_started(status)).partition(": mend that")[0]
 
 
 def test_what_failed_is_told_under_another_name() -> None:

@@ -10,6 +10,7 @@ from serving.answer import fallback, questions, record, stages
 from serving.answer.breaker import Breaker, Call
 from serving.answer.recorder import Made, Recorder, said
 from serving.decide import Case, best
+from serving.slots.elsewhere import Away
 from serving.slots.inflight import during
 from serving.slots.marking import of_draws
 
@@ -139,13 +140,16 @@ class Maker:
         try:
             self._ask(tickets)
         except Exception as error:  # a model may raise anything, and the rules do not need it
-            self._failed(tickets, call, said(error))
+            self._failed(tickets, call, error)
         else:
             call.came_back(self._monotonic(), well=True)
 
-    def _failed(self, tickets: list[Ticket], call: Call, why: str) -> None:
-        """Ask for each of several alone, so that one costs no other its answer, and count those."""
-        again = [ticket for ticket in tickets if len(tickets) > 1 and not ticket.is_claimed]
+    def _failed(self, tickets: list[Ticket], call: Call, error: Exception) -> None:
+        """Ask for each of several alone, so that one costs no other its answer, and count those;
+        unless nobody is there to ask.
+        """
+        is_alone = len(tickets) == 1 or isinstance(error, Away)
+        again = [ticket for ticket in tickets if not is_alone and not ticket.is_claimed]
         if again:
             call.is_back = True  # and says nothing yet
         else:
@@ -154,7 +158,7 @@ class Maker:
             if not ticket.is_claimed:  # else its caller has given up meanwhile
                 self._decide_alike([ticket])
         for ticket in tickets:
-            self._claimed_fall_back(ticket, "model_failed", why)
+            self._claimed_fall_back(ticket, "model_failed", said(error))
 
     def _ask(self, tickets: list[Ticket]) -> None:
         for ticket in tickets:

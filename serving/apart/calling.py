@@ -13,7 +13,7 @@ from cluster.errors import FunnelcastError, Refusal
 from serving.apart import words
 from serving.apart.deployment import DEPLOYMENT
 from serving.releases import own
-from serving.slots.elsewhere import NotYet
+from serving.slots.elsewhere import Away, NotYet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 CALL_S = 2.0  # most deadlines are over by then, and a thread is not lost for longer
 ASK_S = 0.5  # whether anybody is there
 WORDS = 200  # letters of an error
-
-
-class Away(FunnelcastError):
-    """The replicas do not answer."""
 
 
 class Failed(FunnelcastError):

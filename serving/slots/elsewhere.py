@@ -20,6 +20,10 @@ class NotYet(Refusal):
     """Nobody answers there; somebody may later."""
 
 
+class Away(FunnelcastError):
+    """Nobody answers there: the fault of no case that was asked about."""
+
+
 class OtherAnswer(FunnelcastError):
     """What came back is no answer to what was asked."""
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -25,9 +26,9 @@ from serving.decide import Case
 from serving.releases import own
 from serving.releases.own import Own
 from serving.releases.plan import Plan, load_plan
-from serving.slots import arms, elsewhere, policies
+from serving.slots import arms, elsewhere, marking, policies
 from serving.slots import releases as store
-from serving.slots.elsewhere import NotYet, OtherAnswer
+from serving.slots.elsewhere import Away, NotYet, OtherAnswer
 from serving.slots.slot import Answer, Slot
 from serving.slots.watcher import REFUSED, SWAPPED
 from tests.serving import releasing
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster.settings import Settings
+    from serving.answer.ticket import Ticket
     from serving.decide import Decision
     from serving.releases.release import Release
     from serving.slots.releases import Kept
@@ -380,3 +382,39 @@ def test_an_archive_must_hold_our_packages(tmp_path: Path) -> None:
     with pytest.raises(unpacked.NoCode, match="must hold"):
         unpacked.take(tmp_path)
     assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"), [(Away("no"), 1), (ValueError("no"), 4)], ids=["away", "fails"]
+)
+def test_where_nobody_answers_nobody_is_asked_for_one_alone(
+    place: Workspace, error: Exception, calls: int
+) -> None:
+    """A group that another process fails on is; no call is marked as one that may end this one."""
+    asked: list[int] = []
+
+    class Gone:
+        name = "gone"
+
+        def decide(self, cases: Sequence[Case], now: datetime, *, reasons: bool) -> list[Decision]:
+            asked.append(len(cases))
+            raise error
+
+    _begin(place, _isolated(release(step=5)))
+    with closing(DecisionService(place, releasing.LEAD, apart=lambda _: Gone())) as service:
+        far: list[Ticket] = []
+        service._lane._make = lambda tickets: far.extend(service._maker.make(tickets))
+        rows = releasing.leads(place, 3)
+        with ThreadPoolExecutor(3) as pool:
+            told = [pool.submit(releasing.decide, service, row) for row in rows]
+            until = time.monotonic() + 20
+            while len(far) < 3:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            (slot,) = {id(each.slot): each.slot for each in far}.values()
+            assert marking.of_draws(slot, (each.draw for each in far)) is None
+            assert marking.of_draws(slot.here, (each.draw for each in far)) is not None
+            assert marking.of_slot(slot, service.slots) is None
+            service._maker.decide(far)
+        causes = {each.result()["fallback"]["cause"] for each in told}
+    assert (asked[0], len(asked), causes) == (3, calls, {"model_failed"})

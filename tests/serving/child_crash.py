@@ -18,7 +18,7 @@ from typing import Any
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving import decide
-from serving.answer import maker, mirror
+from serving.answer import mirror
 from serving.answer.questions import Question
 from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
@@ -31,8 +31,7 @@ MIRRORED_S = 10.0
 
 def main(home: Path, asked: dict[str, str], *mutant: str) -> None:
     """Ask; `asked` names the lead, the model that dies, and on whose row."""
-    for module in (maker, mirror, slot):
-        module.decide = _deadly(asked["model"], asked["row"])  # type: ignore[attr-defined]
+    slot.decide = _deadly(asked["model"], asked["row"])
     if "unmarked" in mutant:
         inflight.Marks.begin = lambda *_: None  # type: ignore[method-assign]
     if "heedless" in mutant:

@@ -27,6 +27,7 @@ from serving.answer.ticket import Answered, Ticket
 from serving.api import problems
 from serving.api.desk import Desk
 from serving.model import Model
+from serving.slots import slot as slots
 from serving.slots.slot import Answer
 from serving.wire.decisions import DecisionRequest
 
@@ -547,7 +548,7 @@ def _of_a_poisoned_group(
                 raise ValueError("no")
             return decide.decide(model, policy, cases, *rest, **more)
 
-        monkeypatch.setattr(maker, "decide", deadly)
+        monkeypatch.setattr(slots, "decide", deadly)
         tickets = [_ticket(service, row) for row in rows]
         service._maker.make(tickets)
         _until(lambda: all(ticket.outcome for ticket in tickets))  # noqa: B023
@@ -574,10 +575,10 @@ def test_without_asking_for_each_alone_all_of_a_group_would_fall_back(
 ) -> None:
     """The mutant: then no model is asked for anybody."""
 
-    def at_once(self: maker.Maker, tickets: list[Ticket], call: Any, why: str) -> None:
+    def at_once(self: maker.Maker, tickets: list[Ticket], call: Any, error: Exception) -> None:
         call.came_back(self._monotonic(), well=False)
         for ticket in tickets:
-            self._claimed_fall_back(ticket, "model_failed", why)
+            self._claimed_fall_back(ticket, "model_failed", str(error))
 
     monkeypatch.setattr(maker.Maker, "_failed", at_once)
     whys = _of_a_poisoned_group(service, rows[:5], monkeypatch)

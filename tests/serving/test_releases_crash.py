@@ -138,7 +138,7 @@ import ctypes, importlib.abc, importlib.util, os, sys
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "serving.answer.maker":
+        if name != "serving.slots.slot":
             return None
         sys.meta_path.remove(self)
         found = importlib.util.find_spec(name)
@@ -151,7 +151,8 @@ class Finder(importlib.abc.MetaPathFinder):
 
 def deadly(honest):
     def called(model, policy, cases, *rest, **more):
-        if more["basis"].model == os.environ["DEADLY_MODEL"]:
+        is_asked = isinstance(cases, list) and any(case.entity != "warm" for case in cases)
+        if is_asked and more["basis"].model == os.environ["DEADLY_MODEL"]:
             ctypes.string_at(0)
         return honest(model, policy, cases, *rest, **more)
     return called

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError, model_validator
 
 from cluster.errors import WrongUse, nearest
-from cluster.settings import Frozen, mapping, read_text
+from cluster.settings import Frozen
+from cluster.yamlfiles import mapping, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

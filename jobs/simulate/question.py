@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cluster import settings as configuration
+from cluster.yamlfiles import read_yaml
 from features import log
 from jobs.console import option
 from serving.forecast.scenario import Scenario
@@ -51,5 +52,5 @@ def load(settings: SimulateSettings) -> Scenario:
     options = ("horizon_weeks", "draws", "seed")
     given = {name: getattr(settings, name) for name in options}
     values = {name: value for name, value in given.items() if value is not None}
-    document = {**configuration.read_yaml(path), **values}
+    document = {**read_yaml(path), **values}
     return configuration.validated(Scenario, document, where=str(path))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from cluster.settings import CONFIGS, ROOT, read_yaml
+from cluster.settings import CONFIGS, ROOT
+from cluster.yamlfiles import read_yaml
 from tests.bench.serving_workspace import TARGET, Made
 from tests.serving.running import free_port, running, started, wait
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import WrongUse
-from cluster.settings import Frozen, Settings, load, load_settings, read_yaml
+from cluster.settings import Frozen, Settings, load, load_settings
+from cluster.yamlfiles import read_yaml
 
 
 @pytest.fixture

@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 LEADS, EVENTS = 12_000, 30  # of the company: a minute at 200 a second
 GOALS = {  # at most
+    "rollback_decided_p95_s": 20.0,
     "last_bad_answer_s": 1.0,
     "false_rollback_share": 0.002,
     "worse_found_median": 3_500,
     "equal_rejected_share": 0.05,
     "flip_failed_requests": 0,
+    "flip_p95_s": 2.0,
     "late_old_answers": 0,
 }
 

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported: thousands of tests walk through it else."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail where a file before left services open: their threads slow down all that follows."""
+    before, _file[0] = _file[0], item.path
+    if before != item.path and any(t.name == "slots" for t in threading.enumerate()):
+        pytest.fail(f"{before} must close its services")
+
+
+_file: list[Path | None] = [None]  # that the last test was of
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -16,7 +16,7 @@ from serving.slots.active import Arms
 from serving.slots.elsewhere import NotYet
 from serving.slots.inflight import Mark, during
 from serving.slots.slot import Slot, admitted
-from serving.slots.trial import tried
+from serving.slots.trial import AWAY, tried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +142,15 @@ def _mark(release: Release, ref: Ref, arm: str) -> Mark:
 
 
 def _kept(loader: Loader, release: Release) -> tuple[Slot, ...]:
-    """Return what a promoted release may go back to, if it is in memory: it stays there."""
-    if release.state != State.PROMOTED:
+    """Return what a promoted release may go back to, so that going back reads no artefact; nothing
+    where another answers by now, or what was there is neither in memory nor to be had.
+    """
+    answers = (release.candidate.model, release.candidate.policy)
+    here = {(slot.basis.model, digest_of(slot.policy)) for slot in loader.loaded}
+    if release.state != State.PROMOTED or answers not in here:
         return ()
-    back = (release.stable.model, release.stable.policy)
-    return tuple(s for s in loader.loaded if (s.basis.model, digest_of(s.policy)) == back)
+    try:
+        found = loader.slot(release.stable)
+    except AWAY:
+        return ()
+    return (found,) if isinstance(found, Slot) else ()

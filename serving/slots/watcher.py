@@ -18,7 +18,7 @@ from cluster.journal import JournalBroken
 from serving.policy import load_policy
 from serving.slots import crashes, following, policies, replicas
 from serving.slots.active import Refused, Slots
-from serving.slots.renewal import Renewal
+from serving.slots.renewal import Renewal, Renewed
 from serving.slots.replicas import Replica
 from serving.slots.trial import AWAY
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from serving.policy import Policy
     from serving.slots.elsewhere import Apart
     from serving.slots.inflight import Marks
-    from serving.slots.renewal import Renewed
     from serving.slots.slot import Answer
 
 EVERY_S = 0.5  # between two looks: what is undone answers nobody a second later
@@ -114,10 +113,12 @@ class Watcher:
         crashes.tell(self._workspace)  # first: what killed another process is not taken here
         refs = self._refs()
         epochs = {name: refs[name].epoch if name in refs else 0 for name in self._names}
-        if epochs != self.current.epochs or self.current.is_waiting:
-            self._renew(refs, epochs)
+        is_due = epochs != self.current.epochs or self.current.is_waiting
+        away = self._renew(refs, epochs) if is_due else None
         self._report()
         self._tell()
+        if away is not None:
+            raise away
 
     def _report(self) -> None:
         """Say what this replica answers by, when that changed or another sign of life is due."""
@@ -139,8 +140,37 @@ class Watcher:
         policies.begin(self._workspace, self._declared.values())
         return following.look(self._workspace.database, self._names)
 
-    def _renew(self, refs: Mapping[str, Ref], epochs: Mapping[str, int]) -> None:
-        renewed = {kind: self._renewed(kind, refs) for kind in self._followed}
+    def _renew(self, refs: Mapping[str, Ref], epochs: Mapping[str, int]) -> Exception | None:
+        """Take what moved; what is away keeps its kind alone as it is. Returns why, if so."""
+        renewed, away = {}, None
+        for kind, followed in self._followed.items():
+            try:
+                renewed[kind] = self._renewed(kind, refs)
+            except AWAY as error:
+                renewed[kind], away = self._unmoved(kind), error
+                before = {name: self.current.epochs.get(name, 0) for name in followed.refs}
+                epochs = {**epochs, **before}  # it is looked at again
+        self._take(renewed, refs, epochs)
+        return away
+
+    def _unmoved(self, kind: str) -> Renewed:
+        """Return what there is of a kind as what became of it."""
+        followed, now = self._followed[kind], self.current
+        return Renewed(
+            slot=now.by_kind.get(kind),
+            missing="" if kind in now.by_kind else f"what answers for '{kind}' cannot be read now",
+            refused=tuple(each for each in self.refused if each.what in followed.refs),
+            arms=now.arms.get(kind),
+            warm=tuple(slot for slot in now.warm if slot.target == followed.target),
+            is_waiting=now.is_waiting,
+        )
+
+    def _take(
+        self,
+        renewed: Mapping[str, Renewed],
+        refs: Mapping[str, Ref],
+        epochs: Mapping[str, int],
+    ) -> None:
         made = Slots(
             by_kind={kind: each.slot for kind, each in renewed.items() if each.slot},
             arms={kind: each.arms for kind, each in renewed.items() if each.arms},

@@ -1,5 +1,5 @@
 """Child of the test: a service whose candidate kills the process on a certain row, by a fault of
-native code. Asks about a lead with a key, and prints as JSON what came out.
+native code. Asks about a lead twice with one key, and prints as JSON what came out.
 
 Mutants: with `unmarked` calls leave no mark, with `heedless` what is held is taken.
 """
@@ -42,10 +42,13 @@ def main(home: Path, asked: dict[str, str], *mutant: str) -> None:
     ):
         question = Question(kind="lead", key=asked["lead"], reasons=False)
         done = service.decide(question, key="once", deadline_ms=20_000)
+        again = service.decide(question, key="once", deadline_ms=20_000)
         assert isinstance(done, Answered), str(done)
+        assert isinstance(again, Answered), str(again)
         assert done.body["fallback"] is None, done.body["fallback"]
         _until_mirrored(service)
-        said = {"id": done.body["id"], "model": done.body["basis"]["model"]}
+        said = {"id": done.body["id"], "again": again.body["id"]}
+        said |= {"model": done.body["basis"]["model"]}
         said |= {"refused": [each.why for each in service.watcher.refused]}
     os.write(sys.stdout.fileno(), json.dumps(said).encode())
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,16 @@ def opened(settings: Settings) -> Iterator[Workspace]:
 @pytest.fixture
 def client(opened: Workspace) -> Iterator[httpx.Client]:
     """Return a client of the API over a workspace without models."""
-    with TestClient(make_application(DecisionService(opened, {})), base_url=HERE) as http:
+    with _served(opened) as http:
+        yield http
+
+
+@contextmanager
+def _served(opened: Workspace) -> Iterator[httpx.Client]:
+    with (
+        closing(DecisionService(opened, {})) as service,
+        TestClient(make_application(service), base_url=HERE) as http,
+    ):
         yield http
 
 
@@ -112,7 +122,7 @@ def test_the_same_batch_again_adds_nothing(
     batch = [event("1"), event("2"), event("1")]
     assert _statuses(client, *batch) == ["accepted", "accepted", "duplicate"]
     later = Workspace.open(opened.settings, clock=lambda: NOW + timedelta(hours=1))
-    with later, TestClient(make_application(DecisionService(later, {})), base_url=HERE) as again:
+    with later, _served(later) as again:
         assert _statuses(again, *batch) == ["duplicate"] * 3
     assert tail.count(opened.database) == 2
 
@@ -228,13 +238,15 @@ def test_an_arrival_counts_in_the_next_decision(trained: Workspace, tmp_path: Pa
     moved = trained.settings.model_copy(update={"home": tmp_path / "home"})
     data = {"lead": lead["entity"], "account": lead["account"]}
     at = (lead["time"] - timedelta(hours=1)).isoformat()
-    with Workspace.open(moved, clock=lambda: lead["time"]) as workspace:
-        service = DecisionService(workspace, {"lead": ANSWER})
-        with TestClient(make_application(service), base_url=HERE) as client:
-            before = _features(client, service, lead["entity"])
-            sent = [_visit(str(n), at, data) for n in range(6)]
-            assert _statuses(client, *sent) == ["accepted"] * 6
-            after = _features(client, service, lead["entity"])
+    with (
+        Workspace.open(moved, clock=lambda: lead["time"]) as workspace,
+        closing(DecisionService(workspace, {"lead": ANSWER})) as service,
+        TestClient(make_application(service), base_url=HERE) as client,
+    ):
+        before = _features(client, service, lead["entity"])
+        sent = [_visit(str(n), at, data) for n in range(6)]
+        assert _statuses(client, *sent) == ["accepted"] * 6
+        after = _features(client, service, lead["entity"])
     more = {name: after[name] - before[name] for name in before if "pricing" in name}
     assert more == dict.fromkeys([f"pricing_visits_{days}d" for days in (7, 30, 90)], 6)
 

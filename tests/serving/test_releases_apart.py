@@ -20,6 +20,7 @@ from serving.policy import load_policy
 from serving.releases import own
 from serving.releases.plan import Step
 from serving.slots.elsewhere import NotYet
+from tests.drills import mostly
 from tests.serving import apart_processes, releasing
 
 if TYPE_CHECKING:
@@ -60,8 +61,10 @@ def _arms(service: DecisionService) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("is_apart", [True, False], ids=["defence", "mutant"])
-@pytest.mark.parametrize("for_s", [SLOW_S, HUNG_S], ids=["slow", "hangs"])
+@pytest.mark.parametrize(
+    ("for_s", "is_apart"),
+    mostly([(SLOW_S, True), (SLOW_S, False), (HUNG_S, True), (HUNG_S, False)]),
+)
 def test_nobody_waits_for_a_candidate_but_who_has_it(
     service: DecisionService, for_s: float, is_apart: bool
 ) -> None:
@@ -88,6 +91,7 @@ def test_nobody_waits_for_a_candidate_but_who_has_it(
         assert "must answer in 2 s" in late["fallback"]["detail"]
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("is_apart", [True, False], ids=["defence", "mutant"])
 def test_a_candidate_that_dies_takes_nothing_with_it_and_comes_back(
     service: DecisionService, monkeypatch: pytest.MonkeyPatch, is_apart: bool
@@ -128,6 +132,7 @@ def _until_open(service: DecisionService, rows: list[dict[str, Any]]) -> None:
     raise AssertionError("the breaker must open")
 
 
+@pytest.mark.drill
 def test_a_call_that_never_returns_costs_no_replica_of_the_service(
     service: DecisionService,
 ) -> None:

@@ -42,7 +42,12 @@ def place(copied: Callable[[Path], Settings], tmp_path: Path) -> Iterator[Worksp
         yield opened
 
 
-@pytest.fixture(params=["here", pytest.param("apart", marks=pytest.mark.ray)])
+APART = pytest.param("apart", marks=pytest.mark.ray)
+LATE = pytest.param("apart", marks=(pytest.mark.ray, pytest.mark.drill))
+both = pytest.mark.parametrize("service", ["here", APART], indirect=True)  # ordinary in both
+
+
+@pytest.fixture(params=["here", LATE])
 def service(place: Workspace, request: pytest.FixtureRequest) -> Iterator[DecisionService]:
     """A service over it; candidates decide in it, or apart."""
     apart = request.getfixturevalue("finds_apart") if request.param == "apart" else None
@@ -50,6 +55,7 @@ def service(place: Workspace, request: pytest.FixtureRequest) -> Iterator[Decisi
         yield made
 
 
+@both
 def test_each_account_keeps_its_arm(service: DecisionService) -> None:
     """In its record are the arm and the epoch; the model is that of its arm, and replay agrees."""
     candidate = releasing.candidate(service.workspace)
@@ -171,6 +177,7 @@ def _full(_: Any) -> None:
     raise Full
 
 
+@both
 def test_going_back_needs_no_artefact(
     service: DecisionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +218,28 @@ def test_without_what_is_warm_it_would_need_one(
     monkeypatch.setattr(type(service.workspace.blobs), "get", away)
     releasing.put(service, promoted.release.rolled_back("a complaint"), promoted)
     assert "the store is away" in service.watcher.away
+
+
+def test_a_replica_that_came_after_a_promotion_goes_back_too(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It loaded what may be gone back to while it could."""
+    with closing(DecisionService(place, releasing.LEAD)) as first:
+        blue, candidate = releasing.blue(place), releasing.candidate(place)
+        kept = releasing.begin(first, candidate, Step(weight=100.0))
+        last = kept.release.model_copy(update={"step": 1})
+        promoted = releasing.put(first, last.advanced("well", BEGAN), kept)
+    with closing(DecisionService(place, releasing.LEAD)) as later:
+        (row,) = releasing.leads(place, 1)
+        assert releasing.decide(later, row)["basis"]["model"] == candidate.model
+
+        def away(*_: Any) -> bytes:
+            raise OSError("the store is away")
+
+        monkeypatch.setattr(type(place.blobs), "get", away)
+        releasing.put(later, promoted.release.rolled_back("a complaint"), promoted)
+        assert later.watcher.away == ""
+        assert releasing.decide(later, row)["basis"]["model"] == blue.model
 
 
 def test_a_candidate_that_is_not_taken_answers_nobody(service: DecisionService) -> None:

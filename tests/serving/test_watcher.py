@@ -336,6 +336,42 @@ def test_a_database_that_is_away_changes_nothing(place: Workspace) -> None:
         assert _wait(lambda: _model(made) != id)
 
 
+def test_what_is_away_for_one_kind_keeps_no_other(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other kind follows at once, and the one when its artefact can be read."""
+    with closing(Watcher(place, BOTH, every_s=NEVER_S)) as made:
+        before = made.current
+        deals = _point(place, policies.ref_of("deal_routing"), _published(place, "deal_routing"))
+        id, get = _publish(place, _carded(place, "second")), type(place.blobs).get
+
+        def away(store: Any, digest: str) -> bytes:
+            if digest == id:
+                raise OSError("this one is away")
+            return get(store, digest)
+
+        monkeypatch.setattr(type(place.blobs), "get", away)
+        after = made.refresh()
+        assert "this one is away" in made.away
+        assert after.of("lead") == before.of("lead")
+        assert _digest(after.of("opportunity")) == deals != _digest(before.of("opportunity"))
+        monkeypatch.setattr(type(place.blobs), "get", get)
+        made.refresh()
+        assert (_model(made), made.away) == (id, "")
+
+
+def _published(place: Workspace, name: str) -> str:
+    """Keep another version of a policy, and return its name."""
+    policy = policies.declared()[name]
+    said = policy.model_copy(update={"version": policy.version + 1}).document
+    return place.blobs.put(canonical.dumps(said))
+
+
+def _digest(slot: Slot | None) -> str:
+    assert slot is not None
+    return arms.digest_of(slot.policy)
+
+
 def test_closing_is_prompt_and_final(place: Workspace) -> None:
     """Whatever time is left until the next look; afterwards nothing is taken."""
     made = Watcher(place, LEAD, every_s=NEVER_S)

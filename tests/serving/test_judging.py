@@ -251,9 +251,18 @@ def _instead(n: int, **more: Any) -> dict[str, Any]:
     return {**said, "basis": decided["basis"], "release": decided["release"], **more}
 
 
-def test_overrides_are_read_and_hold(place: Workspace, kept: Kept) -> None:
-    """Forty accounts of the candidate, whose decisions need not be read for it."""
+def test_overrides_are_read_and_hold(
+    place: Workspace, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty accounts of the candidate, whose decisions need not be read for it. The mutant does not
+    read overrides, as none was once.
+    """
     _append(place, [_instead(n) for n in range(40)], told.OVERRIDDEN)
+    with monkeypatch.context() as patched:
+        patched.setattr("serving.judging.case.KINDS", told.KINDS[:-1])
+        deaf = Case(place.database, kept.release)
+        deaf.read_on(AT)
+    assert deaf.evidence.which["overrides"].events == 0
     found = _judge(place)
     found.look()
     why = found.verdicts["lead_qualification"].why

@@ -11,6 +11,7 @@ class Permission(StrEnum):
     DECISIONS_MAKE = "decisions:make"
     DECISIONS_READ = "decisions:read"
     DECISIONS_REPLAY = "decisions:replay"
+    DECISIONS_OVERRIDE = "decisions:override"
     EXPLANATIONS_READ = "explanations:read"
     EVENTS_WRITE = "events:write"
     ACCOUNTS_READ = "accounts:read"

@@ -17,6 +17,7 @@ from serving.api import (
     front,
     health,
     inference,
+    overriding,
     problems,
     reading,
     releasing,
@@ -63,6 +64,7 @@ def make_api(desk: Desk) -> FastAPI:
     )
     problems.add_handlers(api)
     api.include_router(decisions.router(desk))
+    api.include_router(overriding.router(desk.service))
     api.include_router(events.router(desk.service))
     api.include_router(reading.router(desk.service))
     api.include_router(flags.router(desk.service, declared()))

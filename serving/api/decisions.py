@@ -11,6 +11,7 @@ from cluster.access.permissions import Permission
 from serving.access import fields, rows
 from serving.access.declared import TOLD_APART, needs
 from serving.access.guard import principal_of
+from serving.answer.overriding import Overrides
 from serving.api import bounds, front, problems
 from serving.wire.decisions import (
     BatchOut,
@@ -70,7 +71,7 @@ def _add_hot(routes: APIRouter, desk: Desk) -> None:
 
 
 def _add_recorded(routes: APIRouter, desk: Desk) -> None:
-    service = desk.service
+    service, overrides = desk.service, Overrides(desk.service.workspace)
 
     @routes.get(
         "/v1/decisions/{id}",
@@ -80,11 +81,12 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
     )
     @needs(Permission.DECISIONS_READ, rows=TOLD_APART)
     def recorded(request: Request, id: str = _ID) -> Response:
-        """Return a decision as it was recorded."""
+        """Return a decision as it was recorded, and what a person did last instead."""
         who = principal_of(request.scope)
         body = service.recorded(id, rows.bound(who))
         if body is None:
-            return problems.response(_none(id))
+            return problems.response(none(id))
+        body = {**body, "overridden": overrides.newest(id)}
         return Response(fields.decision_bytes(body, fields.narrowed(who)), media_type=_JSON)
 
     @routes.get(
@@ -99,7 +101,7 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
         who = principal_of(request.scope)
         body = service.recorded(id, rows.bound(who))
         if body is None:
-            return problems.response(_none(id))
+            return problems.response(none(id))
         found = service.replayed(body)
         return {
             "id": id,
@@ -110,7 +112,8 @@ def _add_recorded(routes: APIRouter, desk: Desk) -> None:
         }
 
 
-def _none(id: str) -> Problem:
+def none(id: str) -> Problem:
+    """Return that no decision has an id, or none for these eyes."""
     return Problem.of(404, f"no decision has the id '{id[:80]}': check it")
 
 

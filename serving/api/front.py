@@ -12,10 +12,8 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from starlette.routing import Match
 
-from cluster import strictjson
 from cluster.access.permissions import Permission
 from cluster.errors import Refusal
 from serving.access import fields, rows
@@ -23,6 +21,7 @@ from serving.access.guard import principal_of
 from serving.answer import stages
 from serving.api import problems
 from serving.api.answers import JSON, Headers, Refused, answer, headers_of, refuse
+from serving.api.bodies import read as _read
 from serving.api.bounds import BODILESS, MANY, ONE
 from serving.wire.base import IDEMPOTENCY_KEY
 from serving.wire.decisions import BatchRequest, DecisionRequest, Wrong
@@ -189,19 +188,6 @@ async def _parsed[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes
     if len(body) < LARGE:
         return _read(kind, body)
     return await asyncio.to_thread(_read, kind, body)
-
-
-def _read[T: (DecisionRequest, BatchRequest)](kind: type[T], body: bytes) -> T | Problem:
-    try:
-        strictjson.loads(body)
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        return Problem.broken(error)
-    except strictjson.NotStrict as error:
-        return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, f"body: {error}")
-    except (ValueError, RecursionError):
-        rule = "the body must be JSON in UTF-8, got something else: see /docs"
-        return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
 
 
 def _item(outcome: Outcome | Wrong, clearance: Privacy | None) -> bytes:

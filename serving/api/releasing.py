@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
-from pydantic import ValidationError
 from pydantic_core import to_json
 
-from cluster import strictjson
 from cluster.access.acting import NotAllowed
 from cluster.access.granted import granted
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal, nearest
 from serving.access.declared import ALL, NONE, needs
 from serving.access.guard import principal_of
+from serving.api import bodies
 from serving.api.bounds import RELEASES
 from serving.api.problems import documented, of_refusal, response
 from serving.api.reading import Id
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from cluster.access.principal import Principal
     from cluster.workspace import Workspace
     from serving.slots.watcher import Watcher
-    from serving.wire.releases import StepRequest
 
 MOVES = 100  # of a history that says no limit
 Target = Annotated[Id, Path(examples=["lead_qualification"])]
@@ -181,7 +179,7 @@ def _add_order(routes: APIRouter, desk: _Desk, action: str) -> None:
     @routes.post(
         f"{RELEASES}/{{target}}/{action}",
         responses={200: {"model": StandingDetailOut}, **documented(404, 409, 422)},
-        openapi_extra=_body(kind),
+        openapi_extra=bodies.described(kind),
         operation_id=f"{action}_release",
         summary=SUMMARIES[action],
     )
@@ -196,7 +194,7 @@ def _add_order(routes: APIRouter, desk: _Desk, action: str) -> None:
 
 def _led(desk: _Desk, what: tuple[str, str], body: bytes, who: Principal) -> Response:
     action, target = what
-    asked = _read(ASKED[action], body)
+    asked = bodies.read(ASKED[action], body)
     if isinstance(asked, Problem):
         return response(asked)
     given = asked.model_dump()
@@ -207,24 +205,6 @@ def _led(desk: _Desk, what: tuple[str, str], body: bytes, who: Principal) -> Res
         return response(Problem.of(HTTPStatus.FORBIDDEN, str(error)))
     except FunnelcastError as error:  # what is asked for is not there, or not as it must be
         return response(Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)))
-
-
-def _read(kind: type[StepRequest], body: bytes) -> StepRequest | Problem:
-    try:
-        strictjson.loads(body)
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        return Problem.broken(error)
-    except strictjson.NotStrict as error:
-        return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, f"body: {error}")
-    except (ValueError, RecursionError):
-        rule = "the body must be JSON in UTF-8, got something else: see /docs"
-        return Problem.of(HTTPStatus.UNPROCESSABLE_ENTITY, rule)
-
-
-def _body(kind: type[StepRequest]) -> dict[str, Any]:
-    schema = {"schema": kind.model_json_schema()}
-    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
 
 
 def _answer(said: Mapping[str, Any] | Refusal) -> Response:

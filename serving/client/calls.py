@@ -18,6 +18,7 @@ from serving.wire import (
     explanations,
     flags,
     inference,
+    overrides,
     releases,
 )
 
@@ -95,6 +96,21 @@ def send_events(content: bytes) -> Call[events.ArrivalsOut]:
 def decision(id: str) -> Call[decisions.DecisionOut]:
     """Ask for a decision as it was recorded."""
     return _get(f"/v1/decisions/{_part(id)}", decisions.DecisionOut)
+
+
+def override(id: str, route: str, reason: str | None) -> Call[overrides.OverriddenOut]:
+    """Say what was done instead; said again it adds nothing. Invalid when that is no route."""
+    try:
+        asked = overrides.OverrideRequest(route=route, reason=reason)
+    except ValidationError as error:
+        raise errors.of_invalid("an override", error) from None
+    asking = Asking(
+        method="POST",
+        path=f"/v1/decisions/{_part(id)}/override",
+        headers=JSON,
+        content=asked.model_dump_json(exclude_none=True).encode(),
+    )
+    return Call(asking=asking, read=overrides.OverriddenOut.model_validate_json)
 
 
 def explanation(id: str, most: int | None) -> Call[explanations.ExplanationOut]:

@@ -143,7 +143,7 @@ def _row(item: BatchItemOut) -> dict[str, Any]:
 
 def _made(decision: DecisionOut) -> dict[str, Any]:
     told = decision.model_dump(
-        exclude={"interval", "basis", "fallback", "release", "exploration"},
+        exclude={"interval", "basis", "fallback", "release", "exploration", "overridden"},
     )
     low, high = decision.interval
     basis, fallback, drawn = decision.basis, decision.fallback, decision.exploration

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from serving.client.flow import Flow
     from serving.client.many import Progress
     from serving.wire import accounts, catalogue, decisions, events, explanations, flags
+    from serving.wire.overrides import OverriddenOut
     from serving.wire.releases import ReleaseHistoryOut, ReleasesOut, StandingDetailOut
 
 
@@ -112,6 +113,12 @@ class Client:
     def decision(self, id: str) -> decisions.DecisionOut:
         """Return a decision as it was recorded; NotFound if there is none."""
         return self._do(calls.decision(id))
+
+    def override(self, id: str, *, route: str, reason: str | None = None) -> OverriddenOut:
+        """Say what a person did instead of a decision, for a `reason` that is a code; said again it
+        adds nothing, and of several the newest counts.
+        """
+        return self._do(calls.override(id, route, reason))
 
     def explanation(self, id: str, *, most: int | None = None) -> explanations.ExplanationOut:
         """Return why a decision has its score, with up to `most` source rows of each reason."""

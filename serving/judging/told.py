@@ -1,5 +1,5 @@
-"""What the journal tells a judge of one release: from entries to sightings, copies and outcomes.
-Pure.
+"""What the journal tells a judge of one release: from entries to sightings, copies, outcomes and
+overrides. Pure.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from serving.releases.evidence import CANDIDATE
-from serving.releases.sighting import Matured, Pair, Sighting
+from serving.releases.sighting import Matured, Overridden, Pair, Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from serving.releases.evidence import Evidence
     from serving.releases.release import Release
 
-DECISION, COPY, OUTCOMES = KINDS = ("decision", "shadow", "release.outcomes")  # of entries
+DECISION, COPY, OUTCOMES = "decision", "shadow", "release.outcomes"
+OVERRIDDEN = "decision.overridden"
+KINDS = (DECISION, COPY, OUTCOMES, OVERRIDDEN)  # of entries
+INCIDENT = "breaker_open"  # a cause that many accounts share
 ERRORS, TIMEOUTS, LATENCY, FALLBACKS = "errors", "timeouts", "latency", "fallbacks"
 OF_CAUSE = {"model_failed": ERRORS, "deadline": TIMEOUTS}
 
@@ -30,6 +33,7 @@ class Told:
     copies: list[tuple[Sighting, Sighting]] = field(default_factory=list)  # beside the answered
     pairs: list[Pair] = field(default_factory=list)
     matured: list[Matured] = field(default_factory=list)
+    overridden: list[Overridden] = field(default_factory=list)
 
     def into(self, seen: Evidence, release: Release) -> None:
         """Count it."""
@@ -37,6 +41,7 @@ class Told:
         seen.mirrored(release.plan, self.copies)
         seen.paired(release.plan, self.pairs)
         seen.matured(self.matured)
+        seen.overridden(self.overridden)
 
 
 def told(release: Release, entries: Iterable[Said]) -> Told:
@@ -49,6 +54,8 @@ def told(release: Release, entries: Iterable[Said]) -> Told:
             found.copies += _copies(release, said)
         elif said.kind == OUTCOMES and said.body["release"] == release.key:
             _outcomes(found, said.body["rows"])
+        elif said.kind == OVERRIDDEN and is_of(release, said.body):
+            found.overridden += _overridden(said.body)
     return found
 
 
@@ -67,7 +74,7 @@ def sighting(release: Release, said: Said) -> Sighting:
         at=said.at,
         chance=None if fallback else body["probability"],
         bad=frozenset(bad),
-        is_incident=cause == "breaker_open",
+        is_incident=cause == INCIDENT,
     )
 
 
@@ -95,6 +102,17 @@ def _copies(release: Release, said: Said) -> list[tuple[Sighting, Sighting]]:
     return [(both[0], both[1])]
 
 
+def _overridden(body: Mapping[str, Any]) -> list[Overridden]:
+    """Return a decision that a person decided otherwise; none that was left to a person, and none
+    of an incident that is many accounts': neither says which arm is worse.
+    """
+    if body["reviewed"] or body["fallback"] == INCIDENT:
+        return []
+    drawn = body["release"]
+    is_candidate = drawn["arm"] == CANDIDATE
+    return [Overridden(account=body["account"], is_candidate=is_candidate, share=drawn["share"])]
+
+
 def _outcomes(found: Told, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["shadow"] is not None and row["stable"] is not None:
@@ -117,7 +135,7 @@ def _outcomes(found: Told, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def is_of(release: Release, body: Mapping[str, Any]) -> bool:
-    """Was a decision, or a copy of one, made in a release?"""
+    """Was a decision that an entry is about made in a release?"""
     drawn = body.get("release")
     return (
         drawn is not None and drawn["release"] == release.id and _target_of(body) == release.target

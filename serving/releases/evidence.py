@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from serving.releases.plan import Plan
-    from serving.releases.sighting import Matured, Pair, Sighting
+    from serving.releases.sighting import Matured, Overridden, Pair, Sighting
     from serving.releases.wealth import Floats
 
-HAPPENS = ("errors", "timeouts", "latency", "fallbacks", "overrides")  # guards of single decisions
-SPLIT = "split"
+HAPPENS = ("errors", "timeouts", "latency", "fallbacks")  # guards of what a decision shows itself
+OVERRIDES, SPLIT = "overrides", "split"
 type Event = tuple[bool, float]  # from the candidate? and the chance that it would be
 
 
@@ -78,6 +78,14 @@ class Evidence:
         self._scored([each for both in seen for each in both if not each.share])
         for copy in copies:
             self.last_at = copy.at
+
+    def overridden(self, seen: Sequence[Overridden]) -> None:
+        """Count decisions that a person decided otherwise, in the order in which that was said. It
+        tells of its arm alone: no arm has an account more by it, and it is no sign of life.
+        """
+        drawn = [each for each in seen if 0 < each.share < 1]
+        new = [each for each in drawn if self._is_first(OVERRIDES, each.account)]
+        self._which(OVERRIDES, [(each.is_candidate, each.share) for each in new], odds.HIGHER)
 
     def paired(self, plan: Plan, seen: Sequence[Pair]) -> None:
         """Count pairs of scores whose outcome is known, each lead once: in the order of decisions,

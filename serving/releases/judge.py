@@ -12,7 +12,7 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from serving.releases import experiments, odds, shift
-from serving.releases.evidence import CANDIDATE, HAPPENS, SPLIT, STABLE
+from serving.releases.evidence import CANDIDATE, HAPPENS, OVERRIDES, SPLIT, STABLE
 from serving.releases.wealth import Wealth
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def unknown(why: str) -> Verdict:
 
 
 def _findings(plan: Plan, seen: Evidence) -> Iterator[Finding]:
-    for name in HAPPENS:
+    for name in (*HAPPENS, OVERRIDES):
         guard = getattr(plan.guards, name)
         alpha = guard.alpha if guard.ceiling is None else guard.alpha / 2
         said = f"{name} more often in the candidate"

@@ -147,9 +147,18 @@ class Plan(Frozen):
 
 
 def load_plan(name: str) -> Plan:
-    """Read a plan: a file, or the name of one in configs/releases; WrongUse if it is none."""
+    """Read a plan to begin by: a file, or the name of one in configs/releases; WrongUse if it is
+    none, or asks what cannot be judged.
+    """
     path = named(FOLDER, name)
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in (CONFIGS / FOLDER).glob("*.yaml")))
         raise WrongUse(f"a plan must be a file or one of {known}, got '{name}': name another")
-    return load(Plan, path)
+    plan = load(Plan, path)
+    if plan.guards.overrides.ceiling is not None:  # plans of releases that have begun stay readable
+        raise WrongUse(
+            f"overrides must have no ceiling, got {plan.guards.overrides.ceiling:g}: a ceiling is"
+            " asked at the first decision of an hour, and persons decide otherwise later; leave it"
+            " out"
+        )
+    return plan

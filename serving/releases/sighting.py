@@ -1,5 +1,5 @@
-"""What a judge sees of one decision, of one pair of scores, and of one account that has matured.
-Pure.
+"""What a judge sees of one decision, of one that was overridden, of one pair of scores, and of one
+account that has matured. Pure.
 """
 
 from __future__ import annotations
@@ -30,6 +30,15 @@ class Sighting:
     def in_arm(self) -> str:
         """The account as this arm saw it: of a mirrored decision both arms saw it."""
         return f"{int(self.is_candidate)} {self.account}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overridden:
+    """A decision that was made while a release ran, and that a person decided otherwise."""
+
+    account: str
+    is_candidate: bool
+    share: float  # as the decision was made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from serving.wire.base import (
     whole,
 )
 from serving.wire.lots import ExplorationOut, ReleaseOut  # noqa: TC001 - as below
+from serving.wire.overrides import OverriddenOut  # noqa: TC001 - as below
 from serving.wire.problems import Problem
 from serving.wire.reasons import ReasonOut  # noqa: TC001 - read at run time by pydantic
 
@@ -236,6 +237,7 @@ class DecisionOut(Answered):
                     "fallback": None,
                     "release": None,
                     "exploration": None,
+                    "overridden": None,
                 }
             ]
         }
@@ -261,6 +263,9 @@ class DecisionOut(Answered):
     )
     exploration: ExplorationOut | None = Field(
         default=None, description="Null where the policy explores nothing."
+    )
+    overridden: OverriddenOut | None = Field(
+        default=None, description="What a person did last instead; only a decision that is read."
     )
 
 

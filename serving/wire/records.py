@@ -10,7 +10,8 @@ from pydantic_core import to_json
 def answer(body: dict[str, Any]) -> dict[str, Any]:
     """Return the members of DecisionOut, in their order, of a decision's record in the journal.
 
-    Nothing is checked: the record was, when it was made.
+    Nothing is checked: the record was, when it was made. What a person did instead is no part of
+    it: who tells that puts it in as `overridden`.
     """
     verdict, basis = body["verdict"], body["basis"]
     reasons, fallback, drawn = body["reasons"], body.get("fallback"), body.get("release")
@@ -38,6 +39,7 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
         "fallback": fallback and {"cause": fallback["cause"], "detail": fallback["detail"]},
         "release": drawn and {"id": drawn["release"], "arm": drawn["arm"], "epoch": drawn["epoch"]},
         "exploration": _exploration(verdict.get("exploration")),
+        "overridden": body.get("overridden"),
     }
 
 

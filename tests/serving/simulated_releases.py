@@ -9,7 +9,7 @@ import numpy as np
 
 from serving.releases.plan import load_plan
 from serving.releases.release import Parts, Release, State, begin
-from serving.releases.sighting import Pair, Sighting
+from serving.releases.sighting import Overridden, Pair, Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,6 +66,17 @@ def sightings(
             bad=frozenset({guard}) if is_bad else frozenset(),
         )
         for n, (name, is_bad) in enumerate(zip(names.tolist(), bad.tolist(), strict=True))
+    ]
+
+
+def overrides(rng: Generator, count: int, *, share: float, ratio: float) -> list[Overridden]:
+    """Return decisions that persons decided otherwise, each of an account of its own; the odds of
+    that are `ratio` times as high in the candidate.
+    """
+    of_candidate = share * ratio / (share * ratio + 1 - share)
+    return [
+        Overridden(account=f"account-{n}", is_candidate=is_its, share=share)
+        for n, is_its in enumerate((rng.random(count) < of_candidate).tolist())
     ]
 
 

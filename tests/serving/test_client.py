@@ -48,7 +48,7 @@ DECISION = {
     "id": "d-1", "entity": "lead-1", "account": None, "as_of": T, "score": 0.5,
     "interval": [0.25, 0.75], "confidence": "low", "route": "nurture", "route_reason": "unlikely",
     "reasons": [], "trace": ["nurture: 0.5 >= 0: True"], "decided_at": T,
-    "fallback": None, "release": None, "exploration": None,
+    "fallback": None, "release": None, "exploration": None, "overridden": None,
     "basis": {"target": "t@1", "model": "m", "calibrator": "c", "policy": "p@1", "view": "v@1",
               "code": "x"},
 }  # fmt: skip
@@ -756,6 +756,7 @@ ORDER: dict[str, Any] = {"expect_epoch": 3, "reason": "lunch"}
 READS = {
     "decision": ("/v1/decisions/a%2F%C3%A9", lambda c: c.decision("a/é")),
     "replay": ("/v1/decisions/a/replay", lambda c: c.replay("a")),
+    "override": ("/v1/decisions/a/override", lambda c: c.override("a", route="nurture")),
     "explanation": ("/v1/decisions/a/explanation?most=5", lambda c: c.explanation("a", most=5)),
     "scores": ("/v1/accounts/a/scores?target=t", lambda c: c.scores("a", target="t")),
     "models": ("/v1/models", lambda c: c.models()),

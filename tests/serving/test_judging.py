@@ -244,6 +244,55 @@ def test_an_open_breaker_is_one_incident(kept: Kept) -> None:
     assert found.above["fallbacks"].events == 40
 
 
+def _instead(n: int, **more: Any) -> dict[str, Any]:
+    """Return what a judge reads of an override of a decision of the candidate."""
+    decided = _decided(n, is_candidate=True)
+    said = {"account": f"account-{n}", "reviewed": False, "fallback": None}
+    return {**said, "basis": decided["basis"], "release": decided["release"], **more}
+
+
+def test_overrides_are_read_and_hold(
+    place: Workspace, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty accounts of the candidate, whose decisions need not be read for it. The mutant does not
+    read overrides, as none was once.
+    """
+    _append(place, [_instead(n) for n in range(40)], told.OVERRIDDEN)
+    with monkeypatch.context() as patched:
+        patched.setattr("serving.judging.case.KINDS", told.KINDS[:-1])
+        deaf = Case(place.database, kept.release)
+        deaf.read_on(AT)
+    assert deaf.evidence.which["overrides"].events == 0
+    found = _judge(place)
+    found.look()
+    why = found.verdicts["lead_qualification"].why
+    assert why.startswith("overrides more often in the candidate (40 events")
+    assert _state(place) == State.HELD
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reviewed": True},
+        {"fallback": "breaker_open"},
+        {"release": None},
+        {"basis": {"target": "deal_outcome@1"}},
+    ],
+    ids=["left to a person", "an incident", "of no release", "of another target"],
+)
+def test_an_override_that_says_nothing_of_the_arms_is_not_counted(
+    kept: Kept, more: dict[str, Any]
+) -> None:
+    """One as any other is: the mutant of each form."""
+    bodies = [_instead(n, **more) for n in range(40)]
+    seen = _folded(
+        told.told(kept.release, [_said(b, told.OVERRIDDEN) for b in bodies]), kept.release
+    )
+    assert seen.which["overrides"].events == 0
+    plain = [_said(_instead(n), told.OVERRIDDEN) for n in range(40)]
+    assert _folded(told.told(kept.release, plain), kept.release).which["overrides"].events == 40
+
+
 def test_outcomes_are_pairs_where_both_scored(kept: Kept) -> None:
     """And business outcomes of either arm."""
     row = {"entity": "lead-1", "account": "a", "arm": "stable", "share": 0.05, "outcome": True}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from serving.releases import calibrated, odds, pairs, shift
 from serving.releases.evidence import Evidence
-from serving.releases.sighting import Matured, Sighting
+from serving.releases.sighting import Matured, Overridden, Sighting
 from serving.releases.wealth import Wealth
-from tests.serving.simulated_releases import leads, matured, release, sightings
+from tests.serving.simulated_releases import leads, matured, overrides, release, sightings
 
 ALPHA = 0.05
 PLAN = release().plan
@@ -240,3 +240,39 @@ def test_what_comes_from_one_arm_alone_costs_no_account_its_say() -> None:
     assert (seen.which["errors"].events, seen.accounts, seen.scores) == (0, {}, {})
     seen.saw(PLAN, [replace(one, share=0.5, chance=0.1)])
     assert (seen.which["errors"].events, sum(seen.accounts.values())) == (1, 1)
+
+
+def test_an_override_counts_for_its_guard_alone() -> None:
+    """Neither for the split nor for scores, steps and silence; in any cut, before the decisions or
+    after them.
+    """
+    rng = np.random.default_rng(15)
+    said = overrides(rng, 60, share=0.05, ratio=3.0)
+    decided = sightings(rng, 60, share=0.05, rates=(0.1, 0.1))
+    alone, before, after = Evidence(), Evidence(), Evidence()
+    alone.overridden(said)
+    assert alone.which["overrides"].events == 60
+    assert replace(alone, which={}, counted={}) == Evidence()
+    before.overridden(said)
+    before.saw(PLAN, decided)
+    after.saw(PLAN, decided)
+    after.overridden(said[:25])
+    after.overridden(said[25:])
+    assert before == after
+    assert after.which["overrides"] == alone.which["overrides"]
+    plain = Evidence()
+    plain.saw(PLAN, decided)
+    assert (after.accounts, after.which["split"]) == (plain.accounts, plain.which["split"])
+
+
+def test_an_account_that_is_overridden_often_counts_once() -> None:
+    """By its first override; where only one arm had accounts, it says nothing and may still."""
+    one = Overridden(account="loud", is_candidate=True, share=0.05)
+    seen, each = Evidence(), Evidence()
+    seen.overridden([replace(one, share=1.0), replace(one, share=0.0)])
+    assert seen.which["overrides"].events == 0
+    seen.overridden([one] * 50)
+    assert seen.which["overrides"].events == 1
+    assert not seen.which["overrides"].exceeds(0.0004)
+    each.overridden([replace(one, account=f"a{n}") for n in range(50)])  # the mutant
+    assert each.which["overrides"].exceeds(0.0004)

@@ -12,11 +12,22 @@ import pytest
 from serving.releases import judge
 from serving.releases.evidence import Evidence
 from serving.releases.judge import Action
+from serving.releases.plan import Guard
 from serving.releases.sighting import Sighting
-from tests.serving.simulated_releases import BEGAN, leads, matured, release, sightings
+from tests.serving.simulated_releases import (
+    BEGAN,
+    leads,
+    matured,
+    overrides,
+    release,
+    sightings,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from serving.releases.release import Release
+    from serving.releases.sighting import Overridden
 
 AT_FIVE = release(step=2)
 LATER = BEGAN + timedelta(hours=2)
@@ -158,3 +169,57 @@ def test_a_waived_guard_is_waived_with_its_ceiling() -> None:
     assert judge.verdict(last, found, BEGAN).action == Action.ROLLBACK
     waived = last.model_copy(update={"waived": ("errors",)})
     assert judge.verdict(waived, found, BEGAN).action == Action.WAIT
+
+
+def _overridden(of: Release, said: Sequence[Overridden]) -> judge.Verdict:
+    found = Evidence()
+    found.overridden(said)
+    return judge.verdict(of, found, BEGAN)
+
+
+def test_who_is_overridden_more_often_is_held() -> None:
+    """Five times as often, at 5 % of the accounts, within 300 overrides: each of twenty. It is not
+    undone: a person looks.
+    """
+    for seed in range(20):
+        rng = np.random.default_rng([7, seed])
+        found = _overridden(AT_FIVE, overrides(rng, 300, share=0.05, ratio=5.0))
+        assert found.action == Action.HOLD
+        assert found.why.startswith("overrides more often in the candidate (300 events")
+
+
+def test_who_is_overridden_as_often_is_seldom_held() -> None:
+    """In at most alpha of 200 releases, however often one looks: what is held stays held."""
+    alpha, plan = 0.05, AT_FIVE.plan
+    guards = plan.guards.model_copy(update={"overrides": Guard(alpha=alpha, then="hold")})
+    of = AT_FIVE.model_copy(update={"plan": plan.model_copy(update={"guards": guards})})
+    rngs = [np.random.default_rng([8, seed]) for seed in range(200)]
+    ended = [_overridden(of, overrides(rng, 400, share=0.05, ratio=1.0)).action for rng in rngs]
+    assert ended.count(Action.HOLD) <= 200 * alpha
+    assert set(ended) <= {Action.HOLD, Action.WAIT}
+
+
+def test_an_override_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Persons look at decisions long after: a candidate that is silent is held all the same, and no
+    step is passed by it. The mutant counts overrides as decisions.
+    """
+    late, said = (
+        BEGAN + timedelta(minutes=16),
+        overrides(np.random.default_rng(9), 40, share=0.05, ratio=1.0),
+    )
+
+    def judged() -> judge.Verdict:
+        found = Evidence()
+        found.overridden(said)
+        return judge.verdict(AT_FIVE, found, late)
+
+    assert (judged().action, judged().why[:28]) == (Action.HOLD, "no decision of the candidate")
+
+    def as_decisions(self: Evidence, seen: Sequence[Overridden]) -> None:
+        of = {"step": 2, "at": late, "chance": None, "bad": frozenset({"overrides"})}
+        each = [(one.account, one.is_candidate, one.share) for one in seen]
+        told = [Sighting(account=a, is_candidate=c, share=s, **of) for a, c, s in each]  # type: ignore[arg-type]
+        self.saw(AT_FIVE.plan, told)
+
+    monkeypatch.setattr(Evidence, "overridden", as_decisions)
+    assert (judged().action, "of 100 accounts met" in judged().why) == (Action.WAIT, True)

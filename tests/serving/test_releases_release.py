@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from tests.serving.simulated_releases import BEGAN, BLUE, GREEN, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PLAN = load_plan("canary")
 
@@ -52,6 +54,22 @@ def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, Any], said: str)
     with pytest.raises(ValidationError) as raised:
         Plan.model_validate(_changed(**wrong))
     assert said in str(raised.value)
+
+
+def test_overrides_have_no_ceiling(tmp_path: Path) -> None:
+    """They come later than the decisions that a ceiling is asked at; plans of releases that began
+    with one are still read.
+    """
+    said = PLAN.model_dump(mode="json")
+    said["guards"]["overrides"]["ceiling"] = 0.1
+    path = tmp_path / "late.yaml"
+    path.write_text(yaml.safe_dump(said))
+    with pytest.raises(WrongUse, match=r"overrides must have no ceiling, got 0\.1: a ceiling is"):
+        load_plan(str(path))
+    assert Plan.model_validate(said).guards.overrides.ceiling == 0.1
+    del said["guards"]["overrides"]["ceiling"]
+    path.write_text(yaml.safe_dump(said))
+    assert load_plan(str(path)) == PLAN
 
 
 def test_a_release_goes_from_step_to_step() -> None:

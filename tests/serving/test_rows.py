@@ -16,7 +16,7 @@ from cluster.access.roles import Role
 from features.online import areas, base, tail
 from features.online.build import build
 from serving.access import guard, rows
-from serving.answer import gather, writes
+from serving.answer import gather, overridden, writes
 from serving.answer.gather import Gatherer
 from serving.api import reading
 from serving.reading import priority
@@ -229,6 +229,33 @@ def _tells(
 
     there = said(place, lead)
     return there != said("nobody", "nobody") or lead in there[1] or account in there[1]
+
+
+def test_only_decisions_that_are_seen_are_overridden(
+    made: Dominion, told: Territories, decided: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are as nobody's, and nothing is kept. The mutant looks at no rows."""
+    key = made.key(regions=("dach",))
+
+    def override(id: str) -> httpx.Response:
+        body = made.service.recorded(id)
+        is_so = body is not None and body["verdict"]["route"] == "nurture"
+        asked = {"route": "account_executive" if is_so else "nurture"}
+        return made.http.post(f"{ONE}/{id}/override", json=asked, headers=key)
+
+    none = _without(override("nobody"), "nobody")
+    assert none[0] == 404
+    for lead, id in decided.items():
+        answer = override(id)
+        if told["lead", lead][0] == "dach":
+            assert (answer.status_code, answer.json()["actor"]) == (200, "application-dach")
+        else:
+            assert _without(answer, id) == none
+    kept = {entry.body["decision"] for entry in made.workspace.journal.entries(overridden.KIND)}
+    assert kept == {id for lead, id in decided.items() if told["lead", lead][0] == "dach"}
+    other = next(id for lead, id in decided.items() if told["lead", lead][0] != "dach")
+    monkeypatch.setattr(rows, "sees", lambda *_: True)
+    assert override(other).status_code == 200
 
 
 def test_a_bound_engineer_replays_its_own(

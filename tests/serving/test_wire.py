@@ -25,12 +25,23 @@ from serving.wire import (
     events,
     explanations,
     inference,
+    overrides,
     problems,
     records,
 )
 from serving.wire.decisions import BatchRequest, DecisionOut, DecisionRequest, Wrong
 
-MODULES = (accounts, base, catalogue, decisions, events, explanations, inference, problems)
+MODULES = (
+    accounts,
+    base,
+    catalogue,
+    decisions,
+    events,
+    explanations,
+    inference,
+    overrides,
+    problems,
+)
 TOUCH = {"kind": "touch", "name": "visit", "event_time": "2026-02-01T09:30:00Z"}
 
 

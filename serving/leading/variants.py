@@ -49,7 +49,8 @@ def told(workspace: Workspace, flag: Flag, by: datetime | None = None) -> list[T
 
 
 def known(workspace: Workspace, flag: Flag, target: Target, by: datetime) -> Known:
-    """Return the same with what became of them, by that moment or as far as the log goes.
+    """Return who was told a variant by a moment, and what became of those whose horizon was over by
+    then, as far as the log goes.
 
     Entities that may not be scored, by what persons say now, are left out, and so is what was
     erased: of an account that has no others nothing is known.

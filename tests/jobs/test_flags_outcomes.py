@@ -38,7 +38,7 @@ CALL = "call_script"
 TARGET = load_target("lead_qualification")
 HORIZON = timedelta(days=TARGET.horizon_days)
 SETTLE = timedelta(days=TARGET.settle_days)
-type Times = dict[str, datetime]
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,36 @@ def test_without_a_moment_it_is_as_of_now(place: Workspace) -> None:
     assert now["figures"] == _run(place, "outcomes", as_of=_until(place).isoformat())["figures"]
     with pytest.raises(WrongUse, match="must name its time zone"):
         _run(place, "outcomes", as_of="2026-01-01")
+
+
+def _lead(name: str, day: float, account: str, *, known: float) -> dict[str, Any]:
+    said = {"source": "test", "row_key": name, "kind": "lead", "name": name, "lead": "lead-1"}
+    moments = {"event_time": BEGAN + timedelta(days=day), "known_at": BEGAN + timedelta(days=known)}
+    return said | moments | {"account": account}
+
+
+def test_a_lead_is_of_the_account_that_was_known_to_have_it() -> None:
+    """At its exposure: one that moved before is not the first account's, and is looked at from the
+    time of its new account alone.
+    """
+    events = log.identified(
+        pa.Table.from_pylist(
+            [
+                _lead("created", 0, "first", known=0),
+                _lead("created", 0, "second", known=5),
+                _lead("qualified", 110, "second", known=110),
+            ],
+            schema=log.CANDIDATE,
+        )
+    )
+    until = BEGAN + timedelta(days=300)
+    for day, owner in ((2, "first"), (100, None)):
+        times = {"first": BEGAN + timedelta(days=day), "second": BEGAN + timedelta(days=10)}
+        rows = variants.became(TARGET, events, times, until).to_pylist()
+        found = {row["account"]: row["label"] for row in rows}
+        assert found == {"second": False} | ({owner: False} if owner else {})
+    late = variants.became(TARGET, events, {"second": BEGAN + timedelta(days=100)}, until)
+    assert late["label"].to_pylist() == [True]
 
 
 def test_the_outcome_of_a_deal_is_its_accounts_too(place: Workspace) -> None:

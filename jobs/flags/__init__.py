@@ -1,1 +1,1 @@
-"""Look at flags and at what accounts were told, and whether they come as their weights say."""
+"""Look at flags: who was told what, whether that is as the weights say, and what became of them."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
+from jobs import pages
 from jobs.release import gather, pictures, tables
 from serving.leading import followers
 from serving.releases.release import State
@@ -26,14 +25,8 @@ _FOLDER = Path(__file__).parent
 
 def render(found: Dossier) -> str:
     """Return the page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(**_words(found), **_drawn(found))
+    template = pages.environment(_FOLDER).get_template("page.html")
+    return template.render(**_words(found), **_drawn(found))
 
 
 def _words(found: Dossier) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cluster.access.permissions import Permission
 from features.targets import load_target
-from jobs import show
+from jobs import pages, show
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.release import gather, page, tables
@@ -241,10 +241,7 @@ def _page(workspace: Workspace, target: str, settings: ReleaseSettings) -> Repor
     html = page.render(found).encode()
     name = f"release-{target}-{found.release.id}.html"
     path = Path(settings.to or workspace.settings.home / "reports" / name).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(html)
-    draft.replace(path)  # readers see the old page or the new one
+    pages.write(path, html)
     return Report(
         read={"target": target, "release": found.release.id, "looks": found.judged.look},
         wrote={"page": str(path), "bytes": len(html)},

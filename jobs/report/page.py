@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from cluster.errors import Refusal
+from jobs import pages
 from jobs.report import pictures
 from jobs.report.gather import ForecastPart, ModelPart
 from serving.access.fields import WITHHELD
@@ -57,13 +56,7 @@ def render(
     """Return the page as HTML; parts that are missing are named with what to do, and so is what is
     withheld above the privacy class that it shows.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment(_FOLDER)
     environment.filters["finding"] = finding
     return environment.get_template("page.html").render(
         sections=[_section(part, top) for part in models if isinstance(part, ModelPart)],

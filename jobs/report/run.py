@@ -11,7 +11,7 @@ from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, Refusal
 from features import log
 from features.targets import load_target
-from jobs import clearance
+from jobs import clearance, pages
 from jobs.console import Job, Progress, Report, option
 from jobs.report import gather, page
 from serving.forecast import record
@@ -58,7 +58,7 @@ def run(workspace: Workspace, settings: ReportSettings, progress: Progress) -> R
     moment = page.moment(as_of)
     html = page.render(models, forecast, top=settings.top, as_of=moment, shows=shows).encode()
     path = _path(workspace, settings)
-    _write(path, html)
+    pages.write(path, html)
     signals = [part.sentence for part in models if not isinstance(part, Refusal)]
     return Report(
         read={"targets": ", ".join(names), "scenario": settings.scenario},
@@ -103,13 +103,6 @@ def _path(workspace: Workspace, settings: ReportSettings) -> Path:
     if settings.out:
         return Path(settings.out).resolve()
     return workspace.settings.home / "reports" / "report.html"
-
-
-def _write(path: Path, html: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(html)
-    draft.replace(path)  # readers see the old page or the new one
 
 
 JOB = Job(

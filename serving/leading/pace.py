@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from features.targets import Target
     from serving.releases.experiments import Duration
-    from serving.releases.plan import Plan
+    from serving.releases.plan import Experiment, Plan
 
 DAYS = 90  # that are looked at, before the last horizon that is over
 SEED = 7  # equal questions have equal answers
@@ -73,6 +73,16 @@ def expected(plan: Plan, target: Target, pace: Pace) -> Duration | Refusal:
             value=plan.kind,
             remedy="name one of kind experiment",
         )
+    share = plan.steps[-1].weight / 100
+    return lasting(plan.experiment, target, pace, share=share)
+
+
+def lasting(
+    asked: Experiment, target: Target, pace: Pace, *, share: float, part: float = 1.0
+) -> Duration | Refusal:
+    """Return what a comparison of two arms takes at a pace. `share`: of the accounts of both, that
+    the new one has; `part`: of all accounts, that both have.
+    """
     if not 0 < pace.rate < 1:
         return Refusal(
             rule="the outcome must come to some and not to all",
@@ -80,10 +90,10 @@ def expected(plan: Plan, target: Target, pace: Pace) -> Duration | Refusal:
             remedy="choose another target",
         )
     return experiments.duration(
-        plan.experiment,
-        share=plan.steps[-1].weight / 100,
+        asked,
+        share=share,
         rate=pace.rate,
-        accounts_per_day=pace.accounts_per_day,
+        accounts_per_day=pace.accounts_per_day * part,
         horizon_days=target.horizon_days + target.settle_days,
         rng=np.random.default_rng(SEED),
     )

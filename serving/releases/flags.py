@@ -3,7 +3,8 @@ flag's salt and name and the account, so that it never changes while the weights
 
 That accounts were told their variant is kept as exposures, each once. Their counts should be as the
 weights say: a variant that loses accounts on the way (because it fails, or is slow) is found by the
-evidence of `serving.releases.odds`, which may be looked at at any time. Pure.
+evidence of `serving.releases.odds`, which may be looked at at any time. What becomes of accounts
+is compared by `serving.releases.compared`. Pure.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cluster import canonical
 from cluster.errors import Refusal, WrongUse, nearest
 from cluster.settings import CONFIGS, Frozen, load
 from serving.releases import assignment, odds
+from serving.releases.plan import Experiment
 from serving.releases.wealth import Wealth
 
 if TYPE_CHECKING:
@@ -42,8 +44,15 @@ class Variant(Frozen):
         return round(self.weight * _TO_PLACES)
 
 
+class Compared(Experiment):
+    """What is asked of the outcomes of accounts: of each variant, beside the usual one."""
+
+    target: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # whose outcome it is
+    usual: str = Field(pattern=NAME)  # the variant that is business as usual
+
+
 class Flag(Frozen):
-    """An experiment: its variants, and whom it is for."""
+    """An experiment: its variants, whom it is for, and what is compared."""
 
     name: str = Field(pattern=NAME)
     version: int = Field(ge=1)
@@ -53,6 +62,7 @@ class Flag(Frozen):
     otherwise: str = Field(default="off", pattern=NAME)  # what accounts get whom it is not for
     salt: str = Field(pattern=NAME)
     segments: tuple[str, ...] = ()  # whom it is for, as the caller names them; none: everybody
+    experiment: Compared | None = None  # none: what becomes of the accounts is not compared
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -65,15 +75,41 @@ class Flag(Frozen):
             raise ValueError(f"weights must add up to 100, got {total / _TO_PLACES:g}")
         return self
 
+    @model_validator(mode="after")
+    def _has_two_to_compare(self) -> Self:
+        drawn = [name for name, share in self.shares.items() if share]
+        if self.experiment is None:
+            return self
+        if (usual := self.experiment.usual) not in drawn:
+            hint = nearest(usual, drawn)
+            raise ValueError(f"usual must be a variant that accounts draw, got '{usual}': {hint}")
+        if len(drawn) < 2:
+            raise ValueError(f"accounts must draw another variant beside '{usual}'")
+        return self
+
     @property
     def id(self) -> str:
-        """Name, version and hash of the content."""
-        return f"{self.name}@{self.version}-{canonical.digest(self.model_dump(mode='json'))[:12]}"
+        """Name, version and hash of the content: what is compared is part of that, so that nobody
+        asks otherwise after a look at what came of it.
+        """
+        content = self.model_dump(mode="json", exclude_none=True)
+        return f"{self.name}@{self.version}-{canonical.digest(content)[:12]}"
 
     @property
     def shares(self) -> dict[str, float]:
         """The share of the accounts that draws each variant."""
         return {each.name: each.places / assignment.PLACES for each in self.variants}
+
+    @property
+    def compared(self) -> dict[str, float]:
+        """Of each variant that is compared with the usual one: its share of the accounts that draw
+        either.
+        """
+        if self.experiment is None:
+            return {}
+        others = dict(self.shares)
+        usual = others.pop(self.experiment.usual)
+        return {name: share / (share + usual) for name, share in others.items() if share}
 
     def is_for(self, segment: str | None) -> bool:
         """Is an account of this segment part of the experiment?"""

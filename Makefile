@@ -29,13 +29,16 @@ check: setup ## ruff, mypy, import contracts, size budgets
 format: setup ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-test: setup ## every test but the drills: acceptance, cluster, jobs and Ray in a second process
+test: setup ## every test but the drills, in three processes: what needs Ray, the service, the rest
 	@mkdir -p .workspace
 	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" >.workspace/test-beside.log 2>&1 & \
-	beside=$$!; trap "kill -INT $$beside" INT TERM; \
-	PYTHONUNBUFFERED=1 $(PYTHON) -m pytest -m "not drill and not ray and not beside" 2>&1 | \
-	tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
-	wait $$beside; there=$$?; tail -n 40 .workspace/test-beside.log; \
+	beside=$$!; \
+	$(PYTHON) -m pytest -m "not drill and not ray" tests/serving >.workspace/test-serving.log 2>&1 & \
+	serving=$$!; trap "kill -INT $$beside $$serving" INT TERM; \
+	PYTHONUNBUFFERED=1 $(PYTHON) -m pytest -m "not drill and not ray and not beside" \
+	--ignore tests/serving 2>&1 | tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
+	wait $$serving; there=$$?; wait $$beside; there=$$((there + $$?)); \
+	tail -n 40 .workspace/test-serving.log .workspace/test-beside.log; \
 	grep -hE "^(FAILED|ERROR) " .workspace/test.log; exit $$((here + there))
 
 drill: setup ## the long versions of the tests

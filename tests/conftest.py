@@ -22,8 +22,7 @@ from tests.postgresql import postgresql_server, postgresql_url  # noqa: F401  fi
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
-BESIDE = ("acceptance", "cluster", "jobs")  # folders that `make test` runs beside the rest,
-ALSO = ("test_forecast_", "test_schemathesis")  # and files, so that both take about as long
+BESIDE = ("cluster", "jobs")  # folders that `make test` runs with what needs Ray
 KERNELS = ("test_compute.py", "test_compute_single.py", "test_compute_oracle.py")  # compile them
 GARBAGE = 50_000  # new objects before it is collected: at 700, a tenth of all time goes there
 
@@ -42,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what runs beside the rest."""
-    if item.path.parent.name in BESIDE or item.path.name.startswith(ALSO):
+    if item.path.parent.name in BESIDE:
         item.add_marker(pytest.mark.beside)
 
 

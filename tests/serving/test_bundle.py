@@ -57,6 +57,11 @@ def packed() -> bundle.Bundle:
     return bundle.pack(_model(table, 1), table, _provenance())
 
 
+@pytest.fixture(autouse=True)
+def _nothing_was_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "_admitted", set())
+
+
 def _changed(packed: bundle.Bundle, change: Callable[[dict[str, Any]], None]) -> bytes:
     document = json.loads(packed.manifest)
     change(document)
@@ -142,6 +147,18 @@ def test_xgboost_sees_only_what_was_admitted(
         bundle.unpack(packed.manifest, packed.booster)
     with pytest.raises(AssertionError, match="a reader saw"):
         bundle.unpack(packed.manifest, packed.booster)
+
+
+def test_the_same_bytes_are_shown_to_the_process_apart_once(
+    packed: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are shown to it anew; what it refused is refused again."""
+    bundle.unpack(packed.manifest, packed.booster)
+    monkeypatch.setattr(bundle, "_must_score_apart", _refuses)
+    bundle.unpack(packed.manifest, packed.booster)
+    for _ in range(2):
+        with pytest.raises(bundle.BundleBroken, match="apart"):
+            bundle.unpack(*_swapped(packed))
 
 
 def _refuses(*_: object) -> None:

@@ -22,7 +22,7 @@ from tests.postgresql import postgresql_server, postgresql_url  # noqa: F401  fi
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NODES = 2
-BESIDE = ("cluster", "jobs")  # folders that `make test` runs with what needs Ray
+BESIDE = ("jobs",)  # folders that `make test` runs with what needs Ray
 KERNELS = ("test_compute.py", "test_compute_single.py", "test_compute_oracle.py")  # compile them
 GARBAGE = 50_000  # new objects before it is collected: at 700, a tenth of all time goes there
 

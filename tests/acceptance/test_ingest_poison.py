@@ -476,6 +476,7 @@ def test_without_the_look_for_objects_they_pass_as_nothing(
     assert {"object for a text", "list for a text"} <= judged(read_now=True)
 
 
+@pytest.mark.drill
 def test_a_repair_that_does_not_ask_for_ids_doubles(
     opened: Callable[[str], Workspace], source: Callable[..., ingest.Source], few: Poisoned,
     take_in: Callable[..., ingest.Ingested], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

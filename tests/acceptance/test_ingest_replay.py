@@ -337,6 +337,7 @@ def test_duplicates_that_are_not_looked_for_change_the_state(
     assert {"log", "quarantine"} <= judged("mutant", export)
 
 
+@pytest.mark.drill
 def test_strips_on_record_and_ids_together_keep_a_rerun_from_doubling(
     opened: Callable[[str], Workspace], judged: Callable[[str, Export], set[str]],
     source: Callable[..., ingest.Source], take_in: Take, export: Export,

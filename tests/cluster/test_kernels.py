@@ -87,6 +87,7 @@ def test_a_constant_of_another_file_is_never_an_old_one(
     assert (tree / "kept").exists() == bool(folder)
 
 
+@pytest.mark.drill
 def test_by_numbas_own_rule_it_would_be_an_old_one(tree: Path) -> None:
     """The defence switched off."""
     (tree / "features" / "__init__.py").write_text("")

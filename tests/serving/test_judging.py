@@ -314,7 +314,8 @@ def _folded(seen: told.Told, of: Release) -> Evidence:
     return found
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.drill)])
+@pytest.mark.drill
+@pytest.mark.parametrize("kills", [1, 20])
 def test_a_killed_judge_comes_to_the_same_verdict(place: Workspace, kept: Kept, kills: int) -> None:
     """SIGKILL while it looks, again and again: nothing is counted twice or left out."""
     child = [sys.executable, "-m", "tests.serving.child_judge"]

@@ -177,7 +177,6 @@ def _full(_: Any) -> None:
     raise Full
 
 
-@both
 def test_going_back_needs_no_artefact(
     service: DecisionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

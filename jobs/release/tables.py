@@ -109,7 +109,7 @@ def estimate(plan: Plan, pace: Pace, took: Duration) -> str:
     asked = plan.experiment
     ratio, power = (asked.ratio, asked.power) if asked else (1.0, 0.0)
     return (
-        f"odds {ratio:g} times as high are found with power {power:.0%} after"
+        f"a rate {ratio:g} times as high is found with power {power:.0%} after"
         f" {took.outcomes:,} outcomes: {took.accounts:,} accounts, {took.days:,.0f} days at"
         f" {pace.accounts_per_day:,.1f} accounts a day of which {pace.rate:.1%} have the outcome;"
         f" within {asked.most_days if asked else 0:g} days with power {took.power:.0%}"

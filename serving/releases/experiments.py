@@ -1,8 +1,8 @@
 """Experiments: what is read of the business outcome of two arms at any time, and how long that is
 likely to take. Pure.
 
-Each account whose outcome came says by its arm how the odds of the outcome compare. The reading may
-be taken at any time; who stops when it speaks is wrong with a chance of at most alpha.
+Each account whose outcome came says by its arm how the rates of the outcome compare. The reading
+may be taken at any time; who stops when it speaks is wrong with a chance of at most alpha.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST = 20_000  # outcomes of a simulated run
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The odds of the outcome in the candidate, over those of what answers."""
+    """The rate of the outcome in the candidate, over that of what answers."""
 
     ratio: float  # the likeliest
     low: float  # the true one is between low and high, whenever one reads, but for alpha
@@ -67,7 +67,7 @@ def read(release: Release, plan: Experiment, seen: Evidence, now: datetime) -> t
     """Return what an experiment's last step asks for, and why."""
     found = reading(plan, seen)
     said = (
-        f"the odds of the outcome are {found.ratio:.2f} times those of what answers"
+        f"the rate of the outcome is {found.ratio:.2f} times that of what answers"
         f" ({found.low:.2f} to {found.high:.2f}, {found.outcomes:,} outcomes)"
     )
     if found.is_decided and found.ratio > 1:
@@ -93,7 +93,7 @@ def duration(
     """
     taken = np.sort([_taken(plan, share, rng) for _ in range(RUNS)])
     outcomes = int(taken[min(ceil(plan.power * RUNS), RUNS) - 1])
-    lifted = plan.ratio * rate / (1 - rate + plan.ratio * rate)
+    lifted = min(plan.ratio * rate, 1.0)
     mean = share * lifted + (1 - share) * rate
     accounts = ceil(outcomes / mean)
     fits = (plan.most_days - horizon_days) * accounts_per_day * mean

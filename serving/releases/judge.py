@@ -191,7 +191,7 @@ def _missing(release: Release, seen: Evidence, now: datetime) -> Iterator[str]:
 
 def more_outcomes(plan: Plan, seen: Evidence, share: float) -> int | None:
     """Return how many more outcomes the guard of the business outcome is expected to need until it
-    would speak, were the odds of the candidate as low as its ratio. None while only one arm has
+    would speak, were the rate of the candidate as low as its ratio. None while only one arm has
     accounts: no number is enough.
     """
     if not 0 < share < 1:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     type Flags = NDArray[np.bool_]
 
 BETS = 60
-HIGHER = np.geomspace(1.15, 100.0, BETS)  # the odds of the event in the candidate are so many times
+HIGHER = np.geomspace(1.15, 100.0, BETS)  # it happens so many times as often in the candidate
 LOWER = 1 / HIGHER[::-1]
 _MORE = np.geomspace(1.05, 2.0, 12)
 EITHER = np.concatenate([1 / _MORE[::-1], _MORE])
@@ -33,7 +33,7 @@ RATIOS = np.geomspace(0.25, 4.0, 97)  # that an experiment tells apart
 
 
 def gains(is_candidate: Flags, shares: Floats, ratios: Floats) -> Floats:
-    """Return what bets on each ratio of odds gain, as logarithms: a row per event.
+    """Return what bets on each ratio of rates gain, as logarithms: a row per event.
 
     `shares`: the chance with which the lot put the account of each event into the candidate, above
     0 and below 1.

@@ -69,7 +69,7 @@ class Outcome(Frozen):
     """The business outcome of accounts, by arm."""
 
     alpha: float = Field(gt=0, lt=0.5)
-    ratio: float = Field(gt=0, lt=1)  # of the odds, that would be too low
+    ratio: float = Field(gt=0, lt=1)  # of the rates, that would be too low
     then: Then = "hold"
 
 
@@ -99,7 +99,7 @@ class Experiment(Frozen):
     """What an experiment asks of the business outcome, and for how long."""
 
     alpha: float = Field(gt=0, lt=0.5)  # chance of a difference where there is none
-    ratio: float = Field(gt=1)  # of the odds of the outcome, that is worth finding
+    ratio: float = Field(gt=1)  # of the rates of the outcome, that is worth finding
     power: float = Field(default=0.8, gt=0.5, lt=1)  # with which it is to be found
     most_days: float = Field(gt=0)
 

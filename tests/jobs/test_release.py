@@ -238,7 +238,7 @@ def test_an_experiment_is_estimated_before_it_begins(place: Workspace) -> None:
     said = run(place, settings, lambda *_: None)
     assert said.figures["outcomes"] > 100
     assert said.figures["days"] > said.figures["accounts"] / said.figures["accounts_per_day"]
-    assert said.decided[0].startswith("odds 1.25 times as high are found with power 80% after")
+    assert said.decided[0].startswith("a rate 1.25 times as high is found with power 80% after")
     with pytest.raises(ReleaseRefused, match="must be of an experiment"):
         run(place, replace(settings, plan="canary"), lambda *_: None)
 

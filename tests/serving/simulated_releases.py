@@ -70,8 +70,8 @@ def sightings(
 
 
 def overrides(rng: Generator, count: int, *, share: float, ratio: float) -> list[Overridden]:
-    """Return decisions that persons decided otherwise, each of an account of its own; the odds of
-    that are `ratio` times as high in the candidate.
+    """Return decisions that persons decided otherwise, each of an account of its own; the rate of
+    that is `ratio` times as high in the candidate.
     """
     of_candidate = share * ratio / (share * ratio + 1 - share)
     return [

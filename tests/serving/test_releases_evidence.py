@@ -188,7 +188,7 @@ def test_the_bound_of_a_shift_is_below_it() -> None:
 
 
 def test_fewer_outcomes_of_the_candidate_are_found() -> None:
-    """Half the odds, at half the accounts."""
+    """Half the rate, at half the accounts."""
     rng = np.random.default_rng(11)
     seen = Evidence()
     arms = rng.random(4_000) < 0.5

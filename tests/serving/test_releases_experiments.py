@@ -72,7 +72,7 @@ def test_it_is_read_until_it_speaks() -> None:
     rng, at = np.random.default_rng(2), AT
     few = judge.verdict(_running(), _seen(rng, 40, 1.25), at)
     assert few.action == Action.WAIT
-    assert few.why.startswith("not enough evidence yet: the odds of the outcome are")
+    assert few.why.startswith("not enough evidence yet: the rate of the outcome is")
     better = judge.verdict(_running(), _seen(rng, 3_000, 1.5), at)
     assert better.action == Action.ADVANCE, better.why
     waits = _running().advanced(better.why, at)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUSY_TIMEOUT_S = 30
+TURN_S = 0.001  # between two looks whether another still writes
 LONGEST_LOG = 20_000  # pages; a commit that makes it longer folds it: see cluster.folding
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 
@@ -39,6 +40,7 @@ _INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x46554E4E454C  # any fixed number: the key of PostgreSQL's advisory lock
 _ONE_UPGRADE = threading.Lock()  # Alembic keeps its context in a global of the process
+_BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
 _WRITE = "funnelcast_write"  # execution option that marks a write transaction
 
 
@@ -158,8 +160,35 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get(_WRITE, False):
+        _begin_to_write(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_to_write(connection: sa.Connection) -> None:
+    """Take the lock as soon as it is free. SQLite itself looks ever more seldom, every 100 ms in
+    the end: where two processes write all the time, some transactions would wait for long.
+    """
+    driver: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while _is_locked(driver) and time.monotonic() < until:
+            time.sleep(TURN_S)
+        if not driver.in_transaction:
+            connection.exec_driver_sql(_BEGIN_TO_WRITE)  # fails in the words that callers know
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+
+
+def _is_locked(driver: sqlite3.Connection) -> bool:
+    """Begin to write, unless that fails; does another write?"""
+    try:
+        driver.execute(_BEGIN_TO_WRITE)
+    except sqlite3.Error as error:
+        return "locked" in str(error)
+    return False
 
 
 def _configure_postgresql(connection: Any, _record: object) -> None:

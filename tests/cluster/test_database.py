@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ import sqlalchemy as sa
 from cluster import database, errors, schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 ROOT = Path(database.__file__).parent.parent
@@ -151,6 +154,49 @@ def test_without_begin_immediate_such_transactions_fail(
     with pytest.raises(sa.exc.OperationalError, match="locked"):
         test_transactions_that_read_and_then_write_wait_for_one_another(db)
     db.close()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[tuple[database.Database, sqlite3.Connection]]:
+    """A database, and another connection that writes to it."""
+    db = database.open_database(f"sqlite:///{tmp_path}/held.db")
+    with closing(sqlite3.connect(tmp_path / "held.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield db, holder
+    db.close()
+
+
+def test_a_writer_begins_as_soon_as_another_is_done(
+    held: tuple[database.Database, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks in even steps: nobody lets go while SQLite itself would wait."""
+    (db, holder), slept = held, []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            holder.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with db.begin() as connection:
+        connection.execute(_run("a"))
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+    assert slept == [database.TURN_S] * 3
+    assert _count(db) == 1
+
+
+def test_a_writer_does_not_wait_for_ever(
+    held: tuple[database.Database, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the one that callers know; afterwards all is as before."""
+    db, holder = held
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    with pytest.raises(sa.exc.OperationalError, match="locked"), db.begin():
+        pass
+    holder.execute("COMMIT")
+    with db.begin() as connection:
+        connection.execute(_run("a"))
+    assert _count(db) == 1
 
 
 def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_what_is_wrong_is_a_problem_document(
     client: httpx.Client, body: dict[str, str], status: int, words: str
 ) -> None:
     """One status, one sentence that names the field or the value."""
-    answer = client.post("/v1/decisions", json=body)
+    answer = client.post("/v1/decisions", json={"deadline_ms": 10_000, **body})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"]
@@ -137,7 +137,8 @@ def test_an_event_that_arrives_is_decided_upon_at_once(client: httpx.Client) -> 
         "time": "2026-02-20T10:00:00Z",
         "data": {"lead": "lead-posted", "account": "account-posted"},
     }
-    assert client.post("/v1/decisions", json={"lead": "lead-posted"}).status_code == 404
+    unknown = {"lead": "lead-posted", "deadline_ms": 10_000}
+    assert client.post("/v1/decisions", json=unknown).status_code == 404
     headers = {"content-type": "application/cloudevents-batch+json"}
     answers = [client.post("/v1/events", json=[event], headers=headers) for _ in range(2)]
     assert [answer.json()["accepted"] for answer in answers] == [1, 0]
@@ -157,7 +158,7 @@ def test_wrong_events_are_refused(client: httpx.Client, scored: list[dict[str, A
     wrong = {**late, "name": "web_vist", "event_time": "2026-02-01T00:00:00Z"}
     for event, words in ((late, "before"), (wrong, "web_visit")):
         asked = {"lead": row["entity"], "as_of": row["time"].isoformat(), "events": [event]}
-        answer = client.post("/v1/decisions", json=asked)
+        answer = client.post("/v1/decisions", json={**asked, "deadline_ms": 10_000})
         assert (answer.status_code, words in answer.json()["detail"]) == (422, True)
 
 

@@ -56,12 +56,7 @@ def decide(members: Mapping[str, Any]) -> Call[decisions.DecisionOut]:
 
 def request(members: Mapping[str, Any]) -> decisions.DecisionRequest:
     """Return the request with the members that are not None; Invalid when they are wrong."""
-    try:
-        return decisions.DecisionRequest.model_validate(
-            {name: value for name, value in members.items() if value is not None}
-        )
-    except ValidationError as error:
-        raise errors.of_invalid("a decision", error) from None
+    return _asked(decisions.DecisionRequest, "a decision", members)
 
 
 def batch(
@@ -100,17 +95,9 @@ def decision(id: str) -> Call[decisions.DecisionOut]:
 
 def override(id: str, route: str, reason: str | None) -> Call[overrides.OverriddenOut]:
     """Say what was done instead; said again it adds nothing. Invalid when that is no route."""
-    try:
-        asked = overrides.OverrideRequest(route=route, reason=reason)
-    except ValidationError as error:
-        raise errors.of_invalid("an override", error) from None
-    asking = Asking(
-        method="POST",
-        path=f"/v1/decisions/{_part(id)}/override",
-        headers=JSON,
-        content=asked.model_dump_json(exclude_none=True).encode(),
-    )
-    return Call(asking=asking, read=overrides.OverriddenOut.model_validate_json)
+    members = {"route": route, "reason": reason}
+    asked = _asked(overrides.OverrideRequest, "an override", members)
+    return _post(f"/v1/decisions/{_part(id)}/override", asked, overrides.OverriddenOut)
 
 
 def explanation(id: str, most: int | None) -> Call[explanations.ExplanationOut]:
@@ -192,18 +179,8 @@ def lead_release(
         raise errors.Invalid(
             f"an action must be one of {', '.join(releases.ASKED)}, got '{action}'"
         )
-    given = {name: value for name, value in members.items() if value is not None}
-    try:
-        asked = kind.model_validate(given)
-    except ValidationError as error:
-        raise errors.of_invalid("an order", error) from None
-    asking = Asking(
-        method="POST",
-        path=f"{RELEASES}/{_part(target)}/{action}",
-        headers=JSON,
-        content=asked.model_dump_json(exclude_defaults=True).encode(),
-    )
-    return Call(asking=asking, read=releases.StandingDetailOut.model_validate_json)
+    asked = _asked(kind, "an order", members)
+    return _post(f"{RELEASES}/{_part(target)}/{action}", asked, releases.StandingDetailOut)
 
 
 def ready() -> Call[catalogue.ReadyOut]:
@@ -216,18 +193,24 @@ def infer(
     model: str, version: str | None, tensors: Sequence[Mapping[str, Any]]
 ) -> Call[inference.InferOut]:
     """Ask for the scores of rows by the Open Inference Protocol, version 2."""
-    try:
-        asked = inference.InferRequest.model_validate({"inputs": list(tensors)})
-    except ValidationError as error:
-        raise errors.of_invalid(f"rows for '{model}'", error) from None
+    asked = _asked(inference.InferRequest, f"rows for '{model}'", {"inputs": list(tensors)})
     at = f"/versions/{_part(version)}" if version else ""
-    asking = Asking(
-        method="POST",
-        path=f"/v2/models/{_part(model)}{at}/infer",
-        headers=JSON,
-        content=asked.model_dump_json(exclude_defaults=True).encode(),
-    )
-    return Call(asking=asking, read=inference.InferOut.model_validate_json)
+    return _post(f"/v2/models/{_part(model)}{at}/infer", asked, inference.InferOut)
+
+
+def _asked[M: BaseModel](kind: type[M], what: str, members: Mapping[str, Any]) -> M:
+    """Return the request with the members that are not None; Invalid when they are wrong."""
+    given = {name: value for name, value in members.items() if value is not None}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise errors.of_invalid(what, error) from None
+
+
+def _post[M: BaseModel](path: str, asked: BaseModel, answer: type[M]) -> Call[M]:
+    content = asked.model_dump_json(exclude_defaults=True).encode()
+    asking = Asking(method="POST", path=path, headers=JSON, content=content)
+    return Call(asking=asking, read=answer.model_validate_json)
 
 
 def _get[M: BaseModel](path: str, answer: type[M], **params: object) -> Call[M]:

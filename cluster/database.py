@@ -174,7 +174,7 @@ def _begin_to_write(connection: sa.Connection) -> None:
     until = time.monotonic() + BUSY_TIMEOUT_S
     driver.execute("PRAGMA busy_timeout=0")
     try:
-        while _is_locked(driver) and time.monotonic() < until:
+        while not _tried_to_write(driver) and time.monotonic() < until:
             time.sleep(TURN_S)
         if not driver.in_transaction:
             connection.exec_driver_sql(_BEGIN_TO_WRITE)  # fails in the words that callers know
@@ -182,13 +182,13 @@ def _begin_to_write(connection: sa.Connection) -> None:
         driver.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
 
 
-def _is_locked(driver: sqlite3.Connection) -> bool:
-    """Begin to write, unless that fails; does another write?"""
+def _tried_to_write(driver: sqlite3.Connection) -> bool:
+    """Begin to write unless that fails; False while another writes."""
     try:
         driver.execute(_BEGIN_TO_WRITE)
     except sqlite3.Error as error:
-        return "locked" in str(error)
-    return False
+        return "locked" not in str(error)
+    return True
 
 
 def _configure_postgresql(connection: Any, _record: object) -> None:

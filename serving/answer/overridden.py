@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import Refusal, nearest
+from serving.judging.told import OVERRIDDEN
 from serving.policy import Policy
 from serving.wire.releases import NAME
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-KIND = "decision.overridden"  # of a journal entry
 MOST = 20  # of one decision: people change their minds, programs in a loop do not end
 WORDS = 60  # letters of a route in a message
 
@@ -40,7 +40,7 @@ def id_of(decision: str, number: int) -> str:
     >>> id_of("9f3a3f13", 1)
     'decision.overridden:9f3a3f13:1'
     """
-    return f"{KIND}:{decision}:{number}"
+    return f"{OVERRIDDEN}:{decision}:{number}"
 
 
 def body_of(decided: Body, instead: Instead, policy: Policy | Refusal) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cluster.journal import Conflict, JournalBroken
 from serving.answer import overridden
 from serving.answer.questions import NotRecorded
 from serving.answer.service import MOST_UNRECORDED
+from serving.judging.told import OVERRIDDEN
 from serving.slots import policies
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Overrides:
         body = overridden.body_of(decided, instead, policy)
         name = overridden.id_of(id, len(every) + 1)
         try:
-            return place.journal.record(overridden.KIND, body, id=name, now=place.clock())
+            return place.journal.record(OVERRIDDEN, body, id=name, now=place.clock())
         except Conflict:
             return None
         except JournalBroken as error:

@@ -71,7 +71,7 @@ def _override(http: httpx.Client, decided: dict[str, Any], **body: Any) -> httpx
 
 
 def _kept(service: DecisionService, decided: dict[str, Any]) -> list[dict[str, Any]]:
-    every = (entry.body for entry in service.workspace.journal.entries(overridden.KIND))
+    every = (entry.body for entry in service.workspace.journal.entries(told.OVERRIDDEN))
     return [body for body in every if body["decision"] == decided["id"]]
 
 

@@ -16,9 +16,10 @@ from cluster.access.roles import Role
 from features.online import areas, base, tail
 from features.online.build import build
 from serving.access import guard, rows
-from serving.answer import gather, overridden, writes
+from serving.answer import gather, writes
 from serving.answer.gather import Gatherer
 from serving.api import reading
+from serving.judging.told import OVERRIDDEN
 from serving.reading import priority
 from tests.jobs.scoring import NAME
 from tests.serving import dominions
@@ -251,7 +252,7 @@ def test_only_decisions_that_are_seen_are_overridden(
             assert (answer.status_code, answer.json()["actor"]) == (200, "application-dach")
         else:
             assert _without(answer, id) == none
-    kept = {entry.body["decision"] for entry in made.workspace.journal.entries(overridden.KIND)}
+    kept = {entry.body["decision"] for entry in made.workspace.journal.entries(OVERRIDDEN)}
     assert kept == {id for lead, id in decided.items() if told["lead", lead][0] == "dach"}
     other = next(id for lead, id in decided.items() if told["lead", lead][0] != "dach")
     monkeypatch.setattr(rows, "sees", lambda *_: True)

@@ -33,6 +33,13 @@ class Refusal:
         return f"{self.rule}, got {self.value}: {self.remedy}"
 
 
+def done[T](found: T | Refusal, error: type[FunnelcastError] = FunnelcastError) -> T:
+    """Return what was found; raise an error that says why for a Refusal."""
+    if isinstance(found, Refusal):
+        raise error(str(found))
+    return found
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return the valid name most like `name`, as words to put into a message.
 

@@ -20,7 +20,7 @@ from cluster.access.acting import Leave, Said
 from cluster.access.document import load_roles
 from cluster.access.keystore import Asked, Issued, KeyStore
 from cluster.access.permissions import Permission
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, done
 from cluster.settings import load_settings
 from cluster.workspace import Workspace
 from jobs import show
@@ -174,14 +174,16 @@ def _rotate(workspace: Workspace, settings: AccessSettings) -> Outcome:
     lifetime = _lifetime(settings)
     store = _store(workspace)
     made = store.rotate(id, act, pepper=pepper, lifetime=lifetime, overlap=overlap)
-    issued = _done(made)
+    issued = done(made, AccessRefused)
     until = next(record.expires_at for record in store.list() if record.id == id)
     return _made(issued, [f"the key {id} stays valid until {table.minute(until)}"])
 
 
 def _revoke(workspace: Workspace, settings: AccessSettings) -> Outcome:
     # Without the pepper: a key must end also when that is lost.
-    record = _done(_store(workspace).revoke(settings.id or "", _act(workspace, settings)))
+    record = done(
+        _store(workspace).revoke(settings.id or "", _act(workspace, settings)), AccessRefused
+    )
     told = [f"{record.id} of {record.name} is refused within a second"]
     if record.rotated_to is not None:
         told.append(f"{record.rotated_to}, to which it was rotated, is a key of its own and stays")
@@ -224,10 +226,3 @@ def _lifetime(settings: AccessSettings) -> timedelta:
 
 def _given(names: Names) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
-
-
-def _done[T](outcome: T | Refusal) -> T:
-    """Return what came out; AccessRefused when nothing did."""
-    if isinstance(outcome, Refusal):
-        raise AccessRefused(str(outcome))
-    return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.errors import Refusal, WrongUse
+from cluster.errors import WrongUse, done
 from features.targets import load_target
 from serving.releases import compared
 
@@ -25,12 +25,5 @@ class Asked:
 
 def of(flag: Flag) -> Asked:
     """Return what a flag asks; WrongUse for one that compares nothing, or by no target."""
-    each = held(compared.asked_of_each(flag))
+    each = done(compared.asked_of_each(flag), WrongUse)
     return Asked(flag=flag, each=each, target=load_target(each.target))
-
-
-def held[T](found: T | Refusal) -> T:
-    """Return what was found; WrongUse for a refusal."""
-    if isinstance(found, Refusal):
-        raise WrongUse(str(found))
-    return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import done
 from jobs.console import Report
 from serving.leading import pace
 
@@ -20,7 +20,7 @@ def estimated(workspace: Workspace, asked: Asked) -> Report:
     """Return what each comparison takes at the pace of the log's newest days, as if each account
     were told its variant when its first row of the target comes; FunnelcastError without a pace.
     """
-    found = _known(pace.of(workspace, asked.target))
+    found = done(pace.of(workspace, asked.target))
     rows = [_row(asked, found, name) for name in asked.flag.compared]
     return Report(
         read={"flag": asked.flag.id, "target": asked.target.name},
@@ -33,7 +33,7 @@ def estimated(workspace: Workspace, asked: Asked) -> Report:
 
 def _row(asked: Asked, found: Pace, name: str) -> dict[str, object]:
     shares = asked.flag.shares
-    took = _known(
+    took = done(
         pace.lasting(
             asked.each,
             asked.target,
@@ -60,9 +60,3 @@ def _pace(found: Pace) -> str:
         f"at {found.accounts_per_day:,.1f} new accounts a day of which {found.rate:.1%} have the"
         " outcome"
     )
-
-
-def _known[T](found: T | Refusal) -> T:
-    if isinstance(found, Refusal):
-        raise FunnelcastError(str(found))
-    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cluster.errors import WrongUse, done
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.flags import asked, estimate, exposures, outcomes, page
@@ -51,7 +52,7 @@ def run(workspace: Workspace, settings: FlagsSettings, progress: Progress) -> Re
     every = flags.declared()
     if settings.action == "list":
         return exposures.listed(workspace, list(every.values()))
-    flag = asked.held(flags.named(every, settings.name or ""))
+    flag = done(flags.named(every, settings.name or ""), WrongUse)
     if settings.action == "exposures":
         return exposures.counted(workspace, flag)
     if settings.action == "estimate":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cluster.access.permissions import Permission
-from cluster.errors import FunnelcastError, Refusal, WrongUse
+from cluster.errors import FunnelcastError, WrongUse, done
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.models import mirror, tracking
@@ -167,8 +167,7 @@ def _alias(workspace: Workspace, settings: ModelsSettings) -> Report:
         reason=settings.reason or "",
         now=workspace.clock(),
     )
-    if isinstance(moved, Refusal):
-        raise AliasLost(str(moved))
+    done(moved, AliasLost)
     return Report(
         read={"model": moved},
         wrote={"alias": name},
@@ -180,8 +179,8 @@ def _mirror(workspace: Workspace, settings: ModelsSettings, progress: Progress) 
     models, uri = _registry(workspace), tracking.address(settings.uri, os.environ)
     wanted = _of_target(models, settings.name)
     there, told = tracking.Mirror.opened(uri), tracking.Told()
-    for done, id in enumerate(wanted):
-        progress(done, len(wanted), f"model {id[:SHORT]}")
+    for number, id in enumerate(wanted):
+        progress(number, len(wanted), f"model {id[:SHORT]}")
         told += there.tell(mirror.training(*models.bundle(id), models.manifest(id)[1]))
     for ref in models.aliases():
         if ref.target in wanted:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cluster.access.permissions import Permission
-from cluster.errors import FunnelcastError, Refusal, WrongUse
+from cluster.errors import FunnelcastError, Refusal, WrongUse, done
 from jobs.actions import require
 from jobs.console import Job, Progress, Report, argument, option
 from jobs.policies.changes import changes
@@ -90,7 +90,7 @@ def _publish(workspace: Workspace, settings: PoliciesSettings) -> Report:
         )
     document.must_be_plain(policy)
     actor, reason = settings.actor or "", settings.reason or ""
-    ref = _done(policies.publish(workspace, policy, actor=actor, reason=reason))
+    ref = done(policies.publish(workspace, policy, actor=actor, reason=reason), PolicyRefused)
     return Report(
         read={"file": settings.file},
         wrote={"policy": policy.id, "ref": ref.name, "epoch": ref.epoch},
@@ -101,8 +101,10 @@ def _publish(workspace: Workspace, settings: PoliciesSettings) -> Report:
 def _activate(workspace: Workspace, settings: PoliciesSettings) -> Report:
     name, actor, reason = settings.name or "", settings.actor or "", settings.reason or ""
     number = _number(settings.to or "")
-    ref = _done(policies.activate(workspace, name, number, actor=actor, reason=reason))
-    policy = _done(policies.active(workspace, name))
+    ref = done(
+        policies.activate(workspace, name, number, actor=actor, reason=reason), PolicyRefused
+    )
+    policy = done(policies.active(workspace, name), PolicyRefused)
     return Report(
         read={"policy": policy.id},
         wrote={"policy": policy.id, "ref": ref.name, "epoch": ref.epoch},
@@ -159,7 +161,7 @@ def _beside(live: Policy, file: Policy | None) -> str:
 def _show(workspace: Workspace, settings: PoliciesSettings) -> Report:
     name = settings.name or ""
     if settings.version is None:
-        policy = _done(policies.chosen(workspace, name))
+        policy = done(policies.chosen(workspace, name), PolicyRefused)
     else:
         policy = _version(workspace, name, settings.version)
     return Report(
@@ -197,7 +199,7 @@ def _history(workspace: Workspace, settings: PoliciesSettings) -> Report:
         for ref in workspace.refs.history(policies.ref_of(name))
     ]
     if not moves:
-        _done(policies.active(workspace, name))
+        done(policies.active(workspace, name), PolicyRefused)
     table = [
         {"version": move["version"], "from": str(move["since"])[:16].replace("T", " ")}
         | {"by": move["actor"], "why": _short(str(move["reason"]))}
@@ -228,7 +230,7 @@ def _meant(workspace: Workspace, name: str) -> Policy:
     known, at, number = name.partition("@")
     if at and not policies.is_file(name):
         return _version(workspace, known, _number(number))
-    return _done(policies.chosen(workspace, name))
+    return done(policies.chosen(workspace, name), PolicyRefused)
 
 
 def _version(workspace: Workspace, name: str, number: int) -> Policy:
@@ -251,13 +253,6 @@ def _number(text: str) -> int:
     if not text.isdecimal():
         raise WrongUse(f"a version must be a number, got '{text}': see history NAME")
     return int(text)
-
-
-def _done[T](outcome: T | Refusal) -> T:
-    """Return what came out; PolicyRefused when nothing did."""
-    if isinstance(outcome, Refusal):
-        raise PolicyRefused(str(outcome))
-    return outcome
 
 
 def _short(reason: str) -> str:

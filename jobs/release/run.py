@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cluster.access.permissions import Permission
+from cluster.errors import done
 from features.targets import load_target
 from jobs import pages, show
 from jobs.actions import require
@@ -21,7 +22,7 @@ from serving.judging import outcomes
 from serving.judging.case import Case
 from serving.judging.ruling import ruled
 from serving.leading import followers, orders, pace
-from serving.leading.begun import ReleaseRefused, done
+from serving.leading.begun import ReleaseRefused
 from serving.leading.orders import Order
 from serving.leading.standing import judged
 from serving.releases.plan import load_plan
@@ -106,7 +107,7 @@ def run(workspace: Workspace, settings: ReleaseSettings, progress: Progress) -> 
     }
     if settings.action in with_release:
         return with_release[settings.action](workspace, _there(workspace, target))
-    kept = done(orders.led(workspace, _order(settings, target)))
+    kept = done(orders.led(workspace, _order(settings, target)), ReleaseRefused)
     return _told(kept, wrote=_wrote(kept), more=_followed(workspace, kept))
 
 
@@ -145,8 +146,8 @@ def _followed(workspace: Workspace, kept: Kept) -> list[str]:
 def _estimate(workspace: Workspace, name: str, plan: str) -> Report:
     """Say what an experiment is expected to take, before it begins."""
     asked, target = load_plan(plan), load_target(name)
-    found = done(pace.of(workspace, target))
-    took = done(pace.expected(asked, target, found))
+    found = done(pace.of(workspace, target), ReleaseRefused)
+    took = done(pace.expected(asked, target, found), ReleaseRefused)
     return Report(
         read={"target": name, "plan": asked.name},
         wrote={},

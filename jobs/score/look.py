@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cluster.errors import FunnelcastError, Refusal, WrongUse, nearest
+from cluster.errors import FunnelcastError, WrongUse, done, nearest
 from features import consent
 from features.targets import load_target
 from jobs import clearance, withheld
@@ -128,9 +128,7 @@ def _why(workspace: Workspace, settings: LookSettings, target: Target) -> Report
         _require_allowed(workspace, target, settings.entity)
     refused = _refused(workspace, target, asked)
     asked = [each for each, is_out in zip(asked, refused, strict=True) if not is_out]
-    answer = why.why(workspace, target, asked)
-    if isinstance(answer, Refusal):
-        raise FunnelcastError(str(answer))
+    answer = done(why.why(workspace, target, asked))
     if not withheld.shows_events(target, clearance.of(workspace, settings.clearance)):
         answer = replace(answer, whys=tuple(replace(each, events=()) for each in answer.whys))
     return Report(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cluster import canonical, runner
 from cluster.dataset import Dataset
-from cluster.errors import FunnelcastError, Refusal, WrongUse
+from cluster.errors import WrongUse, done
 from cluster.tables import SnapshotMissing
 from features import consent, log
 from features.targets import load_target
@@ -96,17 +96,11 @@ def run(workspace: Workspace, settings: ScoreSettings, progress: Progress) -> Re
 
 
 def _policy(workspace: Workspace, settings: ScoreSettings) -> Policy:
-    policy = policies.chosen(workspace, settings.policy)
-    if isinstance(policy, Refusal):
-        raise FunnelcastError(str(policy))
-    return policy
+    return done(policies.chosen(workspace, settings.policy))
 
 
 def _slot(workspace: Workspace, settings: ScoreSettings) -> Slot:
-    slot = Slot.load(workspace, Answer(target=settings.target, policy=settings.policy))
-    if isinstance(slot, Refusal):
-        raise FunnelcastError(str(slot))
-    return slot
+    return done(Slot.load(workspace, Answer(target=settings.target, policy=settings.policy)))
 
 
 def _work(workspace: Workspace, settings: ScoreSettings, slot: Slot) -> Work:

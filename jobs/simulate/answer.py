@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cluster import runner, session
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, done
 from serving.forecast import effect, experiment, hazards, scenario, start, summary
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ def answer(
     settings: Settings, question: Question, past: History, *, asked_runner: str, progress: Progress
 ) -> Answer:
     """Learn from the history and simulate; NotEnough when it says too little."""
-    estimate = _granted(effect.estimate(past)) if question.scenario.needs_estimate() else None
+    estimate = (
+        done(effect.estimate(past), NotEnough) if question.scenario.needs_estimate() else None
+    )
     pulled = question.scenario.with_effect(estimate.as_effect()) if estimate else question.scenario
     arms = (pulled.baseline(), pulled) if pulled.levers else (pulled,)
     asked = experiment.Experiment(
         start=start.at(past),
-        hazards=_granted(hazards.fit(past)),
+        hazards=done(hazards.fit(past), NotEnough),
         arms=tuple(scenario.levers(arm) for arm in arms),
         seed=pulled.seed,
         draws=pulled.draws,
@@ -78,12 +80,6 @@ def answer(
         estimate=estimate,
         choice=choice,
     )
-
-
-def _granted[T](outcome: T | Refusal) -> T:
-    if isinstance(outcome, Refusal):
-        raise NotEnough(str(outcome))
-    return outcome
 
 
 def _spans(settings: Settings, asked: Experiment) -> list[Span]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cluster import runs
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, Refusal, done
 from jobs.train import evaluate, judge
 from serving import bundle, registry
 from serving.card import facts
@@ -45,9 +45,7 @@ def published(workspace: Workspace, target: Target, packed: bundle.Bundle, *, re
     published = registry.Registry(workspace.blobs, workspace.refs, workspace.journal).publish(
         packed, target.name, actor="jobs.train", reason=reason, now=workspace.clock()
     )
-    if isinstance(published, Refusal):
-        raise PublicationLost(str(published))
-    return published
+    return done(published, PublicationLost)
 
 
 def provenance(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, done
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving.apart import words
@@ -77,7 +77,5 @@ def _loaded(args: CandidateArgs) -> Slot:
     """Return the slot of a candidate by the loader, and after the trial, of every other slot."""
     followed = Followed.of(args.kind, args.answer)
     with Workspace.open(args.settings) as workspace:
-        found = Loader(workspace=workspace, followed=followed, loaded=()).slot(args.parts)
-    if isinstance(found, Refusal):
-        raise NotTaken(str(found))
-    return found
+        loader = Loader(workspace=workspace, followed=followed, loaded=())
+        return done(loader.slot(args.parts), NotTaken)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster import canonical
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, done
 from features.targets import load_target
 from features.views import register
 from serving.profiles import Profile
@@ -44,7 +44,8 @@ def begun(workspace: Workspace, asked: Asked, before: Kept | None) -> Release:
     """Return a release at its first step; ReleaseRefused when it may not begin."""
     target, plan = load_target(asked.target), load_plan(asked.plan)
     name = asked.policy or _policy_of(target)
-    stable = done(releases.answering(workspace.refs, target.name, name, _views(workspace, target)))
+    views = _views(workspace, target)
+    stable = done(releases.answering(workspace.refs, target.name, name, views), ReleaseRefused)
     candidate = _candidate(workspace, target, asked, name, stable)
     for ref in releases.moved_by(target.name, name, stable, candidate):
         workspace.refs.ask(ref)  # of who may not change it, none may be released
@@ -62,15 +63,9 @@ def begun(workspace: Workspace, asked: Asked, before: Kept | None) -> Release:
             before=before.release if before else None,
             why=asked.reason,
             now=workspace.clock(),
-        )
+        ),
+        ReleaseRefused,
     )
-
-
-def done[T](found: T | Refusal) -> T:
-    """Return what was found; ReleaseRefused for a Refusal."""
-    if isinstance(found, Refusal):
-        raise ReleaseRefused(str(found))
-    return found
 
 
 def _policy_of(target: Target) -> str:
@@ -96,11 +91,11 @@ def _candidate(
     models = Registry(workspace.blobs, workspace.refs, workspace.journal)
     model = stable.model if asked.model is None else models.resolve(asked.model)
     if model != stable.model:
-        done(admitted(workspace, target, model))
+        done(admitted(workspace, target, model), ReleaseRefused)
     digest = stable.policy if asked.version is None else _version(workspace, policy, asked.version)
     if digest != stable.policy:
-        rules = done(policies.read(workspace, policy, digest))
-        done(fit.of_policy(rules, target.features))
+        rules = done(policies.read(workspace, policy, digest), ReleaseRefused)
+        done(fit.of_policy(rules, target.features), ReleaseRefused)
     return stable.model_copy(update={"model": model, "policy": digest})
 
 

@@ -8,9 +8,10 @@ share a capacity). A step is a week or a day, as the funnel says.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 PARTS = ("existing", "leads", "new")  # deals open at T; leads open at T; what arrives after it
 
@@ -45,7 +46,7 @@ class Parameters(NamedTuple):
     spread: np.ndarray  # float64 [kinds], variance of the gamma factor on a step's rate; 0: Poisson
     amounts: np.ndarray  # float64 [draws, 2], mean and sd of the log cents of an unknown amount
     revised: np.ndarray  # float64 [draws, 2], the same of log(cents won / cents known before)
-    shock_sd: np.ndarray  # float64 [1 + segments], on the log odds of going forward: of all, of each
+    shock_sd: np.ndarray  # float64 [1 + segments], on the log odds of going forward
 
 
 class Frame(NamedTuple):

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
 )
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100  # a time outside is a unit error, not a fact
@@ -21,6 +22,11 @@ LONGEST_KEY = 200
 IDEMPOTENCY_KEY = r"^[!-~](?:[ -~]{0,198}[!-~])?$"
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]+$"
 _SHORTEST_TIME = len("2000-01-01T00:00Z")
+# what a schema says of a time beside its format: the years, as `_in_our_time` has them
+_OUR_TIME = (
+    r"^(199\d|20\d\d|2100)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+)
 
 
 class Asked(BaseModel):
@@ -70,7 +76,12 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-type Moment = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_time)]
+type Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_as_text),
+    AfterValidator(_in_our_time),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _OUR_TIME}),
+]
 type Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=NO_CONTROLS)]
 type IdempotencyKey = Annotated[
     str, Field(min_length=1, max_length=LONGEST_KEY, pattern=IDEMPOTENCY_KEY)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from cluster import canonical
 from cluster.settings import ROOT
@@ -244,6 +245,29 @@ def test_the_description_of_the_api_names_every_bound() -> None:
     assert DecisionRequest(lead="a", deadline_ms=99.0).deadline_ms == 99  # as JSON Schema has it
     assert schemas["Key"]["maxLength"] == 200
     assert schemas["DecisionOut"]["examples"]
+
+
+MOMENT: TypeAdapter[datetime] = TypeAdapter(base.Moment)
+
+
+NEAR = st.datetimes(datetime(1988, 1, 1), datetime(2102, 1, 1), timezones=st.timezones())  # noqa: DTZ001
+
+
+@given(NEAR)
+def test_a_time_is_described_as_it_is_taken(value: datetime) -> None:
+    """The pattern lets pass those real times that are taken, and no others."""
+    text = value.astimezone(timezone(_minutes(value))).isoformat()
+    try:
+        MOMENT.validate_python(text)
+    except ValidationError:
+        assert not re.search(MOMENT.json_schema()["pattern"], text)
+    else:
+        assert re.search(MOMENT.json_schema()["pattern"], text)
+
+
+def _minutes(value: datetime) -> timedelta:
+    """Return how far the clock is from UTC, in whole minutes, as RFC 3339 can say it."""
+    return timedelta(minutes=(value.utcoffset() or timedelta()) // timedelta(minutes=1))
 
 
 def _models() -> list[type[base.Asked | base.Answered]]:

@@ -96,6 +96,50 @@ def test_by_numbas_own_rule_it_would_be_an_old_one(tree: Path) -> None:
     assert _asked(tree) == [2, 1]
 
 
+TYPED = """
+from typing import NamedTuple
+from numba import njit
+
+class {name}(NamedTuple):
+    value: int
+
+@njit(cache=True)
+def twice(asked: {name}) -> int:
+    return asked.value * 2
+"""
+
+
+def _typed(tree: Path, name: str) -> list[int]:
+    (tree / "features" / "outer.py").write_text(TYPED.format(name=name))
+    call = f"print(outer.twice(outer.{name}(2)), sum(outer.twice.stats.cache_hits.values()))"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from features import outer; {call}"],
+        cwd=tree, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_a_type_that_is_no_more_is_not_looked_for(tree: Path) -> None:
+    """What was compiled for it is gone, and what is there now is compiled once."""
+    assert [_typed(tree, "Old"), _typed(tree, "Old")] == [[4, 0], [4, 1]]
+    assert [_typed(tree, "New"), _typed(tree, "New")] == [[4, 0], [4, 1]]
+    assert len(list((tree / "features" / "__pycache__").glob("outer.twice-*.nbi"))) == 1
+
+
+@pytest.mark.drill
+def test_by_numbas_own_name_it_would_be_an_error(tree: Path) -> None:
+    """The defence switched off."""
+    locators = tree / "cluster" / "locators.py"
+    text = locators.read_text()
+    own = 'f"{self._lineno}-{self.get_source_stamp()[:SHOWN]}"'
+    assert own in text
+    locators.write_text(text.replace(own, "str(self._lineno)").replace("path.unlink", "str"))
+    _typed(tree, "Old")
+    with pytest.raises(subprocess.CalledProcessError):
+        _typed(tree, "New")
+
+
 def _origins(path: Path) -> set[Path]:
     """Return the files of ours that a module imports, for types too, as Python finds them."""
     nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]

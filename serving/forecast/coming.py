@@ -1,0 +1,47 @@
+"""Arrivals of a step: units that are new, each with a stratum and a group drawn for it.
+
+A unit that arrives in a step takes part in it with chance one half, which is right on average for
+an arrival at any moment of the step. Those that do come before those that do not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from serving.forecast.laws import Laws
+from serving.forecast.luck import BEGINS, KIND, Chance
+from serving.forecast.philox import uniform
+from serving.forecast.state import NEW, PLACES, State, World, born, enter
+
+_NOT_YET = np.uint64(2**63)  # marks names of what does not exist at T
+_KIND_SHIFT, _STEP_SHIFT = np.uint64(48), np.uint64(32)
+_HALF = 0.5
+
+
+@njit(cache=True, nogil=True)
+def arrive(state: State, world: World, laws: Laws, is_late: bool, chance: Chance) -> None:
+    """Let those in that take part in this step, or (late) those that do from the next one on."""
+    for kind in range(world.begins.size):
+        for i in range(laws.arrivals[chance.step, kind]):
+            name = _name(kind, chance.step, i)
+            u = uniform(chance.seed, chance.draw, name, chance.step, BEGINS)
+            if (u < _HALF) == is_late:
+                _arrive(state, world, kind, name, chance)
+                state.open.entered[state.size[PLACES] - 1] += int(is_late)
+
+
+@njit(cache=True, nogil=True)
+def _name(kind: int, step: int, i: int) -> np.uint64:
+    high = np.uint64(kind) << _KIND_SHIFT | np.uint64(step) << _STEP_SHIFT
+    return _NOT_YET | high | np.uint64(i)
+
+
+@njit(cache=True, nogil=True)
+def _arrive(state: State, world: World, kind: int, name: np.uint64, chance: Chance) -> None:
+    u = uniform(chance.seed, chance.draw, name, chance.step, KIND)
+    share, groups = world.share[kind], world.desk_of.size
+    cell = min(np.searchsorted(share, u, side="right"), share.size - 1)
+    stratum, group = cell // groups, cell % groups
+    born(state, name, world.begins[kind], stratum, group)
+    enter(state, world, world.desk_of[group], NEW, chance.step)

@@ -1,0 +1,136 @@
+"""The kernel: steps of a funnel of units, state in, state out, exact whole numbers.
+
+Each step, in this order: contacts that are over end; units arrive; levers list units; desks contact
+those that wait, while capacity lasts; open units move; what happened is counted. All chance is
+addressed by (seed, draw, unit, step, purpose), so that scenarios share it, and nothing depends on
+how draws are cut into chunks.
+
+given -> laws (tables of a draw) -> state -> coming, contacts (with desks), moving, step by step;
+luck says which random numbers are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from serving.forecast import fits
+from serving.forecast.coming import arrive
+from serving.forecast.contacts import draw_listed, enlist, expire, serve
+from serving.forecast.given import PARTS, Outcome, Parameters, Start
+from serving.forecast.laws import Laws, arriving, effects, limits, shocks
+from serving.forecast.luck import TOGETHER, Chance
+from serving.forecast.moving import draw_moves, move
+from serving.forecast.state import CLOSED, PLACES, State, World, begin, pack, room, world
+
+if TYPE_CHECKING:
+    from serving.forecast.desks import Desks
+    from serving.forecast.given import Arrivals, Frame
+    from serving.forecast.levers import Levers
+
+_SPARSE = 8  # the open are packed when one place in so many is that of a closed unit
+
+
+class Span(NamedTuple):
+    """Which part of which experiment to simulate."""
+
+    seed: int
+    first_draw: int
+    draws: int
+    steps: int
+
+
+def simulate(
+    start: Start,
+    arrivals: Arrivals,
+    frame: Frame,
+    parameters: Parameters,
+    *,
+    levers: Levers,
+    desks: Desks,
+    span: Span,
+) -> Outcome:
+    """Simulate the draws of `span`; row i of `parameters` belongs to draw first_draw + i.
+
+    ValueError where the arrays do not fit together (see fits).
+    """
+    fits.require(start, arrivals, frame, parameters, levers=levers, desks=desks, span=span)
+    given = world(frame, arrivals, levers=levers, desks=desks, shock_sd=parameters.shock_sd)
+    first = Chance(span.seed, span.first_draw, 0)
+    counts = arriving(parameters.rates, parameters.spread, first)
+    state = room(start.name.size + int(counts.sum(axis=(1, 2)).max(initial=0)), given)
+    laws, outcome = _laws(parameters, given, counts), _nothing(start, given, span)
+    for draw in range(span.draws):
+        of_draw = laws._replace(
+            moves=parameters.moves[draw],
+            arrivals=counts[draw],
+            amounts=parameters.amounts[draw],
+            revised=parameters.revised[draw],
+        )
+        happened = Outcome(*(array[draw] for array in outcome))
+        run(state, start, given, of_draw, happened, first._replace(draw=span.first_draw + draw))
+    return outcome
+
+
+def _laws(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
+    """Return tables to be filled in for one draw after another."""
+    strata, stages = world.strata, world.stages
+    return Laws(
+        moves=parameters.moves[:1],
+        limits=np.zeros(((strata * stages + 1) * world.band_of.size, 4)),
+        phi=np.ones((counts.shape[1], world.segment_of.size)),
+        effect=np.zeros(world.levers.rate.size),
+        arrivals=counts[:1],
+        amounts=parameters.amounts[:1],
+        revised=parameters.revised[:1],
+    )
+
+
+def _nothing(start: Start, world: World, span: Span) -> Outcome:
+    """Return an outcome in which nothing has happened."""
+    shape = (span.draws, span.steps)
+    groups, desks, levers = world.segment_of.size, world.turns.shape[0], world.levers.rate.size
+    return Outcome(
+        won=np.zeros((*shape, groups, len(PARTS)), np.int64),
+        cents=np.zeros((*shape, groups, len(PARTS)), np.int64),
+        open=np.zeros((*shape, groups, world.stages), np.int32),
+        contacts=np.zeros((*shape, desks, levers), np.int64),
+        waiting=np.zeros((*shape, desks), np.int64),
+        lost_to=np.zeros(shape, np.int64),
+        winners=np.zeros((span.draws, -(-start.name.size // 8)), np.uint8),
+    )
+
+
+@njit(cache=True, nogil=True)
+def run(
+    state: State, start: Start, world: World, laws: Laws, happened: Outcome, first: Chance
+) -> None:
+    """Take one draw through all its steps and write what happened."""
+    limits(laws.moves, world.band_of, laws.limits)
+    shocks(world.shock_sd, world.segment_of, first, laws.phi)
+    effects(world.levers, first, laws.effect)
+    begin(state, start, world)
+    for step in range(happened.won.shape[0]):
+        advance(state, world, laws, happened, Chance(first.seed, first.draw, step))
+
+
+@njit(cache=True, nogil=True)
+def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: Chance) -> None:
+    """Take one step."""
+    expire(state, chance.step)
+    known = state.size[PLACES]
+    if chance.step % TOGETHER == 0:
+        if state.size[CLOSED] * _SPARSE > known:
+            pack(state)
+        known = 0
+    arrive(state, world, laws, False, chance)
+    reach = state.size[PLACES]
+    arrive(state, world, laws, True, chance)
+    draw_moves(state, known, chance)
+    draw_listed(state, world, known, chance)
+    enlist(state, world, reach, chance)
+    serve(state, world, laws, happened, chance)
+    move(state, world, laws, happened, reach, chance)
+    happened.open[chance.step] = state.now

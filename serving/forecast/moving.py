@@ -1,0 +1,93 @@
+"""Moves of a step: one pass finds the few units that do not stay, and those are treated one by one.
+
+The pass reads five numbers of each open unit and three of the table of limits, and writes its place
+into a list that grows by one where the unit leaves: there is no branch to guess.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from serving.forecast.given import Outcome
+from serving.forecast.laws import Laws, cents, destination
+from serving.forecast.luck import AMOUNT, MOVES, OF_WORD, TOGETHER, Chance, fill
+from serving.forecast.philox import uniform
+from serving.forecast.state import NEW, PLACES, State, World, close, row, unlist
+
+
+@njit(cache=True, nogil=True)
+def draw_moves(state: State, first: int, chance: Chance) -> None:
+    """Draw for places from `first` on the words of four steps by which they move."""
+    names = state.open.name[: state.size[PLACES]]
+    fill(state.open.words, names, first, chance, MOVES)
+
+
+@njit(cache=True, nogil=True)
+def move(
+    state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
+) -> None:
+    """Move the units of the first `reach` places, and count who is won."""
+    for i in range(_leavers(state, world, laws, reach, chance)):
+        place = state.leavers[i]
+        unit = state.open.unit[place]
+        stage = state.units.stage[unit]
+        to = _destination(state, world, laws, place, chance)
+        state.now[state.units.group[unit], stage] -= 1
+        if to < world.stages:
+            _change(state, world, place, to, chance.step)
+        else:
+            if to == world.stages:
+                _win(state, laws, happened, unit, chance)
+            close(state, world, place)
+
+
+@njit(cache=True, nogil=True)
+def _leavers(state: State, world: World, laws: Laws, reach: int, chance: Chance) -> int:
+    """Write the places of the units that do not stay, and return how many they are."""
+    opened, found, limits = state.open, state.leavers, laws.limits
+    words, phis = opened.words[chance.step % TOGETHER], laws.phi[chance.step]
+    oldest, n = world.band_of.size - 1, 0
+    for place in range(reach):
+        at = opened.row[place] + min(chance.step - opened.entered[place], oldest)
+        phi = phis[opened.group[place]] * opened.boost[place]
+        x = (words[place] + 0.5) * OF_WORD * (1.0 + limits[at, 2] * (phi - 1.0))
+        found[n] = place
+        n += int((x < limits[at, 0]) | (x >= limits[at, 1]))
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _destination(state: State, world: World, laws: Laws, place: int, chance: Chance) -> int:
+    opened, unit = state.open, state.open.unit[place]
+    age = min(chance.step - opened.entered[place], world.band_of.size - 1)
+    phi = laws.phi[chance.step, opened.group[place]] * opened.boost[place]
+    ahead = laws.limits[opened.row[place] + age, 2]
+    word = opened.words[chance.step % TOGETHER, place]
+    x = (word + 0.5) * OF_WORD * (1.0 + ahead * (phi - 1.0))
+    stratum, stage = state.units.stratum[unit], state.units.stage[unit]
+    return destination(laws.moves[stratum, stage, world.band_of[age]], stage, x, phi)
+
+
+@njit(cache=True, nogil=True)
+def _change(state: State, world: World, place: int, to: int, step: int) -> None:
+    """Put a unit into another stage; it is off the lists of levers that are not for it."""
+    unit = state.open.unit[place]
+    state.units.stage[unit] = to
+    state.open.row[place] = row(world, state.units.stratum[unit], to)
+    state.open.entered[place] = step + 1
+    state.now[state.units.group[unit], to] += 1
+    for lever in range(world.levers.rate.size):
+        if not world.levers.stages[lever, to]:
+            unlist(state, world, unit, lever, 0)
+
+
+@njit(cache=True, nogil=True)
+def _win(state: State, laws: Laws, happened: Outcome, unit: int, chance: Chance) -> None:
+    units = state.units
+    group, part = units.group[unit], units.part[unit]
+    u = uniform(chance.seed, chance.draw, units.name[unit], 0, AMOUNT)
+    happened.won[chance.step, group, part] += 1
+    happened.cents[chance.step, group, part] += cents(units.cents[unit], u, laws)
+    if part != NEW:
+        happened.winners[unit >> 3] |= np.uint8(1 << (unit & 7))

@@ -19,7 +19,7 @@ _KIND_SHIFT, _STEP_SHIFT = np.uint64(48), np.uint64(32)
 _HALF = 0.5
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def arrive(state: State, world: World, laws: Laws, is_late: bool, chance: Chance) -> None:
     """Let those in that take part in this step, or (late) those that do from the next one on."""
     for kind in range(world.begins.size):
@@ -31,17 +31,30 @@ def arrive(state: State, world: World, laws: Laws, is_late: bool, chance: Chance
                 state.open.entered[state.size[PLACES] - 1] += int(is_late)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _name(kind: int, step: int, i: int) -> np.uint64:
     high = np.uint64(kind) << _KIND_SHIFT | np.uint64(step) << _STEP_SHIFT
     return _NOT_YET | high | np.uint64(i)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _arrive(state: State, world: World, kind: int, name: np.uint64, chance: Chance) -> None:
     u = uniform(chance.seed, chance.draw, name, chance.step, KIND)
     share, groups = world.share[kind], world.desk_of.size
-    cell = min(np.searchsorted(share, u, side="right"), share.size - 1)
+    cell = min(_first_above(share, u), share.size - 1)
     stratum, group = cell // groups, cell % groups
     born(state, name, world.begins[kind], stratum, group)
     enter(state, world, world.desk_of[group], NEW, chance.step)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _first_above(rising: np.ndarray, u: float) -> int:
+    """Return the place of the first element above u, by halves."""
+    low, high = 0, rising.size
+    while low < high:
+        middle = (low + high) // 2
+        if rising[middle] > u:
+            high = middle
+        else:
+            low = middle + 1
+    return low

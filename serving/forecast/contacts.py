@@ -21,7 +21,7 @@ from serving.forecast.philox import uniform
 from serving.forecast.state import GONE, PLACES, State, World, unlist
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def draw_listed(state: State, world: World, first: int, chance: Chance) -> None:
     """Draw for places from `first` on the words of four steps by which levers list them."""
     names = state.open.name[: state.size[PLACES]]
@@ -30,14 +30,14 @@ def draw_listed(state: State, world: World, first: int, chance: Chance) -> None:
             fill(state.open.listed[lever], names, first, chance, LISTED + lever)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _lists_soon(levers: Levers, lever: int, step: int) -> bool:
     """Does the lever list in any of the four steps around this one?"""
     start = step // TOGETHER * TOGETHER
     return bool(levers.first[lever] < start + TOGETHER and start <= levers.last[lever])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
     """List whom chance names among the first `reach` places, if they are free and in the stages of
     the lever.
@@ -51,7 +51,7 @@ def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
                     _enlist(state, world, place, lever, chance.step)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _enlist(state: State, world: World, place: int, lever: int, step: int) -> None:
     units, unit = state.units, state.open.unit[place]
     is_free = units.until[unit, lever] <= step
@@ -63,7 +63,7 @@ def _enlist(state: State, world: World, place: int, lever: int, step: int) -> No
         units.until[unit, lever] = WAITING
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def serve(state: State, world: World, laws: Laws, happened: Outcome, chance: Chance) -> None:
     """Contact who waits at each desk, in the order of its queue, while its capacity lasts."""
     for desk in range(world.turns.shape[0]):
@@ -77,7 +77,7 @@ def serve(state: State, world: World, laws: Laws, happened: Outcome, chance: Cha
         happened.waiting[chance.step, desk] = state.queues.waiting[desk]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _contact(
     state: State, world: World, laws: Laws, happened: Outcome, ticket: int, chance: Chance
 ) -> None:
@@ -99,7 +99,7 @@ def _contact(
         _feel(state, unit)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _unsubscribe(state: State, world: World, unit: int) -> None:
     for lever in range(world.levers.rate.size):
         unlist(state, world, unit, lever, NEVER)
@@ -108,7 +108,7 @@ def _unsubscribe(state: State, world: World, unit: int) -> None:
     _feel(state, unit)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _tell(state: State, unit: int, lever: int) -> None:
     """Note a contact behind those that end before it or with it."""
     told, free = state.told, state.told.span[lever, 1]
@@ -117,7 +117,7 @@ def _tell(state: State, unit: int, lever: int) -> None:
     told.span[lever, 1] = (free + 1) % told.unit.shape[1]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def expire(state: State, step: int) -> None:
     """End the contacts whose first step without them has come."""
     told = state.told
@@ -128,14 +128,14 @@ def expire(state: State, step: int) -> None:
             span[0] = (span[0] + 1) % told.unit.shape[1]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _end(state: State, unit: int, lever: int) -> None:
     state.units.felt[unit, lever] = 0.0
     if state.units.place[unit] != GONE:
         _feel(state, unit)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _feel(state: State, unit: int) -> None:
     """Set the factor on the odds of going forward by the contacts in force, in order of levers."""
     total = 0.0

@@ -55,7 +55,7 @@ def empty(n_desks: int, n_turns: int, tickets: int) -> Queues:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def clear(queues: Queues) -> None:
     """Send everybody home."""
     queues.head[:] = NOBODY
@@ -63,7 +63,7 @@ def clear(queues: Queues) -> None:
     queues.waiting[:] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def join(queues: Queues, desk: int, turn: int, ticket: int, is_first: bool) -> None:
     """Put a ticket at the head of a chain, or at its tail."""
     head, tail = queues.head[desk, turn], queues.tail[desk, turn]
@@ -80,7 +80,7 @@ def join(queues: Queues, desk: int, turn: int, ticket: int, is_first: bool) -> N
     queues.waiting[desk] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def leave(queues: Queues, desk: int, turn: int, ticket: int) -> None:
     """Take a ticket out of its chain, wherever it stands."""
     front, back = queues.before[ticket], queues.after[ticket]

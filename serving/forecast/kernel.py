@@ -42,6 +42,15 @@ class Span(NamedTuple):
     steps: int
 
 
+class Draws(NamedTuple):
+    """What is given and what happened, one row per draw, but for the start."""
+
+    start: Start
+    parameters: Parameters
+    arrivals: np.ndarray  # int64 [draws, steps, kinds], how many arrive
+    outcome: Outcome
+
+
 def simulate(
     start: Start,
     arrivals: Arrivals,
@@ -60,31 +69,24 @@ def simulate(
     given = world(frame, arrivals, levers=levers, desks=desks, shock_sd=parameters.shock_sd)
     first = Chance(span.seed, span.first_draw, 0)
     counts = arriving(parameters.rates, parameters.spread, first)
-    state = room(start.name.size + int(counts.sum(axis=(1, 2)).max(initial=0)), given)
-    laws, outcome = _laws(parameters, given, counts), _nothing(start, given, span)
-    for draw in range(span.draws):
-        of_draw = laws._replace(
-            moves=parameters.moves[draw],
-            arrivals=counts[draw],
-            amounts=parameters.amounts[draw],
-            revised=parameters.revised[draw],
-        )
-        happened = Outcome(*(array[draw] for array in outcome))
-        run(state, start, given, of_draw, happened, first._replace(draw=span.first_draw + draw))
+    most = start.name.size + int(counts.sum(axis=(1, 2)).max(initial=0))
+    outcome = _nothing(start, given, span)
+    if span.draws:
+        draws = Draws(start, parameters, counts, outcome)
+        run(draws, room(most, given), given, _tables(parameters, given, counts), first)
     return outcome
 
 
-def _laws(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
-    """Return tables to be filled in for one draw after another."""
-    strata, stages = world.strata, world.stages
+def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
+    """Return the tables of a draw, to be filled in for one draw after another."""
     return Laws(
-        moves=parameters.moves[:1],
-        limits=np.zeros(((strata * stages + 1) * world.band_of.size, 4)),
+        moves=parameters.moves[0],
+        limits=np.zeros(((world.strata * world.stages + 1) * world.band_of.size, 4)),
         phi=np.ones((counts.shape[1], world.segment_of.size)),
         effect=np.zeros(world.levers.rate.size),
-        arrivals=counts[:1],
-        amounts=parameters.amounts[:1],
-        revised=parameters.revised[:1],
+        arrivals=counts[0],
+        amounts=parameters.amounts[0],
+        revised=parameters.revised[0],
     )
 
 
@@ -103,11 +105,27 @@ def _nothing(start: Start, world: World, span: Span) -> Outcome:
     )
 
 
-@njit(cache=True, nogil=True)
-def run(
+@njit(cache=True, nogil=True, _nrt=False)
+def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -> None:
+    """Take one draw after another through all its steps and write what happened."""
+    rows, outcome = draws.parameters, draws.outcome
+    for draw in range(rows.moves.shape[0]):
+        laws = Laws(
+            rows.moves[draw], tables.limits, tables.phi, tables.effect,
+            draws.arrivals[draw], rows.amounts[draw], rows.revised[draw],
+        )  # fmt: skip
+        happened = Outcome(
+            outcome.won[draw], outcome.cents[draw], outcome.open[draw], outcome.contacts[draw],
+            outcome.waiting[draw], outcome.lost_to[draw], outcome.winners[draw],
+        )  # fmt: skip
+        chance = Chance(first.seed, first.draw + draw, 0)
+        _run(state, draws.start, world, laws, happened, chance)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _run(
     state: State, start: Start, world: World, laws: Laws, happened: Outcome, first: Chance
 ) -> None:
-    """Take one draw through all its steps and write what happened."""
     limits(laws.moves, world.band_of, laws.limits)
     shocks(world.shock_sd, world.segment_of, first, laws.phi)
     effects(world.levers, first, laws.effect)
@@ -116,7 +134,7 @@ def run(
         advance(state, world, laws, happened, Chance(first.seed, first.draw, step))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: Chance) -> None:
     """Take one step."""
     expire(state, chance.step)
@@ -133,4 +151,11 @@ def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: C
     enlist(state, world, reach, chance)
     serve(state, world, laws, happened, chance)
     move(state, world, laws, happened, reach, chance)
-    happened.open[chance.step] = state.now
+    _count(state.now, happened.open[chance.step])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _count(now: np.ndarray, told: np.ndarray) -> None:
+    for group in range(now.shape[0]):
+        for stage in range(now.shape[1]):
+            told[group, stage] = now[group, stage]

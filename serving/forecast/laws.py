@@ -39,7 +39,7 @@ class Laws(NamedTuple):
     revised: np.ndarray  # float64 [2]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def limits(moves: np.ndarray, band_of: np.ndarray, table: np.ndarray) -> None:
     """Write the table of limits; row (stratum * stages + stage) * ages + age.
 
@@ -51,10 +51,11 @@ def limits(moves: np.ndarray, band_of: np.ndarray, table: np.ndarray) -> None:
             first = (stratum * stages + stage) * ages
             for age in range(ages):
                 _limits(moves[stratum, stage, band_of[age]], stage, table[first + age])
-    table[strata * stages * ages :] = np.array([-np.inf, np.inf, 0.0, 0.0])
+    table[strata * stages * ages :, 0] = -np.inf
+    table[strata * stages * ages :, 1] = np.inf
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _limits(chances: np.ndarray, stage: int, row: np.ndarray) -> None:
     stages = chances.size - 2
     back, ahead = chances[stages + 1], 0.0
@@ -68,7 +69,7 @@ def _limits(chances: np.ndarray, stage: int, row: np.ndarray) -> None:
     row[3] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def destination(chances: np.ndarray, stage: int, x: float, phi: float) -> int:
     """Return where a unit goes that does not stay: x is its number times D, see limits.
 
@@ -89,25 +90,24 @@ def destination(chances: np.ndarray, stage: int, x: float, phi: float) -> int:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def shocks(sd: np.ndarray, segment_of: np.ndarray, first: Chance, phi: np.ndarray) -> None:
     """Write exp(shock of the step + shock of the segment in the step) for each step and group."""
-    of_segment = np.empty(sd.size - 1)
     for step in range(phi.shape[0]):
         of_all = sd[0] * _shock(first, step, 0)
-        for segment in range(of_segment.size):
+        for segment in range(sd.size - 1):
             own = sd[1 + segment] * _shock(first, step, 1 + segment)
-            of_segment[segment] = math.exp(of_all + own)
-        for group in range(phi.shape[1]):
-            phi[step, group] = of_segment[segment_of[group]]
+            for group in range(segment_of.size):
+                if segment_of[group] == segment:
+                    phi[step, group] = math.exp(of_all + own)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _shock(first: Chance, step: int, which: int) -> float:
     return normal(uniform(first.seed, first.draw, 0, step, SHOCK + which))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def effects(levers: Levers, first: Chance, effect: np.ndarray) -> None:
     """Write the log ratio of a contact, drawn once per draw, against the mix that history holds.
 
@@ -135,7 +135,7 @@ def arriving(rates: np.ndarray, spread: np.ndarray, first: Chance) -> np.ndarray
     return counts
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _arriving(rate: float, spread: np.ndarray, kind: int, chance: Chance) -> int:
     if spread[kind] > _LEAST_VARIANCE:
         u = uniform(chance.seed, chance.draw, 0, chance.step, FACTOR + kind)
@@ -143,7 +143,7 @@ def _arriving(rate: float, spread: np.ndarray, kind: int, chance: Chance) -> int
     return poisson(rate, uniform(chance.seed, chance.draw, 0, chance.step, ARRIVALS + kind))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def cents(known: int, u: float, laws: Laws) -> int:
     """Return the value of a unit that is won: a known amount times exp(revised), one that is not
     known exp(amounts), by inversion of u; 0 to MOST_CENTS, rounded to whole cents.

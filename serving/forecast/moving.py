@@ -16,14 +16,14 @@ from serving.forecast.philox import uniform
 from serving.forecast.state import NEW, PLACES, State, World, close, row, unlist
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def draw_moves(state: State, first: int, chance: Chance) -> None:
     """Draw for places from `first` on the words of four steps by which they move."""
     names = state.open.name[: state.size[PLACES]]
     fill(state.open.words, names, first, chance, MOVES)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def move(
     state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
 ) -> None:
@@ -42,7 +42,7 @@ def move(
             close(state, world, place)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _leavers(state: State, world: World, laws: Laws, reach: int, chance: Chance) -> int:
     """Write the places of the units that do not stay, and return how many they are."""
     opened, found, limits = state.open, state.leavers, laws.limits
@@ -57,7 +57,7 @@ def _leavers(state: State, world: World, laws: Laws, reach: int, chance: Chance)
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _destination(state: State, world: World, laws: Laws, place: int, chance: Chance) -> int:
     opened, unit = state.open, state.open.unit[place]
     age = min(chance.step - opened.entered[place], world.band_of.size - 1)
@@ -69,7 +69,7 @@ def _destination(state: State, world: World, laws: Laws, place: int, chance: Cha
     return destination(laws.moves[stratum, stage, world.band_of[age]], stage, x, phi)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _change(state: State, world: World, place: int, to: int, step: int) -> None:
     """Put a unit into another stage; it is off the lists of levers that are not for it."""
     unit = state.open.unit[place]
@@ -82,7 +82,7 @@ def _change(state: State, world: World, place: int, to: int, step: int) -> None:
             unlist(state, world, unit, lever, 0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _win(state: State, laws: Laws, happened: Outcome, unit: int, chance: Chance) -> None:
     units = state.units
     group, part = units.group[unit], units.part[unit]

@@ -15,8 +15,8 @@ MOST_STEPS = 2**16  # steps and purposes share one counter word
 MOST_DRAWS = 2**32
 
 _U = np.uint64
-_MULTIPLY_0, _MULTIPLY_1 = _U(0xD2511F53), _U(0xCD9E8D57)
-_WEYL_0, _WEYL_1 = _U(0x9E3779B9), _U(0xBB67AE85)
+MULTIPLY_0, MULTIPLY_1 = _U(0xD2511F53), _U(0xCD9E8D57)
+WEYL_0, WEYL_1 = _U(0x9E3779B9), _U(0xBB67AE85)
 _LOW, _HALF, _DROP = _U(0xFFFFFFFF), _U(32), _U(12)
 _ROUNDS = 10
 _STEP = 2.0**-52
@@ -41,10 +41,10 @@ def block(
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):
-        first, second = _MULTIPLY_0 * c0, _MULTIPLY_1 * c2
+        first, second = MULTIPLY_0 * c0, MULTIPLY_1 * c2
         c0, c2 = (second >> _HALF) ^ c1 ^ k0, (first >> _HALF) ^ c3 ^ k1
         c1, c3 = second & _LOW, first & _LOW
-        k0, k1 = (k0 + _WEYL_0) & _LOW, (k1 + _WEYL_1) & _LOW
+        k0, k1 = (k0 + WEYL_0) & _LOW, (k1 + WEYL_1) & _LOW
     return c0, c1, c2, c3
 
 

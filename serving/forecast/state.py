@@ -162,7 +162,7 @@ def _open(most: int, levers: int) -> Open:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def begin(state: State, start: Start, world: World) -> None:
     """Empty the state and put in what is open at T."""
     state.size[:] = 0
@@ -176,7 +176,7 @@ def begin(state: State, start: Start, world: World) -> None:
         state.units.tired[unit] = start.tired[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def born(state: State, name: np.uint64, stage: int, stratum: int, group: int) -> int:
     """Give the next number to a unit whose amount is not known, and return it."""
     unit, units = state.size[BORN], state.units
@@ -191,7 +191,7 @@ def born(state: State, name: np.uint64, stage: int, stratum: int, group: int) ->
     return int(unit)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def enter(state: State, world: World, desk: int, part: int, entered: int) -> None:
     """Give the youngest unit its desk and part, and a place behind all that are open."""
     unit, place = state.size[BORN] - 1, state.size[PLACES]
@@ -209,13 +209,13 @@ def enter(state: State, world: World, desk: int, part: int, entered: int) -> Non
     state.now[group, units.stage[unit]] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def row(world: World, stratum: int, stage: int) -> int:
     """Return the first row of a stratum and stage in the table of limits."""
     return (stratum * world.stages + stage) * world.band_of.size
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def unlist(state: State, world: World, unit: int, lever: int, until: int) -> None:
     """Take a unit off the list of a lever if it waits there; `until` says when it may be again."""
     units = state.units
@@ -225,7 +225,7 @@ def unlist(state: State, world: World, unit: int, lever: int, until: int) -> Non
         units.until[unit, lever] = until
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def close(state: State, world: World, place: int) -> None:
     """Take a unit out of all lists; its place holds a row that stays for ever."""
     unit = state.open.unit[place]
@@ -237,7 +237,7 @@ def close(state: State, world: World, place: int) -> None:
     state.size[CLOSED] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def pack(state: State) -> None:
     """Move the open units together, in the same order."""
     opened, kept = state.open, 0

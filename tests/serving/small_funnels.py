@@ -126,9 +126,7 @@ def stepped(case: Case) -> tuple[State, World, Callable[[int], None]]:
     chance = Chance(span.seed, span.first_draw, 0)
     counts = kernel.arriving(rows.rates, rows.spread, chance)
     state = room(case["start"].name.size + int(counts.sum()), given)
-    laws = kernel._laws(rows, given, counts)._replace(
-        moves=rows.moves[0], arrivals=counts[0], amounts=rows.amounts[0], revised=rows.revised[0]
-    )
+    laws = kernel._tables(rows, given, counts)
     kernel.limits(laws.moves, given.band_of, laws.limits)
     begin(state, case["start"], given)
     happened = Outcome(*(field[0] for field in kernel._nothing(case["start"], given, span)))

@@ -12,7 +12,7 @@ from numba import njit
 from serving.forecast.laws import Laws
 from serving.forecast.luck import BEGINS, KIND, Chance
 from serving.forecast.philox import uniform
-from serving.forecast.state import NEW, PLACES, State, World, born, enter
+from serving.forecast.state import NEW, State, World, enter
 
 _NOT_YET = np.uint64(2**63)  # marks names of what does not exist at T
 _KIND_SHIFT, _STEP_SHIFT = np.uint64(48), np.uint64(32)
@@ -27,8 +27,7 @@ def arrive(state: State, world: World, laws: Laws, is_late: bool, chance: Chance
             name = _name(kind, chance.step, i)
             u = uniform(chance.seed, chance.draw, name, chance.step, BEGINS)
             if (u < _HALF) == is_late:
-                _arrive(state, world, kind, name, chance)
-                state.open.entered[state.size[PLACES] - 1] += int(is_late)
+                _arrive(state, world, kind, name, is_late, chance)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -38,13 +37,15 @@ def _name(kind: int, step: int, i: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _arrive(state: State, world: World, kind: int, name: np.uint64, chance: Chance) -> None:
+def _arrive(
+    state: State, world: World, kind: int, name: np.uint64, is_late: bool, chance: Chance
+) -> None:
     u = uniform(chance.seed, chance.draw, name, chance.step, KIND)
-    share, groups = world.share[kind], world.desk_of.size
-    cell = min(_first_above(share, u), share.size - 1)
-    stratum, group = cell // groups, cell % groups
-    born(state, name, world.begins[kind], stratum, group)
-    enter(state, world, world.desk_of[group], NEW, chance.step)
+    groups = world.desk_of.size
+    cell = min(_first_above(world.share[kind], u), world.share.shape[1] - 1)
+    group = cell % groups
+    drawn = (world.begins[kind], cell // groups, group, world.desk_of[group], NEW)
+    enter(state, world, name, drawn, chance.step + int(is_late))
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -12,13 +12,13 @@ import math
 
 from numba import njit
 
-from serving.forecast.desks import FRESHEST, NOBODY, join, leave
+from serving.forecast.desks import FRESHEST, HEAD, NOBODY, join, leave
 from serving.forecast.given import Outcome
 from serving.forecast.laws import Laws
 from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import LISTED, TOGETHER, UNSUBSCRIBES, Chance, fill
 from serving.forecast.philox import uniform
-from serving.forecast.state import GONE, PLACES, State, World, unlist
+from serving.forecast.state import GONE, PLACES, State, World, stage_at, unlist
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -53,14 +53,15 @@ def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
 
 @njit(cache=True, nogil=True, inline="always")
 def _enlist(state: State, world: World, place: int, lever: int, step: int) -> None:
-    units, unit = state.units, state.open.unit[place]
-    is_free = units.until[unit, lever] <= step
-    if is_free and world.levers.stages[lever, units.stage[unit]]:
-        desk, turn = units.desk[unit], world.turns[units.desk[unit], units.stratum[unit]]
-        ticket = unit * world.levers.rate.size + lever
+    number = state.open.unit[place]
+    ticket = number * world.levers.rate.size + lever
+    is_free = state.tickets[ticket]["until"] <= step
+    if is_free and world.levers.stages[lever, stage_at(state, world, place)]:
+        desk, turn = state.units[number]["desk"], state.units[number]["turn"]
         is_first = world.desks.discipline[desk] == FRESHEST
-        join(state.queues, desk, turn, ticket, is_first)
-        units.until[unit, lever] = WAITING
+        join(state.tickets, state.queues.ends[desk, turn], ticket, is_first)
+        state.queues.waiting[desk] += 1
+        state.tickets[ticket]["until"] = WAITING
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -68,10 +69,13 @@ def serve(state: State, world: World, laws: Laws, happened: Outcome, chance: Cha
     """Contact who waits at each desk, in the order of its queue, while its capacity lasts."""
     for desk in range(world.turns.shape[0]):
         left = world.desks.capacity[desk, chance.step]
-        for turn in range(state.queues.head.shape[1]):
-            while left > 0 and state.queues.head[desk, turn] != NOBODY:
-                ticket = state.queues.head[desk, turn]
-                leave(state.queues, desk, turn, ticket)
+        for turn in range(state.queues.ends.shape[1]):
+            ends = state.queues.ends[desk, turn]
+            while left > 0 and ends[HEAD] != NOBODY:
+                ticket = ends[HEAD]
+                leave(state.tickets, ends, ticket)
+                state.queues.waiting[desk] -= 1
+                happened.contacts[chance.step, desk, ticket % world.levers.rate.size] += 1
                 _contact(state, world, laws, happened, ticket, chance)
                 left -= 1
         happened.waiting[chance.step, desk] = state.queues.waiting[desk]
@@ -81,64 +85,59 @@ def serve(state: State, world: World, laws: Laws, happened: Outcome, chance: Cha
 def _contact(
     state: State, world: World, laws: Laws, happened: Outcome, ticket: int, chance: Chance
 ) -> None:
-    levers, units = world.levers, state.units
-    unit, lever = ticket // levers.rate.size, ticket % levers.rate.size
-    units.until[unit, lever] = NEVER  # it waits no longer
-    happened.contacts[chance.step, units.desk[unit], lever] += 1
-    tired = units.tired[unit] * world.left[chance.step - units.tired_at[unit]]
-    units.tired[unit], units.tired_at[unit] = tired + 1.0, chance.step
-    name, purpose = units.name[unit], UNSUBSCRIBES + lever
-    u = uniform(chance.seed, chance.draw, name, chance.step, purpose)
+    levers = world.levers
+    number, lever = ticket // levers.rate.size, ticket % levers.rate.size
+    unit = state.units[number]
+    tired = unit["tired"] * world.left[chance.step - unit["tired_at"]]
+    unit["tired"], unit["tired_at"] = tired + 1.0, chance.step
+    name = state.open.name[unit["place"]]
+    u = uniform(chance.seed, chance.draw, name, chance.step, UNSUBSCRIBES + lever)
+    state.tickets[ticket]["until"] = chance.step + levers.lasts[lever]
     if u < -math.expm1(-levers.unsubscribe[lever] * (1.0 + tired)):
         happened.lost_to[chance.step] += 1
-        _unsubscribe(state, world, unit)
+        _unsubscribe(state, number, levers.rate.size)
     else:
-        units.felt[unit, lever] = laws.effect[lever] * math.exp(-levers.saturation[lever] * tired)
-        units.until[unit, lever] = chance.step + levers.lasts[lever]
-        _tell(state, unit, lever)
-        _feel(state, unit)
+        felt = laws.effect[lever] * math.exp(-levers.saturation[lever] * tired)
+        state.tickets[ticket]["felt"] = felt
+        _tell(state, number, lever, chance.step + levers.lasts[lever])
+    _feel(state, number, levers.rate.size)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _unsubscribe(state: State, world: World, unit: int) -> None:
-    for lever in range(world.levers.rate.size):
-        unlist(state, world, unit, lever, NEVER)
-        state.units.until[unit, lever] = NEVER
-        state.units.felt[unit, lever] = 0.0
-    _feel(state, unit)
+def _unsubscribe(state: State, number: int, levers: int) -> None:
+    for ticket in range(number * levers, (number + 1) * levers):
+        unlist(state, number, ticket, NEVER)
+        state.tickets[ticket]["until"] = NEVER
+        state.tickets[ticket]["felt"] = 0.0
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _tell(state: State, unit: int, lever: int) -> None:
+def _tell(state: State, number: int, lever: int, end: int) -> None:
     """Note a contact behind those that end before it or with it."""
-    told, free = state.told, state.told.span[lever, 1]
-    told.unit[lever, free] = unit
-    told.ends[lever, free] = state.units.until[unit, lever]
-    told.span[lever, 1] = (free + 1) % told.unit.shape[1]
+    free = state.span[lever, 1]
+    state.told[lever, free, 0], state.told[lever, free, 1] = number, end
+    state.span[lever, 1] = (free + 1) % state.told.shape[1]
 
 
 @njit(cache=True, nogil=True, _nrt=False)
 def expire(state: State, step: int) -> None:
     """End the contacts whose first step without them has come."""
-    told = state.told
-    for lever in range(told.span.shape[0]):
-        span = told.span[lever]
-        while span[0] != span[1] and told.ends[lever, span[0]] <= step:
-            _end(state, told.unit[lever, span[0]], lever)
-            span[0] = (span[0] + 1) % told.unit.shape[1]
+    levers = state.span.shape[0]
+    for lever in range(levers):
+        told, span = state.told[lever], state.span[lever]
+        while span[0] != span[1] and told[span[0], 1] <= step:
+            number = told[span[0], 0]
+            state.tickets[number * levers + lever]["felt"] = 0.0
+            _feel(state, number, levers)
+            span[0] = (span[0] + 1) % told.shape[0]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _end(state: State, unit: int, lever: int) -> None:
-    state.units.felt[unit, lever] = 0.0
-    if state.units.place[unit] != GONE:
-        _feel(state, unit)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _feel(state: State, unit: int) -> None:
+def _feel(state: State, number: int, levers: int) -> None:
     """Set the factor on the odds of going forward by the contacts in force, in order of levers."""
-    total = 0.0
-    for lever in range(state.units.felt.shape[1]):
-        total += state.units.felt[unit, lever]
-    state.open.boost[state.units.place[unit]] = math.exp(total)
+    place = state.units[number]["place"]
+    if place != GONE:
+        total = 0.0
+        for ticket in range(number * levers, (number + 1) * levers):
+            total += state.tickets[ticket]["felt"]
+        state.open.boost[place] = math.exp(total)

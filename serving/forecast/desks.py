@@ -17,6 +17,15 @@ from numba import njit
 FIFO, FRESHEST, PRIORITY = range(3)
 DISCIPLINES = ("fifo", "freshest", "priority")
 NOBODY = -1  # the end of a chain
+HEAD, TAIL = 0, 1
+TICKET = np.dtype(
+    [
+        ("until", np.int32),  # first step its unit may be listed, or WAITING, or NEVER
+        ("before", np.int32),  # the ticket in front
+        ("after", np.int32),  # the ticket behind
+        ("felt", np.float64),  # log ratio of the contact in force, else 0
+    ]
+)
 
 
 class Desks(NamedTuple):
@@ -28,12 +37,9 @@ class Desks(NamedTuple):
 
 
 class Queues(NamedTuple):
-    """Chains of tickets; a ticket is unit * levers + lever."""
+    """Chains of tickets, one for each desk and turn."""
 
-    head: np.ndarray  # int32 [desks, turns], the next to serve or NOBODY
-    tail: np.ndarray  # int32 [desks, turns]
-    after: np.ndarray  # int32 [tickets], the ticket behind
-    before: np.ndarray  # int32 [tickets], the ticket in front
+    ends: np.ndarray  # int32 [desks, turns, 2], tickets at HEAD and TAIL, or NOBODY
     waiting: np.ndarray  # int64 [desks], tickets
 
 
@@ -44,52 +50,47 @@ def turns(desks: Desks) -> np.ndarray:
     return np.ascontiguousarray(np.where(by_rank, place[None, :], 0), np.int64)
 
 
-def empty(n_desks: int, n_turns: int, tickets: int) -> Queues:
-    """Return empty chains with room for that many tickets."""
-    return Queues(
-        head=np.full((n_desks, n_turns), NOBODY, np.int32),
-        tail=np.full((n_desks, n_turns), NOBODY, np.int32),
-        after=np.empty(tickets, np.int32),
-        before=np.empty(tickets, np.int32),
-        waiting=np.zeros(n_desks, np.int64),
-    )
+def empty(n_desks: int, n_turns: int) -> Queues:
+    """Return chains in which nobody waits."""
+    ends = np.full((n_desks, n_turns, 2), NOBODY, np.int32)
+    return Queues(ends, np.zeros(n_desks, np.int64))
 
 
 @njit(cache=True, nogil=True, _nrt=False)
 def clear(queues: Queues) -> None:
     """Send everybody home."""
-    queues.head[:] = NOBODY
-    queues.tail[:] = NOBODY
+    queues.ends[:] = NOBODY
     queues.waiting[:] = 0
 
 
 @njit(cache=True, nogil=True, inline="always")
-def join(queues: Queues, desk: int, turn: int, ticket: int, is_first: bool) -> None:
-    """Put a ticket at the head of a chain, or at its tail."""
-    head, tail = queues.head[desk, turn], queues.tail[desk, turn]
-    queues.before[ticket] = NOBODY if is_first else tail
-    queues.after[ticket] = head if is_first else NOBODY
+def join(tickets: np.ndarray, ends: np.ndarray, ticket: int, is_first: bool) -> None:
+    """Put a ticket at the head of a chain, or at its tail. tickets are TICKET records [tickets];
+    ends is int32 [2].
+    """
+    head, tail = ends[HEAD], ends[TAIL]
+    tickets[ticket]["before"] = NOBODY if is_first else tail
+    tickets[ticket]["after"] = head if is_first else NOBODY
     if head == NOBODY:
-        queues.head[desk, turn] = queues.tail[desk, turn] = ticket
+        ends[HEAD] = ticket
+        ends[TAIL] = ticket
     elif is_first:
-        queues.before[head] = ticket
-        queues.head[desk, turn] = ticket
+        tickets[head]["before"] = ticket
+        ends[HEAD] = ticket
     else:
-        queues.after[tail] = ticket
-        queues.tail[desk, turn] = ticket
-    queues.waiting[desk] += 1
+        tickets[tail]["after"] = ticket
+        ends[TAIL] = ticket
 
 
 @njit(cache=True, nogil=True, inline="always")
-def leave(queues: Queues, desk: int, turn: int, ticket: int) -> None:
+def leave(tickets: np.ndarray, ends: np.ndarray, ticket: int) -> None:
     """Take a ticket out of its chain, wherever it stands."""
-    front, back = queues.before[ticket], queues.after[ticket]
+    front, back = tickets[ticket]["before"], tickets[ticket]["after"]
     if front == NOBODY:
-        queues.head[desk, turn] = back
+        ends[HEAD] = back
     else:
-        queues.after[front] = back
+        tickets[front]["after"] = back
     if back == NOBODY:
-        queues.tail[desk, turn] = front
+        ends[TAIL] = front
     else:
-        queues.before[back] = front
-    queues.waiting[desk] -= 1
+        tickets[back]["before"] = front

@@ -80,6 +80,7 @@ def simulate(
 def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
     """Return the tables of a draw, to be filled in for one draw after another."""
     return Laws(
+        ages=world.band_of.size,
         moves=parameters.moves[0],
         limits=np.zeros(((world.strata * world.stages + 1) * world.band_of.size, 4)),
         phi=np.ones((counts.shape[1], world.segment_of.size)),
@@ -108,30 +109,29 @@ def _nothing(start: Start, world: World, span: Span) -> Outcome:
 @njit(cache=True, nogil=True, _nrt=False)
 def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -> None:
     """Take one draw after another through all its steps and write what happened."""
-    rows, outcome = draws.parameters, draws.outcome
+    rows, told = draws.parameters, draws.outcome
     for draw in range(rows.moves.shape[0]):
         laws = Laws(
-            rows.moves[draw], tables.limits, tables.phi, tables.effect,
+            tables.ages, rows.moves[draw], tables.limits, tables.phi, tables.effect,
             draws.arrivals[draw], rows.amounts[draw], rows.revised[draw],
         )  # fmt: skip
         happened = Outcome(
-            outcome.won[draw], outcome.cents[draw], outcome.open[draw], outcome.contacts[draw],
-            outcome.waiting[draw], outcome.lost_to[draw], outcome.winners[draw],
+            told.won[draw], told.cents[draw], told.open[draw], told.contacts[draw],
+            told.waiting[draw], told.lost_to[draw], told.winners[draw],
         )  # fmt: skip
-        chance = Chance(first.seed, first.draw + draw, 0)
-        _run(state, draws.start, world, laws, happened, chance)
+        number = first.draw + draw
+        tabulate(laws, world, Chance(first.seed, number, 0))
+        begin(state, draws.start, world)
+        for step in range(happened.won.shape[0]):
+            advance(state, world, laws, happened, Chance(first.seed, number, step))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def _run(
-    state: State, start: Start, world: World, laws: Laws, happened: Outcome, first: Chance
-) -> None:
+@njit(cache=True, nogil=True, inline="always")
+def tabulate(laws: Laws, world: World, first: Chance) -> None:
+    """Fill in the tables of a draw."""
     limits(laws.moves, world.band_of, laws.limits)
     shocks(world.shock_sd, world.segment_of, first, laws.phi)
     effects(world.levers, first, laws.effect)
-    begin(state, start, world)
-    for step in range(happened.won.shape[0]):
-        advance(state, world, laws, happened, Chance(first.seed, first.draw, step))
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -141,7 +141,7 @@ def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: C
     known = state.size[PLACES]
     if chance.step % TOGETHER == 0:
         if state.size[CLOSED] * _SPARSE > known:
-            pack(state)
+            pack(state, world.strata * world.stages * world.band_of.size)
         known = 0
     arrive(state, world, laws, False, chance)
     reach = state.size[PLACES]

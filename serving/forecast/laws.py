@@ -30,6 +30,7 @@ _LEAST_VARIANCE = 1e-6  # below it the factor of a step's rate is 1 for every pu
 class Laws(NamedTuple):
     """The tables of one draw."""
 
+    ages: int  # steps in a stage that are told apart
     moves: np.ndarray  # float64 [strata, stages, bands, stages + 2]
     limits: np.ndarray  # float64 [rows + ages, 4]: stays from, stays below, p_F; the last: for ever
     phi: np.ndarray  # float64 [steps, groups], of the shocks

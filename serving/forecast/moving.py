@@ -13,7 +13,7 @@ from serving.forecast.given import Outcome
 from serving.forecast.laws import Laws, cents, destination
 from serving.forecast.luck import AMOUNT, MOVES, OF_WORD, TOGETHER, Chance, fill
 from serving.forecast.philox import uniform
-from serving.forecast.state import NEW, PLACES, State, World, close, row, unlist
+from serving.forecast.state import NEW, PLACES, Open, State, World, close, stage_at, unlist
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -28,26 +28,24 @@ def move(
     state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
 ) -> None:
     """Move the units of the first `reach` places, and count who is won."""
-    for i in range(_leavers(state, world, laws, reach, chance)):
+    for i in range(_leavers(state.open, laws, reach, chance, state.leavers)):
         place = state.leavers[i]
-        unit = state.open.unit[place]
-        stage = state.units.stage[unit]
-        to = _destination(state, world, laws, place, chance)
-        state.now[state.units.group[unit], stage] -= 1
+        stage = stage_at(state, world, place)
+        to = _destination(state.open, world, laws, place, chance)
+        state.now[state.open.group[place], stage] -= 1
         if to < world.stages:
-            _change(state, world, place, to, chance.step)
+            _change(state, world, place, to - stage, chance.step)
         else:
             if to == world.stages:
-                _win(state, laws, happened, unit, chance)
+                _win(state, laws, happened, place, chance)
             close(state, world, place)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _leavers(state: State, world: World, laws: Laws, reach: int, chance: Chance) -> int:
+def _leavers(opened: Open, laws: Laws, reach: int, chance: Chance, found: np.ndarray) -> int:
     """Write the places of the units that do not stay, and return how many they are."""
-    opened, found, limits = state.open, state.leavers, laws.limits
-    words, phis = opened.words[chance.step % TOGETHER], laws.phi[chance.step]
-    oldest, n = world.band_of.size - 1, 0
+    words, phis, limits = opened.words[chance.step % TOGETHER], laws.phi[chance.step], laws.limits
+    oldest, n = laws.ages - 1, 0
     for place in range(reach):
         at = opened.row[place] + min(chance.step - opened.entered[place], oldest)
         phi = phis[opened.group[place]] * opened.boost[place]
@@ -58,36 +56,36 @@ def _leavers(state: State, world: World, laws: Laws, reach: int, chance: Chance)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _destination(state: State, world: World, laws: Laws, place: int, chance: Chance) -> int:
-    opened, unit = state.open, state.open.unit[place]
-    age = min(chance.step - opened.entered[place], world.band_of.size - 1)
+def _destination(opened: Open, world: World, laws: Laws, place: int, chance: Chance) -> int:
+    age = min(chance.step - opened.entered[place], laws.ages - 1)
     phi = laws.phi[chance.step, opened.group[place]] * opened.boost[place]
     ahead = laws.limits[opened.row[place] + age, 2]
     word = opened.words[chance.step % TOGETHER, place]
     x = (word + 0.5) * OF_WORD * (1.0 + ahead * (phi - 1.0))
-    stratum, stage = state.units.stratum[unit], state.units.stage[unit]
+    cell = opened.row[place] // laws.ages
+    stratum, stage = cell // world.stages, cell % world.stages
     return destination(laws.moves[stratum, stage, world.band_of[age]], stage, x, phi)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _change(state: State, world: World, place: int, to: int, step: int) -> None:
+def _change(state: State, world: World, place: int, further: int, step: int) -> None:
     """Put a unit into another stage; it is off the lists of levers that are not for it."""
-    unit = state.open.unit[place]
-    state.units.stage[unit] = to
-    state.open.row[place] = row(world, state.units.stratum[unit], to)
-    state.open.entered[place] = step + 1
-    state.now[state.units.group[unit], to] += 1
+    opened, number = state.open, state.open.unit[place]
+    opened.row[place] += further * world.band_of.size
+    opened.entered[place] = step + 1
+    to = stage_at(state, world, place)
+    state.now[opened.group[place], to] += 1
     for lever in range(world.levers.rate.size):
         if not world.levers.stages[lever, to]:
-            unlist(state, world, unit, lever, 0)
+            unlist(state, number, number * world.levers.rate.size + lever, 0)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _win(state: State, laws: Laws, happened: Outcome, unit: int, chance: Chance) -> None:
-    units = state.units
-    group, part = units.group[unit], units.part[unit]
-    u = uniform(chance.seed, chance.draw, units.name[unit], 0, AMOUNT)
+def _win(state: State, laws: Laws, happened: Outcome, place: int, chance: Chance) -> None:
+    number, group = state.open.unit[place], state.open.group[place]
+    part = state.units[number]["part"]
+    u = uniform(chance.seed, chance.draw, state.open.name[place], 0, AMOUNT)
     happened.won[chance.step, group, part] += 1
-    happened.cents[chance.step, group, part] += cents(units.cents[unit], u, laws)
+    happened.cents[chance.step, group, part] += cents(state.units[number]["cents"], u, laws)
     if part != NEW:
-        happened.winners[unit >> 3] |= np.uint8(1 << (unit & 7))
+        happened.winners[number >> 3] |= np.uint8(1 << (number & 7))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
-from serving.forecast.desks import Desks, Queues, clear, empty, leave, turns
+from serving.forecast.desks import TICKET, Desks, Queues, clear, empty, leave, turns
 from serving.forecast.given import Start
 from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import OF_WORD, TOGETHER
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from serving.forecast.given import Arrivals, Frame
 
 GONE = -1  # the place of a unit that closed
-EXISTING, LEADS, NEW = range(3)  # places in given.PARTS
+NEW = 2  # place in given.PARTS
+
+type Kind = tuple[int, int, int, int, int]  # stage, stratum, group, desk, part
 
 
 class World(NamedTuple):
@@ -42,21 +44,17 @@ class World(NamedTuple):
     left: np.ndarray  # float64 [steps + 1], share of what is felt that is left after so many steps
 
 
-class Units(NamedTuple):
-    """Every unit of a draw by number."""
-
-    name: np.ndarray  # uint64
-    stage: np.ndarray  # int32
-    stratum: np.ndarray  # int32
-    group: np.ndarray  # int32
-    desk: np.ndarray  # int32
-    part: np.ndarray  # int32
-    cents: np.ndarray  # int64, -1 where not known
-    tired: np.ndarray  # float64, contacts felt at step tired_at
-    tired_at: np.ndarray  # int32
-    place: np.ndarray  # int32, among the open, or GONE
-    until: np.ndarray  # int32 [units, levers], first step it may be listed, or WAITING, or NEVER
-    felt: np.ndarray  # float64 [units, levers], log ratio in force, else 0
+UNIT = np.dtype(
+    [
+        ("cents", np.int64),  # -1 where not known
+        ("tired", np.float64),  # contacts felt at step tired_at
+        ("tired_at", np.int32),
+        ("place", np.int32),  # among the open, or GONE
+        ("desk", np.int32),
+        ("turn", np.int32),  # its chain there
+        ("part", np.int32),
+    ]
+)
 
 
 class Open(NamedTuple):
@@ -72,20 +70,14 @@ class Open(NamedTuple):
     listed: np.ndarray  # uint32 [levers, 4, places], whether it is listed
 
 
-class Told(NamedTuple):
-    """Contacts by lever in order of their end, a ring of units."""
-
-    unit: np.ndarray  # int32 [levers, units + 1]
-    ends: np.ndarray  # int32 [levers, units + 1], first step without the contact
-    span: np.ndarray  # int64 [levers, 2], place of the oldest, next free place
-
-
 class State(NamedTuple):
-    """A draw on its way."""
+    """A draw on its way. A ticket is unit * levers + lever."""
 
-    units: Units
+    units: np.ndarray  # UNIT records by number
+    tickets: np.ndarray  # TICKET records
     open: Open
-    told: Told
+    told: np.ndarray  # int32 [levers, units + 1, 2], a ring of contacts: unit, first step without
+    span: np.ndarray  # int64 [levers, 2], of the ring: place of the oldest, next free place
     queues: Queues
     size: np.ndarray  # int64 [3]: units, places of the open, of which closed
     now: np.ndarray  # int32 [groups, stages], units open
@@ -120,32 +112,16 @@ def world(
 def room(most: int, world: World) -> State:
     """Return a state with room for `most` units, to be used for one draw after another."""
     levers, groups = world.levers.rate.size, world.segment_of.size
-    n_desks, n_turns = world.turns.shape[0], int(world.turns.max(initial=0)) + 1
     return State(
-        units=_units(most, levers),
+        units=np.zeros(most, UNIT),
+        tickets=np.zeros(most * levers, TICKET),
         open=_open(most, levers),
-        told=Told(
-            unit=np.zeros((levers, most + 1), np.int32),
-            ends=np.zeros((levers, most + 1), np.int32),
-            span=np.zeros((levers, 2), np.int64),
-        ),
-        queues=empty(n_desks, n_turns, most * levers),
+        told=np.zeros((levers, most + 1, 2), np.int32),
+        span=np.zeros((levers, 2), np.int64),
+        queues=empty(world.turns.shape[0], int(world.turns.max(initial=0)) + 1),
         size=np.zeros(3, np.int64),
         now=np.zeros((groups, world.stages), np.int32),
         leavers=np.zeros(most, np.int32),
-    )
-
-
-def _units(most: int, levers: int) -> Units:
-    kinds = {"name": np.uint64, "cents": np.int64, "tired": np.float64}
-    whole = {"until": np.int32, "felt": np.float64}
-    return Units(
-        **{
-            field: np.zeros((most, levers), whole[field])
-            if field in whole
-            else np.zeros(most, kinds.get(field, np.int32))
-            for field in Units._fields
-        }
     )
 
 
@@ -167,85 +143,75 @@ def begin(state: State, start: Start, world: World) -> None:
     """Empty the state and put in what is open at T."""
     state.size[:] = 0
     state.now[:] = 0
-    state.told.span[:] = 0
+    state.span[:] = 0
     clear(state.queues)
     for i in range(start.name.size):
-        unit = born(state, start.name[i], start.stage[i], start.stratum[i], start.group[i])
-        enter(state, world, start.desk[i], start.part[i], -start.stayed[i])
-        state.units.cents[unit] = start.cents[i]
-        state.units.tired[unit] = start.tired[i]
+        kind = (start.stage[i], start.stratum[i], start.group[i], start.desk[i], start.part[i])
+        enter(state, world, start.name[i], kind, -start.stayed[i])
+        state.units[i]["cents"] = start.cents[i]
+        state.units[i]["tired"] = start.tired[i]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def born(state: State, name: np.uint64, stage: int, stratum: int, group: int) -> int:
-    """Give the next number to a unit whose amount is not known, and return it."""
-    unit, units = state.size[BORN], state.units
-    state.size[BORN] += 1
-    units.name[unit] = name
-    units.stage[unit] = stage
-    units.stratum[unit] = stratum
-    units.group[unit] = group
-    units.cents[unit] = -1
-    units.tired[unit] = 0.0
-    units.tired_at[unit] = 0
-    return int(unit)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def enter(state: State, world: World, desk: int, part: int, entered: int) -> None:
-    """Give the youngest unit its desk and part, and a place behind all that are open."""
-    unit, place = state.size[BORN] - 1, state.size[PLACES]
-    units, opened, levers = state.units, state.open, world.levers
-    units.desk[unit], units.part[unit], units.place[unit] = desk, part, place
-    stratum, group = units.stratum[unit], units.group[unit]
+def enter(state: State, world: World, name: np.uint64, kind: Kind, entered: int) -> None:
+    """Give a unit the next number, and a place behind all that are open; its amount is not known
+    and it feels nothing. kind is its stage, stratum, group, desk and part.
+    """
+    stage, stratum, group, desk, part = kind
+    number, place, opened = state.size[BORN], state.size[PLACES], state.open
+    state.size[BORN], state.size[PLACES] = number + 1, place + 1
+    unit = state.units[number]
+    unit["cents"], unit["tired"], unit["tired_at"], unit["place"] = -1, 0.0, 0, place
+    unit["desk"], unit["turn"], unit["part"] = desk, world.turns[desk, stratum], part
+    levers = world.levers
     for lever in range(levers.rate.size):
         is_for = levers.strata[lever, stratum] and levers.groups[lever, group]
-        units.until[unit, lever] = 0 if is_for and levers.parts[lever, part] else NEVER
-        units.felt[unit, lever] = 0.0
-    state.size[PLACES] += 1
-    opened.unit[place], opened.name[place] = unit, units.name[unit]
-    opened.row[place] = row(world, stratum, units.stage[unit])
-    opened.entered[place], opened.group[place], opened.boost[place] = entered, group, 1.0
-    state.now[group, units.stage[unit]] += 1
+        ticket = state.tickets[number * levers.rate.size + lever]
+        ticket["until"] = 0 if is_for and levers.parts[lever, part] else NEVER
+        ticket["felt"] = 0.0
+    opened.unit[place], opened.name[place], opened.boost[place] = number, name, 1.0
+    opened.row[place] = (stratum * world.stages + stage) * world.band_of.size
+    opened.entered[place], opened.group[place] = entered, group
+    state.now[group, stage] += 1
 
 
 @njit(cache=True, nogil=True, inline="always")
-def row(world: World, stratum: int, stage: int) -> int:
-    """Return the first row of a stratum and stage in the table of limits."""
-    return (stratum * world.stages + stage) * world.band_of.size
+def stage_at(state: State, world: World, place: int) -> int:
+    """Return the stage of the open unit at a place."""
+    return state.open.row[place] // world.band_of.size % world.stages
 
 
 @njit(cache=True, nogil=True, inline="always")
-def unlist(state: State, world: World, unit: int, lever: int, until: int) -> None:
-    """Take a unit off the list of a lever if it waits there; `until` says when it may be again."""
-    units = state.units
-    if units.until[unit, lever] == WAITING:
-        desk, turn = units.desk[unit], world.turns[units.desk[unit], units.stratum[unit]]
-        leave(state.queues, desk, turn, unit * world.levers.rate.size + lever)
-        units.until[unit, lever] = until
+def unlist(state: State, number: int, ticket: int, until: int) -> None:
+    """Take a unit off a list if it waits there; `until` says when it may be on it again."""
+    if state.tickets[ticket]["until"] == WAITING:
+        unit = state.units[number]
+        leave(state.tickets, state.queues.ends[unit["desk"], unit["turn"]], ticket)
+        state.queues.waiting[unit["desk"]] -= 1
+        state.tickets[ticket]["until"] = until
 
 
 @njit(cache=True, nogil=True, inline="always")
 def close(state: State, world: World, place: int) -> None:
     """Take a unit out of all lists; its place holds a row that stays for ever."""
-    unit = state.open.unit[place]
-    for lever in range(world.levers.rate.size):
-        unlist(state, world, unit, lever, NEVER)
-        state.units.until[unit, lever] = NEVER
-    state.units.place[unit] = GONE
+    number, levers = state.open.unit[place], world.levers.rate.size
+    for ticket in range(number * levers, (number + 1) * levers):
+        unlist(state, number, ticket, NEVER)
+        state.tickets[ticket]["until"] = NEVER
+    state.units[number]["place"] = GONE
     state.open.row[place] = world.strata * world.stages * world.band_of.size
     state.size[CLOSED] += 1
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def pack(state: State) -> None:
-    """Move the open units together, in the same order."""
+def pack(state: State, dead: int) -> None:
+    """Move the open units together, in the same order; `dead` is the row of those that closed."""
     opened, kept = state.open, 0
     for place in range(state.size[PLACES]):
-        unit = opened.unit[place]
-        if state.units.place[unit] != GONE:
-            state.units.place[unit] = kept
-            opened.unit[kept], opened.name[kept] = unit, opened.name[place]
+        if opened.row[place] != dead:
+            number = opened.unit[place]
+            state.units[number]["place"] = kept
+            opened.unit[kept], opened.name[kept] = number, opened.name[place]
             opened.row[kept], opened.entered[kept] = opened.row[place], opened.entered[place]
             opened.group[kept], opened.boost[kept] = opened.group[place], opened.boost[place]
             kept += 1

@@ -13,7 +13,7 @@ from serving.forecast.given import Arrivals, Frame, Outcome, Parameters, Start
 from serving.forecast.kernel import Span
 from serving.forecast.levers import Levers
 from serving.forecast.luck import Chance
-from serving.forecast.state import State, World, begin, room, world
+from serving.forecast.state import State, begin, room, world
 
 STAGES, STRATA, GROUPS, SEGMENTS, DESKS, KINDS, LEVERS = 4, 3, 5, 2, 3, 2, 2
 BAND_OF = np.array([0, 1, 1, 2])
@@ -116,8 +116,8 @@ def no_levers() -> Levers:
     return levers.none(STAGES, STRATA, GROUPS)
 
 
-def stepped(case: Case) -> tuple[State, World, Callable[[int], None]]:
-    """Return the state of the first draw, what no draw changes, and what takes it a step on."""
+def stepped(case: Case) -> tuple[State, Callable[[int], None]]:
+    """Return the state of the first draw, and what takes it a step on."""
     rows, span = case["parameters"], case["span"]
     given = world(
         case["frame"], case["arrivals"], levers=case["levers"], desks=case["desks"],
@@ -127,11 +127,10 @@ def stepped(case: Case) -> tuple[State, World, Callable[[int], None]]:
     counts = kernel.arriving(rows.rates, rows.spread, chance)
     state = room(case["start"].name.size + int(counts.sum()), given)
     laws = kernel._tables(rows, given, counts)
-    kernel.limits(laws.moves, given.band_of, laws.limits)
+    kernel.tabulate(laws, given, chance)
     begin(state, case["start"], given)
     happened = Outcome(*(field[0] for field in kernel._nothing(case["start"], given, span)))
     return (
         state,
-        given,
         lambda step: kernel.advance(state, given, laws, happened, chance._replace(step=step)),
     )

@@ -12,9 +12,9 @@ from serving.forecast.desks import FIFO, FRESHEST, PRIORITY
 from serving.forecast.given import Outcome
 from serving.forecast.levers import WAITING
 from serving.forecast.luck import Chance, fill
-from serving.forecast.state import BORN, GONE, PLACES, State
+from serving.forecast.state import BORN, CLOSED, GONE, PLACES, State
 from tests.serving import plain_kernel, small_funnels
-from tests.serving.small_funnels import Case, case, run, same
+from tests.serving.small_funnels import BAND_OF, STAGES, Case, case, run, same
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -170,35 +170,34 @@ def test_capacity_is_never_exceeded_and_used_while_somebody_waits() -> None:
 
 def test_every_unit_is_in_exactly_one_place_at_each_step() -> None:
     asked = case(6, units=150, draws=1, steps=20)
-    state, given, step_on = small_funnels.stepped(asked)
+    state, step_on = small_funnels.stepped(asked)
     for step in range(20):
         step_on(step)
         born, places = state.size[BORN], state.size[PLACES]
-        open_units = np.flatnonzero(state.units.place[:born] != GONE)
-        assert np.array_equal(state.open.unit[state.units.place[open_units]], open_units)
-        assert np.array_equal(np.sort(state.units.place[open_units]), state.units.place[open_units])
-        assert places - state.size[2] == open_units.size == state.now.sum()
-        groups, stages = state.units.group[open_units], state.units.stage[open_units]
+        place = state.units["place"][:born]
+        opened = np.flatnonzero(place != GONE)
+        assert np.array_equal(state.open.unit[place[opened]], opened)
+        assert (np.diff(place[opened]) > 0).all(), "oldest first"
+        assert places - state.size[CLOSED] == opened.size == state.now.sum()
+        cell = state.open.row[place[opened]] // BAND_OF.size
         counted = np.zeros_like(state.now)
-        np.add.at(counted, (groups, stages), 1)
+        np.add.at(counted, (state.open.group[place[opened]], cell % STAGES), 1)
         assert np.array_equal(counted, state.now)
-        waits = np.argwhere(state.units.until[:born] == WAITING)
-        tickets = sorted(walked(state))
-        assert tickets == sorted((waits[:, 0] * 2 + waits[:, 1]).tolist())
-        assert len(tickets) == state.queues.waiting.sum()
-        assert set(waits[:, 0]) <= set(open_units)
-    assert given.levers.rate.size == 2
+        waits = np.flatnonzero(state.tickets["until"][: born * 2] == WAITING)
+        assert sorted(walked(state)) == waits.tolist()
+        assert waits.size == state.queues.waiting.sum()
+        assert set(waits // 2) <= set(opened)
 
 
 def walked(state: State) -> list[int]:
     """Return the tickets of all chains from head to tail, and check the way back."""
     found = []
-    for head, tail in zip(state.queues.head.ravel(), state.queues.tail.ravel(), strict=True):
-        last, ticket = -1, int(head)
+    for head, tail in state.queues.ends.reshape(-1, 2).tolist():
+        last, ticket = -1, head
         while ticket != -1:
-            assert state.queues.before[ticket] == last
+            assert state.tickets["before"][ticket] == last
             found.append(ticket)
-            last, ticket = ticket, int(state.queues.after[ticket])
+            last, ticket = ticket, int(state.tickets["after"][ticket])
         assert tail == last
     return found
 

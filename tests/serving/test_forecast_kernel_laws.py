@@ -132,7 +132,7 @@ def test_amounts_are_whole_cents_within_bounds(
     row, other = np.array(table), np.array([99.0, 0.0])
     amounts, revised = (other, row) if known >= 0 else (row, other)
     shapes = (np.zeros((1, 1, 1, 3)), np.zeros((1, 4)), np.zeros((1, 1)), empty[0])
-    of_draw = Laws(*shapes, np.zeros((1, 1), np.int64), amounts, revised)
+    of_draw = Laws(1, *shapes, np.zeros((1, 1), np.int64), amounts, revised)
     assert laws.cents(known, 0.5, of_draw) == value
 
 
@@ -238,6 +238,6 @@ def test_a_desk_serves_in_the_order_of_its_discipline(discipline: int, served: l
         rate=np.array([1.0, 0.0]), first=np.zeros(2, np.int64), unsubscribe=np.zeros(2),
         strata=np.ones((2, STRATA), bool), groups=np.ones((2, GROUPS), bool),
     )  # fmt: skip
-    state, _, step_on = small_funnels.stepped(asked)
+    state, step_on = small_funnels.stepped(asked)
     step_on(0)
-    assert np.flatnonzero(state.units.tired[:6]).tolist() == sorted(served)
+    assert np.flatnonzero(state.units["tired"][:6]).tolist() == sorted(served)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from serving.forecast.desks import FRESHEST, HEAD, NOBODY, join, leave
@@ -18,7 +19,7 @@ from serving.forecast.laws import Laws
 from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import LISTED, TOGETHER, UNSUBSCRIBES, Chance, fill
 from serving.forecast.philox import uniform
-from serving.forecast.state import GONE, PLACES, State, World, stage_at, unlist
+from serving.forecast.state import PLACES, State, World, stage_at, unlist
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -46,9 +47,18 @@ def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
     for lever in range(levers.rate.size):
         if levers.first[lever] <= chance.step <= levers.last[lever]:
             words = state.open.listed[lever, chance.step % TOGETHER]
-            for place in range(reach):
-                if words[place] < world.listed_below[lever]:
-                    _enlist(state, world, place, lever, chance.step)
+            for i in range(_named(words[:reach], world.listed_below[lever], state.leavers)):
+                _enlist(state, world, state.leavers[i], lever, chance.step)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _named(words: np.ndarray, below: int, found: np.ndarray) -> int:
+    """Write the places of words below the limit, without a branch, and return how many."""
+    n = 0
+    for place in range(words.size):
+        found[n] = place
+        n += int(words[place] < below)
+    return n
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -56,7 +66,8 @@ def _enlist(state: State, world: World, place: int, lever: int, step: int) -> No
     number = state.open.unit[place]
     ticket = number * world.levers.rate.size + lever
     is_free = state.tickets[ticket]["until"] <= step
-    if is_free and world.levers.stages[lever, stage_at(state, world, place)]:
+    is_there = state.units[number]["place"] == place  # else its number is another's by now
+    if is_free and is_there and world.levers.stages[lever, stage_at(state, world, place)]:
         desk, turn = state.units[number]["desk"], state.units[number]["turn"]
         is_first = world.desks.discipline[desk] == FRESHEST
         join(state.tickets, state.queues.ends[desk, turn], ticket, is_first)
@@ -127,17 +138,17 @@ def expire(state: State, step: int) -> None:
         told, span = state.told[lever], state.span[lever]
         while span[0] != span[1] and told[span[0], 1] <= step:
             number = told[span[0], 0]
-            state.tickets[number * levers + lever]["felt"] = 0.0
-            _feel(state, number, levers)
+            ticket = state.tickets[number * levers + lever]
+            if ticket["until"] == told[span[0], 1]:  # not closed, and if another's, then over too
+                ticket["felt"] = 0.0
+                _feel(state, number, levers)
             span[0] = (span[0] + 1) % told.shape[0]
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _feel(state: State, number: int, levers: int) -> None:
     """Set the factor on the odds of going forward by the contacts in force, in order of levers."""
-    place = state.units[number]["place"]
-    if place != GONE:
-        total = 0.0
-        for ticket in range(number * levers, (number + 1) * levers):
-            total += state.tickets[ticket]["felt"]
-        state.open.boost[place] = math.exp(total)
+    total = 0.0
+    for ticket in range(number * levers, (number + 1) * levers):
+        total += state.tickets[ticket]["felt"]
+    state.open.boost[state.units[number]["place"]] = math.exp(total)

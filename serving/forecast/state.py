@@ -1,8 +1,9 @@
 """What the next step of a draw needs: every unit by number, and those open as the passes read them.
 
-A unit's number is its place in order of birth: the start, then for each step those that arrive in
-its first half by kind, then those of its second half. Closed units keep their number and lose their
-place among the open, which are packed from time to time in the same order.
+The open stand in order of birth: the start, then for each step those that arrive in its first half
+by kind, then those of its second half. From time to time they are packed, in the same order. A unit
+has a number as long as it is open; that of a closed one goes to the next that arrives, so that the
+records of those open lie close together.
 """
 
 from __future__ import annotations
@@ -79,12 +80,13 @@ class State(NamedTuple):
     told: np.ndarray  # int32 [levers, units + 1, 2], a ring of contacts: unit, first step without
     span: np.ndarray  # int64 [levers, 2], of the ring: place of the oldest, next free place
     queues: Queues
-    size: np.ndarray  # int64 [3]: units, places of the open, of which closed
+    size: np.ndarray  # int64 [4]: numbers in use so far, places, of which closed, free numbers
+    free: np.ndarray  # int32, numbers of closed units
     now: np.ndarray  # int32 [groups, stages], units open
     leavers: np.ndarray  # int32 [places], of the step
 
 
-BORN, PLACES, CLOSED = range(3)  # of State.size
+NUMBERS, PLACES, CLOSED, FREE = range(4)  # of State.size
 
 
 def world(
@@ -119,7 +121,8 @@ def room(most: int, world: World) -> State:
         told=np.zeros((levers, most + 1, 2), np.int32),
         span=np.zeros((levers, 2), np.int64),
         queues=empty(world.turns.shape[0], int(world.turns.max(initial=0)) + 1),
-        size=np.zeros(3, np.int64),
+        size=np.zeros(4, np.int64),
+        free=np.zeros(most, np.int32),
         now=np.zeros((groups, world.stages), np.int32),
         leavers=np.zeros(most, np.int32),
     )
@@ -154,12 +157,12 @@ def begin(state: State, start: Start, world: World) -> None:
 
 @njit(cache=True, nogil=True, inline="always")
 def enter(state: State, world: World, name: np.uint64, kind: Kind, entered: int) -> None:
-    """Give a unit the next number, and a place behind all that are open; its amount is not known
-    and it feels nothing. kind is its stage, stratum, group, desk and part.
+    """Give a unit a number, and a place behind all that are open; its amount is not known and it
+    feels nothing. kind is its stage, stratum, group, desk and part.
     """
     stage, stratum, group, desk, part = kind
-    number, place, opened = state.size[BORN], state.size[PLACES], state.open
-    state.size[BORN], state.size[PLACES] = number + 1, place + 1
+    number, place, opened = _number(state), state.size[PLACES], state.open
+    state.size[PLACES] = place + 1
     unit = state.units[number]
     unit["cents"], unit["tired"], unit["tired_at"], unit["place"] = -1, 0.0, 0, place
     unit["desk"], unit["turn"], unit["part"] = desk, world.turns[desk, stratum], part
@@ -173,6 +176,18 @@ def enter(state: State, world: World, name: np.uint64, kind: Kind, entered: int)
     opened.row[place] = (stratum * world.stages + stage) * world.band_of.size
     opened.entered[place], opened.group[place] = entered, group
     state.now[group, stage] += 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _number(state: State) -> int:
+    """Take the number that became free last, or a new one."""
+    if state.size[FREE] > 0:
+        state.size[FREE] -= 1
+        number = np.int64(state.free[state.size[FREE]])
+    else:
+        number = state.size[NUMBERS]
+        state.size[NUMBERS] += 1
+    return number
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -199,6 +214,8 @@ def close(state: State, world: World, place: int) -> None:
         unlist(state, number, ticket, NEVER)
         state.tickets[ticket]["until"] = NEVER
     state.units[number]["place"] = GONE
+    state.free[state.size[FREE]] = number
+    state.size[FREE] += 1
     state.open.row[place] = world.strata * world.stages * world.band_of.size
     state.size[CLOSED] += 1
 

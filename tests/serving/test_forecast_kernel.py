@@ -12,7 +12,7 @@ from serving.forecast.desks import FIFO, FRESHEST, PRIORITY
 from serving.forecast.given import Outcome
 from serving.forecast.levers import WAITING
 from serving.forecast.luck import Chance, fill
-from serving.forecast.state import BORN, CLOSED, GONE, PLACES, State
+from serving.forecast.state import CLOSED, FREE, GONE, NUMBERS, PLACES, State
 from tests.serving import plain_kernel, small_funnels
 from tests.serving.small_funnels import BAND_OF, STAGES, Case, case, run, same
 
@@ -173,17 +173,18 @@ def test_every_unit_is_in_exactly_one_place_at_each_step() -> None:
     state, step_on = small_funnels.stepped(asked)
     for step in range(20):
         step_on(step)
-        born, places = state.size[BORN], state.size[PLACES]
-        place = state.units["place"][:born]
+        numbers, places = state.size[NUMBERS], state.size[PLACES]
+        place = state.units["place"][:numbers]
         opened = np.flatnonzero(place != GONE)
         assert np.array_equal(state.open.unit[place[opened]], opened)
-        assert (np.diff(place[opened]) > 0).all(), "oldest first"
+        free = state.free[: state.size[FREE]]
+        assert np.array_equal(np.sort([*free, *opened]), np.arange(numbers))
         assert places - state.size[CLOSED] == opened.size == state.now.sum()
         cell = state.open.row[place[opened]] // BAND_OF.size
         counted = np.zeros_like(state.now)
         np.add.at(counted, (state.open.group[place[opened]], cell % STAGES), 1)
         assert np.array_equal(counted, state.now)
-        waits = np.flatnonzero(state.tickets["until"][: born * 2] == WAITING)
+        waits = np.flatnonzero(state.tickets["until"][: numbers * 2] == WAITING)
         assert sorted(walked(state)) == waits.tolist()
         assert waits.size == state.queues.waiting.sum()
         assert set(waits // 2) <= set(opened)

@@ -72,9 +72,17 @@ def simulate(
     most = start.name.size + int(counts.sum(axis=(1, 2)).max(initial=0))
     outcome = _nothing(start, given, span)
     if span.draws:
-        draws = Draws(start, parameters, counts, outcome)
-        run(draws, room(most, given), given, _tables(parameters, given, counts), first)
+        rows = _by_cell(parameters)
+        draws = Draws(start, rows, counts, outcome)
+        run(draws, room(most, given), given, _tables(rows, given, counts), first)
     return outcome
+
+
+def _by_cell(parameters: Parameters) -> Parameters:
+    """Return moves as [draws, cells, bands, destinations]; see Laws."""
+    draws, strata, stages, bands, destinations = parameters.moves.shape
+    shape = (draws, strata * stages, bands, destinations)
+    return parameters._replace(moves=np.ascontiguousarray(parameters.moves).reshape(shape))
 
 
 def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
@@ -141,7 +149,7 @@ def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: C
     known = state.size[PLACES]
     if chance.step % TOGETHER == 0:
         if state.size[CLOSED] * _SPARSE > known:
-            pack(state, world.strata * world.stages * world.band_of.size)
+            pack(state, world.strata * world.stages)
         known = 0
     arrive(state, world, laws, False, chance)
     reach = state.size[PLACES]

@@ -31,8 +31,8 @@ class Laws(NamedTuple):
     """The tables of one draw."""
 
     ages: int  # steps in a stage that are told apart
-    moves: np.ndarray  # float64 [strata, stages, bands, stages + 2]
-    limits: np.ndarray  # float64 [rows + ages, 4]: stays from, stays below, p_F; the last: for ever
+    moves: np.ndarray  # float64 [cells, bands, stages + 2]; cell: stratum * stages + stage
+    limits: np.ndarray  # float64 [(cells + 1) * ages, 4]: stays from, stays below, p_F
     phi: np.ndarray  # float64 [steps, groups], of the shocks
     effect: np.ndarray  # float64 [levers], log ratio of a contact against the mix of history
     arrivals: np.ndarray  # int64 [steps, kinds]
@@ -42,18 +42,16 @@ class Laws(NamedTuple):
 
 @njit(cache=True, nogil=True, _nrt=False)
 def limits(moves: np.ndarray, band_of: np.ndarray, table: np.ndarray) -> None:
-    """Write the table of limits; row (stratum * stages + stage) * ages + age.
+    """Write the table of limits, row cell * ages + age; the last cell is for those that closed.
 
     A unit stays while u D lies in [stays from, stays below).
     """
-    strata, stages, ages = moves.shape[0], moves.shape[1], band_of.size
-    for stratum in range(strata):
-        for stage in range(stages):
-            first = (stratum * stages + stage) * ages
-            for age in range(ages):
-                _limits(moves[stratum, stage, band_of[age]], stage, table[first + age])
-    table[strata * stages * ages :, 0] = -np.inf
-    table[strata * stages * ages :, 1] = np.inf
+    cells, ages, stages = moves.shape[0], band_of.size, moves.shape[2] - 2
+    for cell in range(cells):
+        for age in range(ages):
+            _limits(moves[cell, band_of[age]], cell % stages, table[cell * ages + age])
+    table[cells * ages :, 0] = -np.inf
+    table[cells * ages :, 1] = np.inf
 
 
 @njit(cache=True, nogil=True, inline="always")

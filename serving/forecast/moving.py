@@ -47,7 +47,7 @@ def _leavers(opened: Open, laws: Laws, reach: int, chance: Chance, found: np.nda
     words, phis, limits = opened.words[chance.step % TOGETHER], laws.phi[chance.step], laws.limits
     oldest, n = laws.ages - 1, 0
     for place in range(reach):
-        at = opened.row[place] + min(chance.step - opened.entered[place], oldest)
+        at = opened.cell[place] * laws.ages + min(chance.step - opened.entered[place], oldest)
         phi = phis[opened.group[place]] * opened.boost[place]
         x = (words[place] + 0.5) * OF_WORD * (1.0 + limits[at, 2] * (phi - 1.0))
         found[n] = place
@@ -57,21 +57,19 @@ def _leavers(opened: Open, laws: Laws, reach: int, chance: Chance, found: np.nda
 
 @njit(cache=True, nogil=True, inline="always")
 def _destination(opened: Open, world: World, laws: Laws, place: int, chance: Chance) -> int:
-    age = min(chance.step - opened.entered[place], laws.ages - 1)
+    cell, age = opened.cell[place], min(chance.step - opened.entered[place], laws.ages - 1)
     phi = laws.phi[chance.step, opened.group[place]] * opened.boost[place]
-    ahead = laws.limits[opened.row[place] + age, 2]
+    ahead = laws.limits[cell * laws.ages + age, 2]
     word = opened.words[chance.step % TOGETHER, place]
     x = (word + 0.5) * OF_WORD * (1.0 + ahead * (phi - 1.0))
-    cell = opened.row[place] // laws.ages
-    stratum, stage = cell // world.stages, cell % world.stages
-    return destination(laws.moves[stratum, stage, world.band_of[age]], stage, x, phi)
+    return destination(laws.moves[cell, world.band_of[age]], world.stage_of[cell], x, phi)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _change(state: State, world: World, place: int, further: int, step: int) -> None:
     """Put a unit into another stage; it is off the lists of levers that are not for it."""
     opened, number = state.open, state.open.unit[place]
-    opened.row[place] += further * world.band_of.size
+    opened.cell[place] += further
     opened.entered[place] = step + 1
     to = stage_at(state, world, place)
     state.now[opened.group[place], to] += 1

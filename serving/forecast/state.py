@@ -32,6 +32,7 @@ class World(NamedTuple):
 
     stages: int
     strata: int
+    stage_of: np.ndarray  # int32 [cells + 1]
     band_of: np.ndarray  # int64 [ages]
     segment_of: np.ndarray  # int64 [groups]
     shock_sd: np.ndarray  # float64 [1 + segments]
@@ -63,7 +64,7 @@ class Open(NamedTuple):
 
     unit: np.ndarray  # int32
     name: np.ndarray  # uint64
-    row: np.ndarray  # int32, first row in the table of limits
+    cell: np.ndarray  # int32, stratum * stages + stage; past them all for units that closed
     entered: np.ndarray  # int32, first step it may move in this stage
     group: np.ndarray  # int32
     boost: np.ndarray  # float64, exp of the log ratios in force
@@ -93,10 +94,11 @@ def world(
     frame: Frame, arrivals: Arrivals, *, levers: Levers, desks: Desks, shock_sd: np.ndarray
 ) -> World:
     """Return what no draw changes."""
-    kinds, steps = arrivals.share.shape[0], desks.capacity.shape[1]
+    (kinds, strata, _), steps = arrivals.share.shape, desks.capacity.shape[1]
     return World(
         stages=frame.stages,
-        strata=arrivals.share.shape[1],
+        strata=strata,
+        stage_of=(np.arange(strata * frame.stages + 1) % frame.stages).astype(np.int32),
         band_of=frame.band_of,
         segment_of=frame.segment_of,
         shock_sd=shock_sd,
@@ -132,7 +134,7 @@ def _open(most: int, levers: int) -> Open:
     return Open(
         unit=np.zeros(most, np.int32),
         name=np.zeros(most, np.uint64),
-        row=np.zeros(most, np.int32),
+        cell=np.zeros(most, np.int32),
         entered=np.zeros(most, np.int32),
         group=np.zeros(most, np.int32),
         boost=np.ones(most),
@@ -173,7 +175,7 @@ def enter(state: State, world: World, name: np.uint64, kind: Kind, entered: int)
         ticket["until"] = 0 if is_for and levers.parts[lever, part] else NEVER
         ticket["felt"] = 0.0
     opened.unit[place], opened.name[place], opened.boost[place] = number, name, 1.0
-    opened.row[place] = (stratum * world.stages + stage) * world.band_of.size
+    opened.cell[place] = stratum * world.stages + stage
     opened.entered[place], opened.group[place] = entered, group
     state.now[group, stage] += 1
 
@@ -193,7 +195,7 @@ def _number(state: State) -> int:
 @njit(cache=True, nogil=True, inline="always")
 def stage_at(state: State, world: World, place: int) -> int:
     """Return the stage of the open unit at a place."""
-    return state.open.row[place] // world.band_of.size % world.stages
+    return world.stage_of[state.open.cell[place]]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -208,7 +210,7 @@ def unlist(state: State, number: int, ticket: int, until: int) -> None:
 
 @njit(cache=True, nogil=True, inline="always")
 def close(state: State, world: World, place: int) -> None:
-    """Take a unit out of all lists; its place holds a row that stays for ever."""
+    """Take a unit out of all lists; its place holds a cell that nobody leaves."""
     number, levers = state.open.unit[place], world.levers.rate.size
     for ticket in range(number * levers, (number + 1) * levers):
         unlist(state, number, ticket, NEVER)
@@ -216,20 +218,20 @@ def close(state: State, world: World, place: int) -> None:
     state.units[number]["place"] = GONE
     state.free[state.size[FREE]] = number
     state.size[FREE] += 1
-    state.open.row[place] = world.strata * world.stages * world.band_of.size
+    state.open.cell[place] = world.strata * world.stages
     state.size[CLOSED] += 1
 
 
 @njit(cache=True, nogil=True, _nrt=False)
 def pack(state: State, dead: int) -> None:
-    """Move the open units together, in the same order; `dead` is the row of those that closed."""
+    """Move the open units together, in the same order; `dead` is the cell of those that closed."""
     opened, kept = state.open, 0
     for place in range(state.size[PLACES]):
-        if opened.row[place] != dead:
+        if opened.cell[place] != dead:
             number = opened.unit[place]
             state.units[number]["place"] = kept
             opened.unit[kept], opened.name[kept] = number, opened.name[place]
-            opened.row[kept], opened.entered[kept] = opened.row[place], opened.entered[place]
+            opened.cell[kept], opened.entered[kept] = opened.cell[place], opened.entered[place]
             opened.group[kept], opened.boost[kept] = opened.group[place], opened.boost[place]
             kept += 1
     state.size[PLACES], state.size[CLOSED] = kept, 0

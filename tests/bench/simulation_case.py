@@ -107,7 +107,7 @@ def _levers() -> Levers:
         parts=np.ones((2, 3), bool),
         first=np.array([0, 2]),
         last=np.array([WEEKS, WEEKS]),
-        rate=np.array([0.12, 0.08]),
+        rate=np.array([0.07, 0.05]),
         log_ratio=np.array([0.4, 0.3]),
         log_ratio_sd=np.array([0.1, 0.1]),
         contacted=np.array([0.1, 0.2]),

@@ -126,7 +126,7 @@ def stepped(case: Case) -> tuple[State, Callable[[int], None]]:
     chance = Chance(span.seed, span.first_draw, 0)
     counts = kernel.arriving(rows.rates, rows.spread, chance)
     state = room(case["start"].name.size + int(counts.sum()), given)
-    laws = kernel._tables(rows, given, counts)
+    laws = kernel._tables(kernel._by_cell(rows), given, counts)
     kernel.tabulate(laws, given, chance)
     begin(state, case["start"], given)
     happened = Outcome(*(field[0] for field in kernel._nothing(case["start"], given, span)))

@@ -14,7 +14,7 @@ from serving.forecast.levers import WAITING
 from serving.forecast.luck import Chance, fill
 from serving.forecast.state import CLOSED, FREE, GONE, NUMBERS, PLACES, State
 from tests.serving import plain_kernel, small_funnels
-from tests.serving.small_funnels import BAND_OF, STAGES, Case, case, run, same
+from tests.serving.small_funnels import STAGES, Case, case, run, same
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -180,7 +180,7 @@ def test_every_unit_is_in_exactly_one_place_at_each_step() -> None:
         free = state.free[: state.size[FREE]]
         assert np.array_equal(np.sort([*free, *opened]), np.arange(numbers))
         assert places - state.size[CLOSED] == opened.size == state.now.sum()
-        cell = state.open.row[place[opened]] // BAND_OF.size
+        cell = state.open.cell[place[opened]]
         counted = np.zeros_like(state.now)
         np.add.at(counted, (state.open.group[place[opened]], cell % STAGES), 1)
         assert np.array_equal(counted, state.now)

@@ -94,7 +94,7 @@ def test_a_shift_of_the_log_odds_is_that_of_going_forward(
 def moved(chances: np.ndarray, stage: int, u: float, phi: float) -> int:
     """Return where a unit goes at the number u, by the table of limits."""
     table = np.zeros((5, 4))
-    everywhere = np.tile(chances, (1, STAGES, 1, 1))
+    everywhere = np.tile(chances, (STAGES, 1, 1))
     laws.limits(everywhere, np.zeros(1, np.int64), table)
     low, high, ahead, _ = table[stage]
     x = u * (1.0 + ahead * (phi - 1.0))
@@ -131,7 +131,7 @@ def test_amounts_are_whole_cents_within_bounds(
     empty = [np.zeros(0)] * 3
     row, other = np.array(table), np.array([99.0, 0.0])
     amounts, revised = (other, row) if known >= 0 else (row, other)
-    shapes = (np.zeros((1, 1, 1, 3)), np.zeros((1, 4)), np.zeros((1, 1)), empty[0])
+    shapes = (np.zeros((1, 1, 3)), np.zeros((1, 4)), np.zeros((1, 1)), empty[0])
     of_draw = Laws(1, *shapes, np.zeros((1, 1), np.int64), amounts, revised)
     assert laws.cents(known, 0.5, of_draw) == value
 

@@ -208,11 +208,11 @@ def test_past_capacity_the_freshest_first_wins_more_and_below_it_nothing() -> No
 
 
 def test_contacts_grow_with_capacity_until_nobody_waits() -> None:
-    made = [int(waiting_line(FIFO, capacity).contacts.sum()) for capacity in (5, 10, 20, 40, 80)]
-    waits = [int(waiting_line(FIFO, capacity).waiting.sum()) for capacity in (5, 10, 20, 40, 80)]
-    assert made[0] == 5 * 30 * 60 - 0 or made[0] < made[1]
-    assert made == sorted(made)
-    assert waits == sorted(waits, reverse=True)
+    found = [waiting_line(FIFO, capacity) for capacity in (5, 20, 80, 320)]
+    made = [int(each.contacts.sum()) for each in found]
+    waits = [int(each.waiting.sum()) for each in found]
+    assert made == sorted(set(made))
+    assert waits == sorted(set(waits), reverse=True)
     assert waits[-1] == 0 < waits[0]
 
 

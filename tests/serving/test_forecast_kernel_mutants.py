@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from serving.forecast.given import Outcome
+from serving.forecast.state import PLACES, Open, State
 from tests.serving import interpreted, plain_kernel
 from tests.serving.interpreted import Change
 from tests.serving.small_funnels import Case, case, same
@@ -15,30 +16,34 @@ from tests.serving.small_funnels import Case, case, same
 MUTANTS: dict[str, Change] = {
     "capacity is ignored": ("contacts", "left -= 1", "left -= 0"),
     "the freshest come last": ("contacts", "== FRESHEST", "== 99"),
-    "ranks are ignored": ("desks", "np.where(by_rank, place[None, :], 0)", "place[None, :] * 0"),
+    "ranks are ignored": ("desks", "np.where(by_rank, place[None, :], 0)", "np.where(by_rank, 0, 0 * place[None, :])"),
     "the lowest rank comes first": ("desks", "np.unique(-desks.rank", "np.unique(desks.rank"),
-    "who closes still waits": ("state", "        unlist(state, world, unit, lever, NEVER)\n", ""),
-    "who leaves the stages still waits": ("moving", "if not world.levers.stages", "if False and not world.levers.stages"),
-    "contacts do not tire": ("contacts", "* math.exp(-levers.saturation[lever] * tired)", ""),
-    "nobody recovers": ("contacts", "* world.left[chance.step - units.tired_at[unit]]", ""),
+    "who closes still waits": ("state", "unlist(state, number, ticket, NEVER)\n        state.tickets", "state.tickets"),
+    "who leaves the stages still waits": ("moving", "if not world.levers.stages[lever, to]", "if to < 0"),
+    "contacts do not tire": ("contacts", "math.exp(-levers.saturation[lever] * tired)", "1.0"),
+    "nobody recovers": ("contacts", '* world.left[chance.step - unit["tired_at"]]', ""),
     "the start is fresh": ("state", "= start.tired[i]", "= 0.0"),
     "who is tired unsubscribes as soon": ("contacts", "* (1.0 + tired)):", "):"),
-    "who unsubscribed is listed again": ("contacts", "state.units.until[unit, lever] = NEVER", "state.units.until[unit, lever] = 0"),
-    "who unsubscribed still feels": ("contacts", "state.units.felt[unit, lever] = 0.0\n    _feel", "pass\n    _feel"),
-    "contacts last a step longer": ("contacts", "chance.step + levers.lasts[lever]", "chance.step + levers.lasts[lever] + 1"),
-    "contacts never end": ("contacts", "told.ends[lever, span[0]] <= step", "False"),
+    "who unsubscribed is listed again": ("contacts", 'state.tickets[ticket]["until"] = NEVER', 'state.tickets[ticket]["until"] = 0'),
+    "who unsubscribed still feels": ("contacts", 'state.tickets[ticket]["felt"] = 0.0', "pass"),
+    "contacts last a step longer": ("contacts", "_tell(state, number, lever, chance.step + levers.lasts[lever])", "_tell(state, number, lever, chance.step + levers.lasts[lever] + 1)"),
+    "contacts never end": ("contacts", "told[span[0], 1] <= step", "step < 0"),
     "history had no contacts": ("laws", "levers.contacted[lever] *", "0.0 *"),
     "the effect is known": ("laws", "+ levers.log_ratio_sd[lever] * z", ""),
     "levers do not end": ("contacts", "<= chance.step <= levers.last[lever]", "<= chance.step"),
-    "packing forgets contacts": ("state", "opened.boost[kept] = opened.group[place], opened.boost[place]", "opened.boost[kept] = opened.group[place], 1.0"),
-    "packing forgets a unit": ("state", "            kept += 1", "            kept += place > 0"),
+    "parts are ignored": ("state", "0 if is_for and levers.parts[lever, part] else NEVER", "0 if is_for else NEVER"),
+    "packing forgets contacts": ("state", "= opened.group[place], opened.boost[place]", "= opened.group[place], 1.0"),
+    "packing forgets a unit": ("state", "kept += 1", "kept += place > 0"),
+    "a number is another's too early": ("contacts", '== place  # else', ">= 0  # else"),
+    "the contacts of the closed are another's": ("contacts", 'if ticket["until"] == told[span[0], 1]:', "if step >= 0:"),
     "every step has the same word": ("moving", "opened.words[chance.step % TOGETHER], laws", "opened.words[0], laws"),
     "shocks of segments are that of all": ("laws", "math.exp(of_all + own)", "math.exp(of_all)"),
     "shocks act on every chance": ("laws", "if other > stage else chances[other]", ""),
-    "all arrivals take part at once": ("coming", "(u < _HALF) == is_late", "not is_late"),
+    "all arrivals take part at once": ("coming", "chance.step + int(is_late)", "chance.step"),
+    "late arrivals come first": ("kernel", "world, laws, False, chance)\n    reach", "world, laws, True, chance)\n    reach"),
     "arrivals do not vary": ("laws", "if spread[kind] > _LEAST_VARIANCE", "if spread[kind] > 99.0"),
     "amounts are not revised": ("laws", "known * math.exp(laws.revised[0] + laws.revised[1] * z)", "known"),
-    "stages are not counted anew": ("moving", "= step + 1", "= state.open.entered[place]"),
+    "stages are not counted anew": ("moving", "opened.entered[place] = step + 1", "pass"),
 }  # fmt: skip
 
 
@@ -49,7 +54,15 @@ def told(kernel: ModuleType, asked: Case) -> Outcome:
 @pytest.fixture(scope="module")
 def asked() -> Case:
     """A funnel in which every rule has something to do."""
-    return case(0, units=70, draws=1, steps=13)
+    busy = case(0, units=120, draws=1, steps=25)
+    busy["levers"] = busy["levers"]._replace(
+        rate=np.array([0.5, 0.4]),
+        saturation=np.array([0.8, 0.1]),
+        unsubscribe=np.array([0.15, 0.1]),
+        lasts=np.array([5, 3]),
+    )
+    busy["desks"] = busy["desks"]._replace(capacity=busy["desks"].capacity * 2 + 2)
+    return busy
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +92,12 @@ def test_packing_that_lost_the_order_would_be_noticed(
     kernel = interpreted.load(monkeypatch)
     honest = kernel.pack
 
-    def turned(state) -> None:  # type: ignore[no-untyped-def]
-        honest(state)
-        n = state.size[1]
-        for field in state.open[:6]:
+    def turned(state: State, dead: int) -> None:
+        honest(state, dead)
+        n = state.size[PLACES]
+        for field in state.open[: Open._fields.index("words")]:
             field[:n] = field[:n][::-1].copy()
-        state.units.place[state.open.unit[:n]] = np.arange(n)
+        state.units["place"][state.open.unit[:n]] = np.arange(n)
 
     monkeypatch.setattr(kernel, "pack", turned)
     assert not same(told(kernel, asked), plain)

@@ -90,7 +90,7 @@ def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
     return Laws(
         ages=world.band_of.size,
         moves=parameters.moves[0],
-        limits=np.zeros(((world.strata * world.stages + 1) * world.band_of.size, 4)),
+        limits=np.zeros((3, (world.strata * world.stages + 1) * world.band_of.size)),
         phi=np.ones((counts.shape[1], world.segment_of.size)),
         effect=np.zeros(world.levers.rate.size),
         arrivals=counts[0],

@@ -32,7 +32,7 @@ class Laws(NamedTuple):
 
     ages: int  # steps in a stage that are told apart
     moves: np.ndarray  # float64 [cells, bands, stages + 2]; cell: stratum * stages + stage
-    limits: np.ndarray  # float64 [(cells + 1) * ages, 4]: stays from, stays below, p_F
+    limits: np.ndarray  # float64 [3, (cells + 1) * ages]: stays from, stays below, p_F
     phi: np.ndarray  # float64 [steps, groups], of the shocks
     effect: np.ndarray  # float64 [levers], log ratio of a contact against the mix of history
     arrivals: np.ndarray  # int64 [steps, kinds]
@@ -42,16 +42,16 @@ class Laws(NamedTuple):
 
 @njit(cache=True, nogil=True, _nrt=False)
 def limits(moves: np.ndarray, band_of: np.ndarray, table: np.ndarray) -> None:
-    """Write the table of limits, row cell * ages + age; the last cell is for those that closed.
+    """Write the table of limits, column cell * ages + age; the last cell is for those that closed.
 
     A unit stays while u D lies in [stays from, stays below).
     """
     cells, ages, stages = moves.shape[0], band_of.size, moves.shape[2] - 2
     for cell in range(cells):
         for age in range(ages):
-            _limits(moves[cell, band_of[age]], cell % stages, table[cell * ages + age])
-    table[cells * ages :, 0] = -np.inf
-    table[cells * ages :, 1] = np.inf
+            _limits(moves[cell, band_of[age]], cell % stages, table[:, cell * ages + age])
+    table[0, cells * ages :] = -np.inf
+    table[1, cells * ages :] = np.inf
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -65,7 +65,6 @@ def _limits(chances: np.ndarray, stage: int, row: np.ndarray) -> None:
     row[0] = back
     row[1] = back + chances[stage] if ahead > 0.0 else np.inf
     row[2] = ahead
-    row[3] = 0.0
 
 
 @njit(cache=True, nogil=True, inline="always")

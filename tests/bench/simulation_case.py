@@ -23,7 +23,7 @@ STAGES, STRATA, GROUPS, SEGMENTS, DESKS, WEEKS = 5, 6, 10, 5, 3, 52
 BAND_STARTS = (0, 1, 2, 4, 8, 13)
 BAND_OF = np.searchsorted(BAND_STARTS, np.arange(BAND_STARTS[-1] + 1), side="right") - 1
 DESK_OF = np.arange(GROUPS) % DESKS
-ARRIVING = 0.046  # units a week for each one open at first
+ARRIVING = 0.041  # units a week for each one open at first
 CONTACTS = 0.015  # of each desk a week, likewise
 
 type Case = dict[str, Any]

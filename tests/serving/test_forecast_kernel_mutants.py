@@ -59,7 +59,7 @@ def asked() -> Case:
         rate=np.array([0.5, 0.4]),
         saturation=np.array([0.8, 0.1]),
         unsubscribe=np.array([0.15, 0.1]),
-        lasts=np.array([5, 3]),
+        lasts=np.array([8, 6]),
     )
     busy["desks"] = busy["desks"]._replace(capacity=busy["desks"].capacity * 2 + 2)
     return busy

@@ -6,20 +6,25 @@ an arrival at any moment of the step. Those that do come before those that do no
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
 
-from serving.forecast.laws import Laws
+from serving.forecast.bare import INNER
 from serving.forecast.luck import BEGINS, KIND, Chance
 from serving.forecast.philox import uniform
 from serving.forecast.state import NEW, State, World, enter
+
+if TYPE_CHECKING:
+    from serving.forecast.laws import Laws
 
 _NOT_YET = np.uint64(2**63)  # marks names of what does not exist at T
 _KIND_SHIFT, _STEP_SHIFT = np.uint64(48), np.uint64(32)
 _HALF = 0.5
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def arrive(state: State, world: World, laws: Laws, is_late: bool, chance: Chance) -> None:
     """Let those in that take part in this step, or (late) those that do from the next one on."""
     for kind in range(world.begins.size):

@@ -9,20 +9,25 @@ any longer, the last contact included.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import numpy as np
 from numba import njit
 
+from serving.forecast.bare import INNER
 from serving.forecast.desks import FRESHEST, HEAD, NOBODY, join, leave
-from serving.forecast.given import Outcome
-from serving.forecast.laws import Laws
 from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import LISTED, TOGETHER, UNSUBSCRIBES, Chance, fill
 from serving.forecast.philox import uniform
 from serving.forecast.state import PLACES, State, World, stage_at, unlist
 
+if TYPE_CHECKING:
+    import numpy as np
 
-@njit(cache=True, nogil=True, _nrt=False)
+    from serving.forecast.given import Outcome
+    from serving.forecast.laws import Laws
+
+
+@njit(**INNER)
 def draw_listed(state: State, world: World, first: int, chance: Chance) -> None:
     """Draw for places from `first` on the words of four steps by which levers list them."""
     names = state.open.name[: state.size[PLACES]]
@@ -38,7 +43,7 @@ def _lists_soon(levers: Levers, lever: int, step: int) -> bool:
     return bool(levers.first[lever] < start + TOGETHER and start <= levers.last[lever])
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
     """List whom chance names among the first `reach` places, if they are free and in the stages of
     the lever.
@@ -51,7 +56,7 @@ def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
                 _enlist(state, world, state.leavers[i], lever, chance.step)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def _named(words: np.ndarray, below: int, found: np.ndarray) -> int:
     """Write the places of words below the limit, without a branch, and return how many."""
     n = 0
@@ -75,7 +80,7 @@ def _enlist(state: State, world: World, place: int, lever: int, step: int) -> No
         state.tickets[ticket]["until"] = WAITING
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def serve(state: State, world: World, laws: Laws, happened: Outcome, chance: Chance) -> None:
     """Contact who waits at each desk, in the order of its queue, while its capacity lasts."""
     for desk in range(world.turns.shape[0]):
@@ -130,7 +135,7 @@ def _tell(state: State, number: int, lever: int, end: int) -> None:
     state.span[lever, 1] = (free + 1) % state.told.shape[1]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def expire(state: State, step: int) -> None:
     """End the contacts whose first step without them has come."""
     levers = state.span.shape[0]

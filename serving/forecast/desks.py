@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from serving.forecast.bare import BARE
+
 FIFO, FRESHEST, PRIORITY = range(3)
 DISCIPLINES = ("fifo", "freshest", "priority")
 NOBODY = -1  # the end of a chain
@@ -56,7 +58,7 @@ def empty(n_desks: int, n_turns: int) -> Queues:
     return Queues(ends, np.zeros(n_desks, np.int64))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def clear(queues: Queues) -> None:
     """Send everybody home."""
     queues.ends[:] = NOBODY

@@ -131,8 +131,9 @@ def _of_desks(desks: Desks, sizes: dict[str, int], span: Span) -> Rules:
 
 
 def _addressed(span: Span) -> bool:
-    draws = 0 <= span.first_draw and span.first_draw + span.draws <= MOST_DRAWS
-    return 0 <= span.seed < _FIRST_HALF and draws and 0 <= span.steps <= MOST_STEPS
+    last = span.first_draw + span.draws
+    positive = min(span.seed, span.first_draw, span.draws, span.steps) >= 0
+    return positive and span.seed < _FIRST_HALF and last <= MOST_DRAWS and span.steps <= MOST_STEPS
 
 
 def _within(places: np.ndarray, size: int) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from serving.forecast import fits
+from serving.forecast.bare import BARE
 from serving.forecast.coming import arrive
 from serving.forecast.contacts import draw_listed, enlist, expire, serve
 from serving.forecast.given import PARTS, Outcome, Parameters, Start
@@ -114,7 +115,7 @@ def _nothing(start: Start, world: World, span: Span) -> Outcome:
     )
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -> None:
     """Take one draw after another through all its steps and write what happened."""
     rows, told = draws.parameters, draws.outcome
@@ -142,7 +143,7 @@ def tabulate(laws: Laws, world: World, first: Chance) -> None:
     effects(world.levers, first, laws.effect)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: Chance) -> None:
     """Take one step."""
     expire(state, chance.step)

@@ -13,15 +13,18 @@ goes forward without a lever goes forward with one too, wherever phi >= 1: compa
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from serving.forecast.levers import Levers
+from serving.forecast.bare import BARE
 from serving.forecast.luck import ARRIVALS, EFFECT, FACTOR, SHOCK, Chance
 from serving.forecast.philox import uniform
 from serving.forecast.variates import gamma, normal, poisson
+
+if TYPE_CHECKING:
+    from serving.forecast.levers import Levers
 
 MOST_CENTS = 9.0e15  # whole numbers of this size are exact
 _LEAST_VARIANCE = 1e-6  # below it the factor of a step's rate is 1 for every purpose
@@ -40,7 +43,7 @@ class Laws(NamedTuple):
     revised: np.ndarray  # float64 [2]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def limits(moves: np.ndarray, band_of: np.ndarray, table: np.ndarray) -> None:
     """Write the table of limits, column cell * ages + age; the last cell is for those that closed.
 
@@ -88,7 +91,7 @@ def destination(chances: np.ndarray, stage: int, x: float, phi: float) -> int:
     return found
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def shocks(sd: np.ndarray, segment_of: np.ndarray, first: Chance, phi: np.ndarray) -> None:
     """Write exp(shock of the step + shock of the segment in the step) for each step and group."""
     for step in range(phi.shape[0]):
@@ -105,7 +108,7 @@ def _shock(first: Chance, step: int, which: int) -> float:
     return normal(uniform(first.seed, first.draw, 0, step, SHOCK + which))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def effects(levers: Levers, first: Chance, effect: np.ndarray) -> None:
     """Write the log ratio of a contact, drawn once per draw, against the mix that history holds.
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from serving.forecast.bare import BARE
 from serving.forecast.philox import MULTIPLY_0, MULTIPLY_1, WEYL_0, WEYL_1
 
 # purposes of random numbers, never renumbered; below 128 they are those of the older funnel
@@ -41,7 +42,7 @@ class Chance(NamedTuple):
     step: int
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def fill(words: np.ndarray, names: np.ndarray, first: int, chance: Chance, purpose: int) -> None:
     """Write the words of the four steps around that of `chance` for names from `first`
     on.

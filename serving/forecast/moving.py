@@ -1,32 +1,37 @@
-"""Moves of a step: one pass finds the few units that do not stay, and those are treated one by one.
+"""Moves of a step: a pass finds the few units that do not stay; they are treated one by one.
 
-The pass reads five numbers of each open unit and three of the table of limits. It stores nothing but
-a bit for each of 64 units, so that the compiler may treat eight of them at once (2 instead of 4 ns
-for a unit), and writes every place into a list that grows by the bit: there is no branch to guess.
+The pass reads five numbers of each open unit and three of the table of limits. It stores nothing
+but a bit for each of 64 units, so that the compiler may treat eight of them at once (2 instead of 4
+ns for a unit), and writes each place into a list that grows by the bit: no branch is to be guessed.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
 
-from serving.forecast.given import Outcome
+from serving.forecast.bare import INNER
 from serving.forecast.laws import Laws, cents, destination
 from serving.forecast.luck import AMOUNT, MOVES, OF_WORD, TOGETHER, Chance, fill
 from serving.forecast.philox import uniform
 from serving.forecast.state import NEW, PLACES, Open, State, World, close, stage_at, unlist
 
+if TYPE_CHECKING:
+    from serving.forecast.given import Outcome
+
 _AT_ONCE, _ONE = 64, np.uint64(1)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def draw_moves(state: State, first: int, chance: Chance) -> None:
     """Draw for places from `first` on the words of four steps by which they move."""
     names = state.open.name[: state.size[PLACES]]
     fill(state.open.words, names, first, chance, MOVES)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def move(
     state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
 ) -> None:
@@ -44,7 +49,7 @@ def move(
             close(state, world, place)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def _leavers(opened: Open, laws: Laws, reach: int, chance: Chance, found: np.ndarray) -> int:
     """Write the places of the units that do not stay, and return how many they are."""
     words, phis, n = opened.words[chance.step % TOGETHER], laws.phi[chance.step], 0

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
+from serving.forecast.bare import BARE, INNER
 from serving.forecast.desks import TICKET, Desks, Queues, clear, empty, leave, turns
-from serving.forecast.given import Start
 from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import OF_WORD, TOGETHER
 
 if TYPE_CHECKING:
-    from serving.forecast.given import Arrivals, Frame
+    from serving.forecast.given import Arrivals, Frame, Start
 
 GONE = -1  # the place of a unit that closed
 NEW = 2  # place in given.PARTS
@@ -143,7 +143,7 @@ def _open(most: int, levers: int) -> Open:
     )
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**BARE)
 def begin(state: State, start: Start, world: World) -> None:
     """Empty the state and put in what is open at T."""
     state.size[:] = 0
@@ -185,9 +185,9 @@ def _number(state: State) -> int:
     """Take the number that became free last, or a new one."""
     if state.size[FREE] > 0:
         state.size[FREE] -= 1
-        number = np.int64(state.free[state.size[FREE]])
+        number = int(state.free[state.size[FREE]])
     else:
-        number = state.size[NUMBERS]
+        number = int(state.size[NUMBERS])
         state.size[NUMBERS] += 1
     return number
 
@@ -195,7 +195,7 @@ def _number(state: State) -> int:
 @njit(cache=True, nogil=True, inline="always")
 def stage_at(state: State, world: World, place: int) -> int:
     """Return the stage of the open unit at a place."""
-    return world.stage_of[state.open.cell[place]]
+    return int(world.stage_of[state.open.cell[place]])
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -222,7 +222,7 @@ def close(state: State, world: World, place: int) -> None:
     state.size[CLOSED] += 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**INNER)
 def pack(state: State, dead: int) -> None:
     """Move the open units together, in the same order; `dead` is the cell of those that closed."""
     opened, kept = state.open, 0

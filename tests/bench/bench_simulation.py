@@ -1,4 +1,4 @@
-"""The kernel of the forecast at 10,000 open deals x 52 weeks, and the same model in NumPy and SimPy.
+"""The forecast's kernel at 10,000 open deals x 52 weeks, and the same model in NumPy and SimPy.
 
 Capacity and fatigue are on: three desks (first in first out, freshest first, by rank), two levers,
 ten groups in five segments with shared shocks; about as many units arrive as close, so that some

@@ -75,7 +75,7 @@ class _Plain:
         self.draw = np.repeat(np.arange(self.draws), size)
         self.number = np.arange(total) - self.first[self.draw]
         self.name, self.begins = np.zeros(total, np.uint64), np.zeros(total, np.int64)
-        fields = "stage stratum group desk part cents".split()
+        fields = ["stage", "stratum", "group", "desk", "part", "cents"]
         self.stage, self.stratum, self.group, self.desk, self.part, self.cents = (
             np.zeros(total, np.int64) for _ in fields
         )

@@ -1,4 +1,4 @@
-"""The modules of the kernel as plain Python, so that a test may break one rule of them at a time."""
+"""The modules of the kernel as plain Python, so that a test may break one rule at a time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numba
-import pytest
 
 from serving.forecast import kernel
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOM = Path(kernel.__file__).parent
 MODULES = ("luck", "desks", "levers", "laws", "state", "coming", "contacts", "moving", "kernel")

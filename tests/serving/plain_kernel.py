@@ -1,4 +1,4 @@
-"""The kernel once more, as a reader would tell it: one object per unit, lists for queues, no packing.
+"""The kernel once more, as one would tell it: an object per unit, lists for queues, no packing.
 
 It shares with the kernel the random numbers and their addresses, and nothing else.
 """
@@ -113,7 +113,7 @@ class Plain:
     def check(self, step: int) -> None:
         """A unit that closed or unsubscribed waits nowhere."""
         for unit in self.units:
-            assert unit.is_open and not unit.is_silent or not unit.listed
+            assert (unit.is_open and not unit.is_silent) or not unit.listed
 
     def arrive(self, step: int) -> None:
         on_time, late = [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from serving.forecast import laws
 from serving.forecast.desks import FIFO, FRESHEST, PRIORITY, Desks
-from serving.forecast.given import Outcome
 from serving.forecast.kernel import Span
 from serving.forecast.laws import Laws, destination
 from tests.serving import small_funnels
 from tests.serving.small_funnels import BAND_OF, GROUPS, STAGES, STRATA, Case, case, run
+
+if TYPE_CHECKING:
+    from serving.forecast.given import Outcome
 
 WON, LOST = STAGES, STAGES + 1
 

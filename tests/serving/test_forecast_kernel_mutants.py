@@ -3,48 +3,90 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from serving.forecast.given import Outcome
 from serving.forecast.state import PLACES, Open, State
 from tests.serving import interpreted, plain_kernel
-from tests.serving.interpreted import Change
 from tests.serving.small_funnels import Case, case, same
+
+if TYPE_CHECKING:
+    from serving.forecast.given import Outcome
+    from tests.serving.interpreted import Change
 
 MUTANTS: dict[str, Change] = {
     "capacity is ignored": ("contacts", "left -= 1", "left -= 0"),
     "the freshest come last": ("contacts", "== FRESHEST", "== 99"),
-    "ranks are ignored": ("desks", "np.where(by_rank, place[None, :], 0)", "np.where(by_rank, 0, 0 * place[None, :])"),
+    "ranks are ignored": (
+        "desks",
+        "np.where(by_rank, place[None, :], 0)",
+        "np.where(by_rank, 0, 0 * place[None, :])",
+    ),
     "the lowest rank comes first": ("desks", "np.unique(-desks.rank", "np.unique(desks.rank"),
-    "who closes still waits": ("state", "unlist(state, number, ticket, NEVER)\n        state.tickets", "state.tickets"),
-    "who leaves the stages still waits": ("moving", "if not world.levers.stages[lever, to]", "if to < 0"),
+    "who closes still waits": (
+        "state",
+        "unlist(state, number, ticket, NEVER)\n        state.tickets",
+        "state.tickets",
+    ),
+    "who leaves the stages still waits": (
+        "moving",
+        "if not world.levers.stages[lever, to]",
+        "if to < 0",
+    ),
     "contacts do not tire": ("contacts", "math.exp(-levers.saturation[lever] * tired)", "1.0"),
     "nobody recovers": ("contacts", '* world.left[chance.step - unit["tired_at"]]', ""),
     "the start is fresh": ("state", "= start.tired[i]", "= 0.0"),
     "who is tired unsubscribes as soon": ("contacts", "* (1.0 + tired)):", "):"),
-    "who unsubscribed is listed again": ("contacts", 'state.tickets[ticket]["until"] = NEVER', 'state.tickets[ticket]["until"] = 0'),
+    "who unsubscribed is listed again": (
+        "contacts",
+        'state.tickets[ticket]["until"] = NEVER',
+        'state.tickets[ticket]["until"] = 0',
+    ),
     "who unsubscribed still feels": ("contacts", 'state.tickets[ticket]["felt"] = 0.0', "pass"),
-    "contacts last a step longer": ("contacts", "_tell(state, number, lever, chance.step + levers.lasts[lever])", "_tell(state, number, lever, chance.step + levers.lasts[lever] + 1)"),
+    "contacts last a step longer": (
+        "contacts",
+        "_tell(state, number, lever, chance.step + levers.lasts[lever])",
+        "_tell(state, number, lever, chance.step + levers.lasts[lever] + 1)",
+    ),
     "contacts never end": ("contacts", "told[span[0], 1] <= step", "step < 0"),
     "history had no contacts": ("laws", "levers.contacted[lever] *", "0.0 *"),
     "the effect is known": ("laws", "+ levers.log_ratio_sd[lever] * z", ""),
     "levers do not end": ("contacts", "<= chance.step <= levers.last[lever]", "<= chance.step"),
-    "parts are ignored": ("state", "0 if is_for and levers.parts[lever, part] else NEVER", "0 if is_for else NEVER"),
-    "packing forgets contacts": ("state", "= opened.group[place], opened.boost[place]", "= opened.group[place], 1.0"),
+    "parts are ignored": (
+        "state",
+        "0 if is_for and levers.parts[lever, part] else NEVER",
+        "0 if is_for else NEVER",
+    ),
+    "packing forgets contacts": (
+        "state",
+        "= opened.group[place], opened.boost[place]",
+        "= opened.group[place], 1.0",
+    ),
     "packing forgets a unit": ("state", "kept += 1", "kept += place > 0"),
-    "a number is another's too early": ("contacts", '== place  # else', ">= 0  # else"),
-    "the contacts of the closed are another's": ("contacts", 'if ticket["until"] == told[span[0], 1]:', "if step >= 0:"),
-    "every step has the same word": ("moving", "opened.words[chance.step % TOGETHER], laws", "opened.words[0], laws"),
+    "a number is another's too early": ("contacts", "== place  # else", ">= 0  # else"),
+    "the contacts of the closed are another's": (
+        "contacts",
+        'if ticket["until"] == told[span[0], 1]:',
+        "if step >= 0:",
+    ),
+    "every step has the same word": (
+        "moving",
+        "opened.words[chance.step % TOGETHER], laws",
+        "opened.words[0], laws",
+    ),
     "shocks of segments are that of all": ("laws", "math.exp(of_all + own)", "math.exp(of_all)"),
     "shocks act on every chance": ("laws", "if other > stage else chances[other]", ""),
     "all arrivals take part at once": ("coming", "chance.step + int(is_late)", "chance.step"),
-    "late arrivals come first": ("kernel", "world, laws, False, chance)\n    reach", "world, laws, True, chance)\n    reach"),
     "arrivals do not vary": ("laws", "if spread[kind] > _LEAST_VARIANCE", "if spread[kind] > 99.0"),
-    "amounts are not revised": ("laws", "known * math.exp(laws.revised[0] + laws.revised[1] * z)", "known"),
+    "amounts are not revised": (
+        "laws",
+        "known * math.exp(laws.revised[0] + laws.revised[1] * z)",
+        "known",
+    ),
     "stages are not counted anew": ("moving", "opened.entered[place] = step + 1", "pass"),
-}  # fmt: skip
+}
 
 
 def told(kernel: ModuleType, asked: Case) -> Outcome:
@@ -61,7 +103,9 @@ def asked() -> Case:
         unsubscribe=np.array([0.15, 0.1]),
         lasts=np.array([8, 6]),
     )
-    busy["desks"] = busy["desks"]._replace(capacity=busy["desks"].capacity * 2 + 2)
+    busy["desks"] = busy["desks"]._replace(capacity=busy["desks"].capacity * 4 + 4)
+    rows = busy["parameters"]
+    busy["parameters"] = rows._replace(rates=rows.rates * 3.0)
     return busy
 
 

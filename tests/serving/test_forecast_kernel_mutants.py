@@ -103,7 +103,8 @@ def asked() -> Case:
         unsubscribe=np.array([0.15, 0.1]),
         lasts=np.array([8, 6]),
     )
-    busy["desks"] = busy["desks"]._replace(capacity=busy["desks"].capacity * 4 + 4)
+    busy["desks"] = busy["desks"]._replace(capacity=busy["desks"].capacity * 2 + 2)
+    busy["desks"].capacity[1] = np.where(np.arange(25) % 2, 30, 3)
     rows = busy["parameters"]
     busy["parameters"] = rows._replace(rates=rows.rates * 3.0)
     return busy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -26,18 +25,11 @@ def load(patch: pytest.MonkeyPatch, *changes: Change) -> ModuleType:
     patch.setattr(numba.config, "DISABLE_JIT", 1)
     for name in MODULES:
         text = (ROOM / f"{name}.py").read_text()
-        for module, old, new in changes:
-            if module == name:
+        for changed, old, new in changes:
+            if changed == name:
                 assert text.count(old) == 1, f"{old!r} must be said once in {name}"
                 text = text.replace(old, new)
-        patch.setitem(sys.modules, f"serving.forecast.{name}", _made(name, text))
+        module = ModuleType(f"serving.forecast.{name}")
+        patch.setitem(sys.modules, module.__name__, module)
+        exec(compile(text, str(ROOM / f"{name}.py"), "exec"), module.__dict__)
     return sys.modules["serving.forecast.kernel"]
-
-
-def _made(name: str, text: str) -> ModuleType:
-    spec = importlib.util.spec_from_loader(f"serving.forecast.{name}", loader=None)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    exec(compile(text, str(ROOM / f"{name}.py"), "exec"), module.__dict__)
-    return module

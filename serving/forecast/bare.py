@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-BARE: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+BARE: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+    "error_model": "numpy",  # nothing is divided by what may be nought
+}
 # what is not called from Python
 INNER: dict[str, Any] = BARE | {"no_cpython_wrapper": True}

@@ -1,0 +1,286 @@
+"""Learning: from the course of all units as known at T to what a simulation is given.
+
+`fit` estimates a posterior; `sample` draws from it, each draw with a generator of its own, keyed by
+(seed, draw), so that it does not matter how draws are cut into chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from cluster.errors import Refusal
+from serving.forecast import (
+    amounts,
+    groups,
+    moves,
+    person,
+    rates,
+    seasons,
+    shocks,
+    standing,
+    strata,
+)
+from serving.forecast.funnels import banded
+from serving.forecast.given import Arrivals, Frame, Parameters, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from serving.forecast.amounts import LogNormal
+    from serving.forecast.funnels import Funnel
+    from serving.forecast.groups import Groups, Property
+    from serving.forecast.person import Person
+    from serving.forecast.rates import Rates
+    from serving.forecast.strata import Strata
+    from serving.forecast.units import Course
+
+RECENT_DAYS = 182  # new units are spread over strata and groups as those of these days
+LEAST_STEPS = 30  # of units
+LEAST_HISTORY = 4  # whole steps
+WORTHLESS = -100.0  # log cents where a funnel tells no amounts at all
+_SEED_WORD = 2**64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learnt:
+    """The posterior of everything, and the words for groups and strata."""
+
+    funnel: Funnel
+    moves: np.ndarray  # float64 [strata, stages, bands, stages + 2], Dirichlet weights
+    rates: tuple[Rates, ...]  # by kind
+    share: np.ndarray  # float64 [kinds, strata, groups]
+    amounts: LogNormal
+    revised: LogNormal
+    shock_sd: np.ndarray  # float64 [1 + segments]
+    shock_variance: float  # of both shocks together, on the average unit-step
+    groups: Groups
+    strata: Strata
+    unit_steps: int  # rows that it was learnt from
+
+
+def fit(
+    course: Course,
+    steps: int,
+    *,
+    scores: tuple[Literal["lead", "opportunity"], pa.Table] | None = None,
+    future: Mapping[str, np.ndarray] | None = None,
+) -> Learnt | Refusal:
+    """Estimate everything, for so many steps after T; a Refusal says what there is too little of.
+
+    `scores` (columns of strata.SCORES) tell units apart; `future` gives inputs of the steps to
+    come.
+    """
+    rows = person.table(course)
+    worth = amounts.deals(course)
+    amount = _amount(course, amounts.unknown(worth))
+    refusal = _too_little(rows)
+    if refusal is not None:
+        return refusal
+    if isinstance(amount, Refusal):
+        return amount
+    banding = course.funnel.scores.bands if course.funnel.scores else 5
+    cut = strata.strata(course, scores, (rows.unit, rows.begins), banding)
+    stratum = cut.at(rows.unit, rows.begins)
+    weights = moves.posterior(moves.counts(rows, stratum, cut.count))
+    segment = groups.told(course, course.funnel.segment)
+    among = groups.groups(course, _relevant(course, rows), segment)
+    shock_sd, variance = _shocks(rows, stratum, weights, segment)
+    return Learnt(
+        funnel=course.funnel,
+        moves=weights,
+        rates=_rates(course, rows, steps, future),
+        share=_share(rows, stratum, among, cut.count),
+        amounts=amount,
+        revised=amounts.revised(worth),
+        shock_sd=shock_sd,
+        shock_variance=variance,
+        groups=among,
+        strata=cut,
+        unit_steps=len(rows),
+    )
+
+
+def sample(learnt: Learnt, seed: int, first_draw: int, draws: int) -> Parameters:
+    """Draw parameters: row i belongs to draw first_draw + i."""
+    drawn = [_one(learnt, seed, draw) for draw in range(first_draw, first_draw + draws)]
+    chances, expected, worth, changed = (np.stack(part) for part in zip(*drawn, strict=True))
+    return _parameters(learnt, chances, expected, worth, changed)
+
+
+def mean(learnt: Learnt) -> Parameters:
+    """Return the centre of the posterior as one draw."""
+    expected = np.stack([rates.mean(each) for each in learnt.rates], axis=-1)
+    worth, changed = (np.array([[each.mean, each.sd]]) for each in (learnt.amounts, learnt.revised))
+    return _parameters(learnt, moves.shares(learnt.moves)[None], expected[None], worth, changed)
+
+
+def start(course: Course, learnt: Learnt) -> Start:
+    """Return the units open at T, the one that is known longest first."""
+    funnel = course.funnel
+    state, entered = standing.states(course.moves, course.at, funnel.won_state)
+    unit = np.flatnonzero((state >= 0) & (state < funnel.won_state))
+    unit = unit[np.argsort(_known_since(course)[unit], kind="stable")]
+    stage, now = state[unit], np.full(len(unit), course.at)
+    group = learnt.groups.of_unit[unit]
+    return Start(
+        name=_names(course)[unit],
+        stage=stage,
+        stayed=(course.at - entered[unit]) // funnel.step,
+        stratum=learnt.strata.at(unit, now),
+        group=group,
+        desk=learnt.groups.desk_of[group],
+        part=(stage < funnel.first_deal).astype(np.int64),
+        cents=amounts.deals(course).cents[unit],
+        tired=amounts.contacts_felt(course)[unit],
+    )
+
+
+def arrivals(learnt: Learnt) -> Arrivals:
+    """Return where new units begin, and how they are spread."""
+    return Arrivals(
+        stage=np.array(learnt.funnel.begins, np.int64),
+        share=learnt.share,
+        desk_of=learnt.groups.desk_of,
+    )
+
+
+def frame(learnt: Learnt) -> Frame:
+    """Return the sizes of the funnel."""
+    return Frame(
+        stages=len(learnt.funnel.stages),
+        band_of=learnt.funnel.band_of,
+        segment_of=learnt.groups.segment_of,
+        deals_from=learnt.funnel.first_deal,
+    )
+
+
+def _parameters(
+    learnt: Learnt,
+    chances: np.ndarray,
+    expected: np.ndarray,
+    worth: np.ndarray,
+    changed: np.ndarray,
+) -> Parameters:
+    return Parameters(
+        moves=moves.without_shocks(chances, learnt.shock_variance),
+        rates=expected,
+        spread=np.array([each.spread for each in learnt.rates]),
+        amounts=worth,
+        revised=changed,
+        shock_sd=learnt.shock_sd,
+    )
+
+
+def _one(learnt: Learnt, seed: int, draw: int) -> tuple[np.ndarray, ...]:
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed % _SEED_WORD, draw], np.uint64)))
+    chances = moves.sample(learnt.moves, rng)
+    expected = np.stack([rates.sample(each, rng) for each in learnt.rates], axis=-1)
+    return (
+        chances,
+        expected,
+        amounts.sample(learnt.amounts, rng),
+        amounts.sample(learnt.revised, rng),
+    )
+
+
+def _amount(course: Course, found: LogNormal | int) -> LogNormal | Refusal:
+    if not isinstance(found, int):
+        return found
+    if found or course.funnel.amount:
+        return _lacks(amounts.LEAST, found, "deals with an amount")
+    return amounts.LogNormal(WORTHLESS, 0.0, 0)
+
+
+def _too_little(rows: Person) -> Refusal | None:
+    if len(rows) < LEAST_STEPS:
+        return _lacks(LEAST_STEPS, len(rows), "steps of units")
+    if len(rows.bounds) - 1 < LEAST_HISTORY:
+        return _lacks(LEAST_HISTORY, len(rows.bounds) - 1, "steps of history")
+    return None
+
+
+def _lacks(least: int, found: int, what: str) -> Refusal:
+    rule = f"a forecast needs at least {least} {what}"
+    return Refusal(rule=rule, value=str(found), remedy="ingest a longer history")
+
+
+def _relevant(course: Course, rows: Person) -> np.ndarray:
+    """Return the units that are open at T, or came lately."""
+    state, _ = standing.states(course.moves, course.at, course.funnel.won_state)
+    is_open = np.flatnonzero((state >= 0) & (state < course.funnel.won_state))
+    return np.union1d(is_open, rows.unit[rows.is_first & _is_recent(rows)])
+
+
+def _is_recent(rows: Person) -> np.ndarray:
+    steps = RECENT_DAYS // rows.funnel.step_days
+    return np.asarray(rows.step >= len(rows.bounds) - 1 - steps)
+
+
+def _shocks(
+    rows: Person, stratum: np.ndarray, weights: np.ndarray, segment: Property
+) -> tuple[np.ndarray, float]:
+    band = banded(rows.funnel.band_of, rows.stayed)
+    ahead = moves.forward(moves.shares(weights))[stratum, rows.stage, band]
+    code = segment.at(rows.unit, rows.begins)
+    expected = rows.exposure * ahead
+    found = shocks.shock_sd(expected, rows.is_forward, rows.step, code, len(segment.words))
+    weight = np.bincount(code, expected * (1.0 - expected), minlength=len(segment.words))
+    own = float(weight @ found[1:] ** 2 / max(weight.sum(), 1e-12))
+    return found, float(found[0] ** 2) + own
+
+
+def _rates(
+    course: Course, rows: Person, steps: int, future: Mapping[str, np.ndarray] | None
+) -> tuple[Rates, ...]:
+    funnel, past = course.funnel, len(rows.bounds) - 1
+    middles = rows.bounds[0] + funnel.step // 2 + funnel.step * np.arange(past + steps)
+    columns = np.concatenate(
+        [
+            seasons.calendar(middles, funnel.step_days, past * funnel.step_days),
+            seasons.inputs(course, rows.bounds, steps, future),
+        ],
+        axis=1,
+    )
+    half_life = rates.HALF_LIFE_DAYS / funnel.step_days
+    # the first step is not whole: what there is begins within it
+    return tuple(
+        rates.fit(
+            np.bincount(rows.step[rows.is_first & (rows.stage == stage)], minlength=past)[1:],
+            columns[1:],
+            half_life,
+        )
+        for stage in funnel.begins
+    )
+
+
+def _share(rows: Person, stratum: np.ndarray, among: Groups, count: int) -> np.ndarray:
+    kinds = rows.funnel.begins
+    found = np.zeros((len(kinds), count, len(among.names)))
+    for kind, stage in enumerate(kinds):
+        new = rows.is_first & _is_recent(rows) & (rows.stage == stage)
+        np.add.at(found[kind], (stratum[new], among.of_unit[rows.unit[new]]), 1.0)
+        if not new.any():
+            found[kind, strata.NO_SCORE] = 1.0
+    return np.asarray(found / found.sum(axis=(1, 2), keepdims=True))
+
+
+def _known_since(course: Course) -> np.ndarray:
+    """Return when anything of each unit first stood; every unit asked about has something."""
+    begins = np.minimum(course.moves.begins[:-1], max(len(course.moves.holds) - 1, 0))
+    if not len(course.moves.holds):
+        return np.zeros(len(begins), np.int64)
+    return np.asarray(np.minimum.reduceat(course.moves.holds, begins))
+
+
+def _names(course: Course) -> np.ndarray:
+    """Return 63-bit hashes of the units; the top bit is kept for what does not exist yet."""
+    leads = len(course.keys.leads)
+    words = [f"{'lead' if n < leads else 'deal'} {key}" for n, key in enumerate(course.names)]
+    hashed = pd.util.hash_array(np.array(words, object), categorize=False)
+    return np.asarray(hashed >> np.uint64(1), np.uint64)

@@ -22,9 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import eligible, log
+from features.targets import Named
 
 if TYPE_CHECKING:
-    from features.targets import Named, Target
+    from features.targets import Target
 
 DAY = 86_400_000_000  # microseconds
 ASKED = pa.schema(
@@ -68,7 +69,7 @@ def backfill(target: Target, events: pa.Table, moments: Sequence[datetime]) -> p
     count = len(facts.entities)
     every = np.repeat(np.arange(count), len(times))
     rows = facts.known(_Rows(entity=every, time=np.tile(times, count), anchor=_none(every)))
-    closings = facts.versions(target.label, *target.closed_by)
+    closings = facts.versions(*target.closings)
     is_open = closings.known_before(rows) < 0
     return eligible.only(target, events, facts.table(rows.filter(is_open)))
 
@@ -134,19 +135,27 @@ class _Versions:
         moments[first.entity] = first.moment
         return moments
 
-    def known_before(self, rows: _Rows) -> Ints:
-        """The earliest before T, of those that stand at T, by its number here; -1 for none."""
+    def known_before(self, rows: _Rows, *, last: bool = False) -> Ints:
+        """The earliest (or the last) before T, of those that stand at T, by its number here; -1
+        for none.
+        """
+        row, version = self.beside(rows)
+        time = rows.time[row]
+        holds = (self.moment[version] < time) & (self.known[version] <= time)
+        holds &= time < self.replaced[version]
+        row, version = row[holds][:: -1 if last else 1], version[holds][:: -1 if last else 1]
+        found = np.full(len(rows.entity), -1)
+        of, first = np.unique(row, return_index=True)
+        found[of] = version[first]
+        return found
+
+    def beside(self, rows: _Rows) -> tuple[Ints, Ints]:
+        """Every row with every version of its entity, by their numbers."""
         starts = np.searchsorted(self.entity, rows.entity)
         counts = np.searchsorted(self.entity, rows.entity, side="right") - starts
         row = np.repeat(np.arange(len(starts)), counts)
         version = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts - starts, counts)
-        time = rows.time[row]
-        holds = (self.moment[version] < time) & (self.known[version] <= time)
-        holds &= time < self.replaced[version]
-        found = np.full(len(starts), -1)
-        of, first = np.unique(row[holds], return_index=True)
-        found[of] = version[holds][first]
-        return found
+        return row, version
 
 
 class _Facts:
@@ -200,7 +209,7 @@ class _Facts:
     def labelled(self, rows: _Rows, at: int) -> pa.Table:
         """Return the rows that were open at T, with label and maturity as known at a moment."""
         target = self._target
-        label = self.versions(target.label).standing(at).firsts()[rows.entity]
+        label = self._labels(rows, at)
         closings = self.versions(*target.closed_by)
         is_open = (rows.time <= label) & (closings.known_before(rows) < 0) & (rows.time < at)
         end = rows.time + _days(target.horizon_days)
@@ -212,6 +221,33 @@ class _Facts:
         table = self.table(rows).append_column(TRAINING.field("label"), pa.array(is_positive))
         table = table.append_column(TRAINING.field("mature"), pa.array(mature))
         return table.filter(pa.array(is_open))
+
+    def _labels(self, rows: _Rows, at: int) -> Ints:
+        """When the label of each row is, as known at a moment; NEVER for none."""
+        if self._target.label_moves:
+            return self._moved(rows, at)
+        first: Ints = self.versions(self._target.label).standing(at).firsts()[rows.entity]
+        return first
+
+    def _moved(self, rows: _Rows, at: int) -> Ints:
+        """When each row's entity next enters a stage beyond the one in which it stood at T; before
+        any it stands in the first.
+        """
+        order = pa.array(self._target.order)
+        stages = self.versions(Named(kind=self._target.label.kind, names=self._target.order))
+        names = self._events["name"].take(pa.array(stages.place)).cast(pa.string())
+        rank: Ints = pc.index_in(names, order).to_numpy().astype(np.int64)
+        last = stages.known_before(rows, last=True)
+        stood = np.append(rank, 0)[last]  # -1 finds the 0
+        row, version = stages.beside(rows)
+        further = rank[version] - stood[row]
+        if self._target.label_moves == "backward":
+            further = -further
+        counts = (further > 0) & (stages.moment[version] >= rows.time[row])
+        counts &= (stages.known[version] <= at) & (at < stages.replaced[version])
+        found = np.full(len(rows.entity), log.NEVER)
+        np.minimum.at(found, row[counts], stages.moment[version][counts])
+        return found
 
     def table(self, rows: _Rows) -> pa.Table:
         """Return rows as a table, in their order: SCORING columns."""

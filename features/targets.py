@@ -7,6 +7,9 @@ T <= event_time < T + horizon. It is mature when that horizon and `settle_days` 
 immature row is neither positive nor negative. With `among_closed` a row that neither label nor
 closing reached within the horizon stays immature too: open records of an export may lack what is
 only filled when they close.
+
+With `label_moves` the label is an event that moves the entity forward, or backward, in `order` from
+the stage in which it stood at T, as known at T. Such a label may come again: it closes nothing.
 """
 
 from __future__ import annotations
@@ -97,6 +100,8 @@ class Target(Frozen):
     horizon_days: Days = Field(gt=0)
     settle_days: Days = 0
     label: Named
+    label_moves: Literal["forward", "backward"] | None = None  # against the stage at T
+    order: tuple[str, ...] = ()  # the names of stages that the label tells, the first to the last
     closed_by: tuple[Named, ...] = ()
     among_closed: bool = False  # judge only rows that were closed, one way or the other, in time
     eligible: tuple[Condition, ...] = ()  # all of them
@@ -108,10 +113,26 @@ class Target(Frozen):
     fairness: tuple[str, ...] = ()  # of those, whose groups must be treated alike
     rules: tuple[dict[str, Any], ...] = ()
 
+    @model_validator(mode="after")
+    def _moves_in_an_order(self) -> Self:
+        if (self.label_moves is not None) != bool(self.order):
+            raise ValueError("label_moves and order must come together")
+        if self.label_moves is not None and (self.label.names or len(set(self.order)) < 2):
+            raise ValueError("order must name two stages or more in place of the label's names")
+        if len(set(self.order)) < len(self.order):
+            raise ValueError(f"order must name each stage once, got {list(self.order)}")
+        return self
+
     @property
     def version(self) -> str:
-        """Hash over the whole declaration."""
-        return canonical.digest(self.model_dump(mode="json"))[:16]
+        """Hash over the whole declaration; what came later counts only where it is used."""
+        later = () if self.label_moves else ("label_moves", "order")
+        return canonical.digest(self.model_dump(mode="json", exclude=set(later)))[:16]
+
+    @property
+    def closings(self) -> tuple[Named, ...]:
+        """The events after which an entity is not asked about any more."""
+        return self.closed_by if self.label_moves else (self.label, *self.closed_by)
 
     @cached_property
     def features(self) -> View:

@@ -107,6 +107,107 @@ def test_without_a_delay_a_row_sees_its_anchor(make_events: Events) -> None:
     ]  # fmt: skip
 
 
+MOVES = Target.model_validate(
+    {
+        "name": "moves",
+        "description": "",
+        "entity": "opportunity",
+        "anchor": {"kind": "opportunity", "names": ["created"]},
+        "delay_days": 7,
+        "every_days": 7,
+        "times": 5,
+        "horizon_days": 7,
+        "label": {"kind": "stage"},
+        "label_moves": "forward",
+        "order": ["discovery", "evaluation", "proposal"],
+        "closed_by": [{"kind": "outcome"}],
+        "views": ["opportunity_progress"],
+    }
+)
+
+
+def _moved(events: pa.Table, way: str = "forward", day: float = 100) -> list[bool]:
+    target = MOVES.model_copy(update={"label_moves": way})
+    return spine.training(target, events, DAY_0 + timedelta(days=day))["label"].to_pylist()
+
+
+def _deal(**stages: float | tuple[float, float]) -> list[dict[str, Any]]:
+    rows = [{"kind": "opportunity", "name": "created", "opportunity": "d", "at": 0}]
+    for name, moment in stages.items():
+        at, known = moment if isinstance(moment, tuple) else (moment, moment)
+        row = {"name": name.split("_")[0], "opportunity": "d", "at": at, "known": known}
+        rows.append({"kind": "outcome" if name == "won" else "stage", **row})
+    return rows
+
+
+def test_a_move_is_told_from_the_stage_in_which_it_began(make_events: Events) -> None:
+    """A label that comes again closes nothing; the row of day 7 sees the move of day 8, and so
+    on."""
+    course = {"discovery": 0.1, "evaluation": 8, "discovery_2": 15, "proposal": 24, "won": 30}
+    events = make_events(*_deal(**course))
+    assert _moved(events) == [True, False, True, False]
+    assert _moved(events, "backward") == [False, True, False, False]
+
+
+def test_a_stage_counts_from_when_it_was_known(make_events: Events) -> None:
+    """Entered on day 8, learnt on day 20: until then the deal stood in the first stage."""
+    events = make_events(*_deal(evaluation=(8, 20), proposal=17, evaluation_2=22))
+    assert _moved(events) == [True, True, False, False, False]
+    assert _moved(events, "backward") == [False, False, True, False, False]
+
+
+def test_a_move_that_is_not_known_yet_is_none(make_events: Events) -> None:
+    events = make_events(*_deal(evaluation=(8, 60)))
+    assert _moved(events, day=50)[0] is False
+    assert _moved(events, day=70)[0] is True
+
+
+def test_who_moves_on_is_still_scored(make_events: Events) -> None:
+    """Mutant: a label that closed would leave out who has moved already."""
+    events = make_events(*_deal(evaluation=8))
+    assert spine.scoring(MOVES, events, DAY_0 + timedelta(days=20)).num_rows == 1
+    closes = MOVES.model_copy(update={"label_moves": None})
+    assert spine.scoring(closes, events, DAY_0 + timedelta(days=20)).num_rows == 0
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("seed", range(3))
+def test_moves_are_what_plain_python_says(make_events: Events, seed: int, way: str) -> None:
+    """Of deals whose stages are late, corrected and in no order."""
+    rng = np.random.default_rng(seed)
+    made = [dict(row, opportunity=f"d{n}", row_key=f"c{n}") for n in range(12) for row in _deal()]
+    for _ in range(150):
+        deal, at = int(rng.integers(0, 12)), float(rng.uniform(0, 45))
+        row = {"kind": "stage", "name": str(rng.choice(MOVES.order)), "opportunity": f"d{deal}"}
+        row |= {"at": at, "known": at + float(rng.choice([0, 0.5, 12]))}
+        made.append(row | {"row_key": f"{deal}-{rng.integers(0, 8)}"})
+    events = make_events(*made)
+    target = MOVES.model_copy(update={"label_moves": way})
+    rows = spine.training(target, events, DAY_0 + timedelta(days=48)).to_pylist()
+    assert len(rows) > 50
+    for row in rows:
+        assert row["label"] == _plainly_moved(events, row, way, DAY_0 + timedelta(days=48))
+
+
+def _plainly_moved(events: pa.Table, row: dict[str, Any], way: str, as_of: datetime) -> bool:
+    mine = [e for e in events.to_pylist() if e["opportunity"] == row["entity"]]
+
+    def standing(at: datetime) -> list[dict[str, Any]]:
+        versions = sorted(
+            (e for e in mine if e["known_at"] <= at), key=lambda e: (e["known_at"], e["event_id"])
+        )
+        latest = {e["row_key"]: e for e in versions}
+        return [e for e in latest.values() if e["kind"] == "stage"]
+
+    before = [e for e in standing(row["time"]) if e["event_time"] < row["time"]]
+    before.sort(key=lambda e: (e["event_time"], e["known_at"], e["event_id"]))
+    stood = MOVES.order.index(before[-1]["name"]) if before else 0
+    ends = row["time"] + timedelta(days=MOVES.horizon_days)
+    after = [e for e in standing(as_of) if row["time"] <= e["event_time"] < ends]
+    ranks = [MOVES.order.index(e["name"]) for e in after]
+    return any(rank > stood if way == "forward" else rank < stood for rank in ranks)
+
+
 @pytest.mark.parametrize("is_mutant", [False, True])
 def test_an_entity_that_nobody_knew_of_is_no_training_row(
     make_events: Events, monkeypatch: pytest.MonkeyPatch, is_mutant: bool

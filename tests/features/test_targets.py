@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from cluster import canonical
 from cluster.errors import WrongUse
 from cluster.settings import CONFIGS
 from features import log, spine, targets
@@ -30,6 +31,7 @@ DECLARED: dict[str, Any] = {
     "closed_by": [{"kind": "lead", "names": ["disqualified"]}],
     "views": ["lead_engagement"],
 }
+MOVES = {"label_moves": "forward", "label": {"kind": "stage"}}
 LEAD = view("lead_engagement")
 END = datetime(2026, 6, 29, tzinfo=UTC)  # of the world
 
@@ -103,6 +105,12 @@ def test_several_views_are_one(tmp_path: Path, views: dict[str, View]) -> None:
         ({"metric": "accuracy"}, "'metric'"),
         ({"costs": {"miss": 0}}, "'costs.miss': Input should be greater than 0"),
         ({"eligible": [{"had": {"kind": "touch"}}]}, "unknown key 'eligible.0.had'"),
+        ({"label_moves": "forward"}, "label_moves and order must come together"),
+        ({"order": ["a", "b"]}, "label_moves and order must come together"),
+        ({"label_moves": "up", "order": ["a", "b"]}, "'label_moves'"),
+        ({"label_moves": "forward", "order": ["a", "b"]}, "in place of the label's names"),
+        (MOVES | {"order": ["a"]}, "order must name two stages or more"),
+        (MOVES | {"order": ["a", "b", "a"]}, "order must name each stage once"),
     ],
 )
 def test_a_wrong_declaration_is_one_line(
@@ -129,6 +137,17 @@ def test_an_event_that_no_source_can_bring_is_refused(
     """It would give an empty spine, or labels that are all negative."""
     with pytest.raises(WrongUse, match=words):
         require_promised(_loaded(tmp_path, **changes), CONTRACTS)
+
+
+def test_a_target_without_moves_keeps_its_version(tmp_path: Path) -> None:
+    """Its rows and models are what they were before targets knew of moves."""
+    plain, moves = _loaded(tmp_path), _loaded(tmp_path, **MOVES, order=["a", "b"])
+    dumped = plain.model_dump(mode="json")
+    assert {dumped.pop("label_moves"), tuple(dumped.pop("order"))} == {None, ()}
+    assert plain.version == canonical.digest(dumped)[:16] != moves.version
+    other = _loaded(tmp_path, **MOVES, order=["b", "a"])
+    assert other.version != moves.version
+    assert moves.closings == moves.closed_by and plain.closings[0] == plain.label
 
 
 def test_readiness_is_what_sales_says_of_a_lead_that_marketing_qualified() -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from cluster.errors import Refusal
 from serving.forecast import (
@@ -23,9 +22,10 @@ from serving.forecast import (
     shocks,
     standing,
     strata,
+    tilts,
 )
 from serving.forecast.funnels import banded
-from serving.forecast.given import Arrivals, Frame, Parameters, Start
+from serving.forecast.given import Arrivals, Frame, Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,8 @@ class Learnt:
     revised: LogNormal
     shock_sd: np.ndarray  # float64 [1 + segments]
     shock_variance: float  # of both shocks together, on the average unit-step
+    tilts: np.ndarray  # float64 [stages, DAYS], on the log odds of going forward; 0 if not asked
+    tilt: np.ndarray  # float64 [steps to come, stages], those of their days
     groups: Groups
     strata: Strata
     unit_steps: int  # rows that it was learnt from
@@ -70,11 +72,13 @@ def fit(
     *,
     scores: tuple[Literal["lead", "opportunity"], pa.Table] | None = None,
     future: Mapping[str, np.ndarray] | None = None,
+    tilted: bool = False,
 ) -> Learnt | Refusal:
     """Estimate everything, for so many steps after T; a Refusal says what there is too little of.
 
     `scores` (columns of strata.SCORES) tell units apart; `future` gives inputs of the steps to
-    come.
+    come. With `tilted` a daily funnel has a tilt by day of the week, and shocks are what is left:
+    whoever simulates must then add `tilt` to the shocks of each step.
     """
     rows = person.table(course)
     worth = amounts.deals(course)
@@ -90,7 +94,9 @@ def fit(
     weights = moves.posterior(moves.counts(rows, stratum, cut.count))
     segment = groups.told(course, course.funnel.segment)
     among = groups.groups(course, _relevant(course, rows), segment)
-    shock_sd, variance = _shocks(rows, stratum, weights, segment)
+    average = _forward(rows, stratum, weights)
+    week = _tilts(rows, average, tilted)
+    shock_sd, variance = _shocks(rows, average, week, segment)
     return Learnt(
         funnel=course.funnel,
         moves=weights,
@@ -100,6 +106,8 @@ def fit(
         revised=amounts.revised(worth),
         shock_sd=shock_sd,
         shock_variance=variance,
+        tilts=week,
+        tilt=week.T[_days(course.at + course.funnel.step * np.arange(steps), course.funnel.step)],
         groups=among,
         strata=cut,
         unit_steps=len(rows),
@@ -118,27 +126,6 @@ def mean(learnt: Learnt) -> Parameters:
     expected = np.stack([rates.mean(each) for each in learnt.rates], axis=-1)
     worth, changed = (np.array([[each.mean, each.sd]]) for each in (learnt.amounts, learnt.revised))
     return _parameters(learnt, moves.shares(learnt.moves)[None], expected[None], worth, changed)
-
-
-def start(course: Course, learnt: Learnt) -> Start:
-    """Return the units open at T, the one that is known longest first."""
-    funnel = course.funnel
-    state, entered = standing.states(course.moves, course.at, funnel.won_state)
-    unit = np.flatnonzero((state >= 0) & (state < funnel.won_state))
-    unit = unit[np.argsort(_known_since(course)[unit], kind="stable")]
-    stage, now = state[unit], np.full(len(unit), course.at)
-    group = learnt.groups.of_unit[unit]
-    return Start(
-        name=_names(course)[unit],
-        stage=stage,
-        stayed=(course.at - entered[unit]) // funnel.step,
-        stratum=learnt.strata.at(unit, now),
-        group=group,
-        desk=learnt.groups.desk_of[group],
-        part=(stage < funnel.first_deal).astype(np.int64),
-        cents=amounts.deals(course).cents[unit],
-        tired=amounts.contacts_felt(course)[unit],
-    )
 
 
 def arrivals(learnt: Learnt) -> Arrivals:
@@ -168,7 +155,7 @@ def _parameters(
     changed: np.ndarray,
 ) -> Parameters:
     return Parameters(
-        moves=moves.without_shocks(chances, learnt.shock_variance),
+        moves=moves.without_shocks(chances, learnt.shock_variance, learnt.tilts),
         rates=expected,
         spread=np.array([each.spread for each in learnt.rates]),
         amounts=worth,
@@ -222,13 +209,37 @@ def _is_recent(rows: Person) -> np.ndarray:
     return np.asarray(rows.step >= len(rows.bounds) - 1 - steps)
 
 
-def _shocks(
-    rows: Person, stratum: np.ndarray, weights: np.ndarray, segment: Property
-) -> tuple[np.ndarray, float]:
+def _forward(rows: Person, stratum: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the chance of each row to go forward in a whole step, on average."""
     band = banded(rows.funnel.band_of, rows.stayed)
-    ahead = moves.forward(moves.shares(weights))[stratum, rows.stage, band]
+    return np.asarray(moves.forward(moves.shares(weights))[stratum, rows.stage, band])
+
+
+def _tilts(rows: Person, average: np.ndarray, tilted: bool) -> np.ndarray:
+    found = np.zeros((len(rows.funnel.stages), tilts.DAYS))
+    if not tilted or rows.funnel.step_days != 1:
+        return found
+    day = _days(rows.bounds[rows.step], rows.funnel.step)
+    for stage in range(len(found)):
+        here = rows.stage == stage
+        columns = (average, rows.exposure, rows.is_forward, day)
+        found[stage] = tilts.fit(tilts.Rows(*(column[here] for column in columns)))
+    return found
+
+
+def _days(begins: np.ndarray, step: int) -> np.ndarray:
+    """Return the day of the week in the middle of steps, 0 for a Monday."""
+    return np.asarray(seasons.weekday(begins + step // 2))
+
+
+def _shocks(
+    rows: Person, average: np.ndarray, week: np.ndarray, segment: Property
+) -> tuple[np.ndarray, float]:
+    if week.any():
+        day = _days(rows.bounds[rows.step], rows.funnel.step)
+        average = tilts.tilted(average, week[rows.stage], day)
     code = segment.at(rows.unit, rows.begins)
-    expected = rows.exposure * ahead
+    expected = rows.exposure * average
     found = shocks.shock_sd(expected, rows.is_forward, rows.step, code, len(segment.words))
     weight = np.bincount(code, expected * (1.0 - expected), minlength=len(segment.words))
     own = float(weight @ found[1:] ** 2 / max(weight.sum(), 1e-12))
@@ -268,19 +279,3 @@ def _share(rows: Person, stratum: np.ndarray, among: Groups, count: int) -> np.n
         if not new.any():
             found[kind, strata.NO_SCORE] = 1.0
     return np.asarray(found / found.sum(axis=(1, 2), keepdims=True))
-
-
-def _known_since(course: Course) -> np.ndarray:
-    """Return when anything of each unit first stood; every unit asked about has something."""
-    begins = np.minimum(course.moves.begins[:-1], max(len(course.moves.holds) - 1, 0))
-    if not len(course.moves.holds):
-        return np.zeros(len(begins), np.int64)
-    return np.asarray(np.minimum.reduceat(course.moves.holds, begins))
-
-
-def _names(course: Course) -> np.ndarray:
-    """Return 63-bit hashes of the units; the top bit is kept for what does not exist yet."""
-    leads = len(course.keys.leads)
-    words = [f"{'lead' if n < leads else 'deal'} {key}" for n, key in enumerate(course.names)]
-    hashed = pd.util.hash_array(np.array(words, object), categorize=False)
-    return np.asarray(hashed >> np.uint64(1), np.uint64)

@@ -23,7 +23,7 @@ MOST_MOVING = 0.95
 # E[expit(x + sd z)] is about expit(x / sqrt(1 + c^2 sd^2)): Zeger, Liang, Albert, Biometrics 44
 _LOGIT_NORMAL = (16.0 * np.sqrt(3.0) / (15.0 * np.pi)) ** 2
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # of averages over a normal number
-_STEPS = 3  # of Newton, from there
+_STEPS = 5  # of Newton, from there
 
 
 def counts(person: Person, stratum: np.ndarray, strata: int) -> np.ndarray:
@@ -80,17 +80,26 @@ def forward(chances: np.ndarray) -> np.ndarray:
     return np.asarray((chances * ahead[:, None, :]).sum(axis=-1))
 
 
-def without_shocks(chances: np.ndarray, variance: float) -> np.ndarray:
+def without_shocks(
+    chances: np.ndarray, variance: float, tilts: np.ndarray | None = None
+) -> np.ndarray:
     """Return chances that are on average the given ones when the log odds of going forward are
-    shifted by normal shocks of this variance.
+    shifted by normal shocks of this variance, and by each tilt of the stage, float64 [stages, any],
+    as often.
     """
+    stages = chances.shape[-3]
+    tilts = np.zeros((stages, 1)) if tilts is None else tilts
+    shifts = (tilts[:, :, None] + np.sqrt(variance) * _NODES).reshape(stages, 1, -1)
+    weights = np.tile(_WEIGHTS / _WEIGHTS.sum(), tilts.shape[1]) / tilts.shape[1]
     average = np.clip(forward(chances), 1e-12, 1.0 - 1e-12)
-    log_odds = np.log(average / (1.0 - average)) * np.sqrt(1.0 + _LOGIT_NORMAL * variance)
+    log_odds = np.log(average / (1.0 - average))
+    log_odds *= np.sqrt(1.0 + _LOGIT_NORMAL * (variance + tilts.var(axis=1)[:, None]))
+    log_odds -= tilts.mean(axis=1)[:, None]
     for _ in range(_STEPS):
-        shocked = _expit(log_odds[..., None] + np.sqrt(variance) * _NODES)
-        found = shocked @ _WEIGHTS / _WEIGHTS.sum()
-        slope = (shocked * (1.0 - shocked)) @ _WEIGHTS / _WEIGHTS.sum()
-        log_odds -= (found - average) / np.maximum(slope, 1e-300)
+        shocked = _expit(log_odds[..., None] + shifts)
+        slope = (shocked * (1.0 - shocked)) @ weights
+        step = (shocked @ weights - average) / np.maximum(slope, 1e-300)
+        log_odds -= np.clip(step, -1.0, 1.0)
     average, base = average[..., None], _expit(log_odds)[..., None]
     ahead = is_forward(chances.shape[-3])[:, None, :]
     changed = np.where(ahead, base / average, (1.0 - base) / (1.0 - average))

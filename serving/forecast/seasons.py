@@ -80,8 +80,13 @@ def _lagged(past: np.ndarray, lag: int, steps: int, future: np.ndarray | None) -
     return np.asarray(np.log1p(np.maximum(whole, 0.0))[: len(past) + steps])
 
 
+def weekday(moments: np.ndarray) -> np.ndarray:
+    """Return the day of the week of moments (microseconds, UTC): int64, 0 for a Monday."""
+    return np.asarray((moments // DAY + _THURSDAY) % 7)
+
+
 def _weekdays(middles: np.ndarray) -> np.ndarray:
-    return np.asarray(np.eye(7)[(middles // DAY + _THURSDAY) % 7])
+    return np.asarray(np.eye(7)[weekday(middles)])
 
 
 def _quarters(middles: np.ndarray) -> np.ndarray:

@@ -12,7 +12,19 @@ import pytest
 from cluster.errors import Refusal
 from features import log
 from features.sources.world import WorldConfig, generate
-from serving.forecast import amounts, learning, moves, person, rates, seasons, shocks, strata, units
+from serving.forecast import (
+    amounts,
+    learning,
+    moves,
+    person,
+    rates,
+    seasons,
+    shocks,
+    starting,
+    strata,
+    tilts,
+    units,
+)
 from serving.forecast.funnels import DAY, Input, load_funnel
 
 SALES = load_funnel("sales")
@@ -68,7 +80,7 @@ def random_scores(world: units.Course, seed: int = 0) -> pa.Table:
 def test_what_is_learnt_fits_what_a_simulation_is_given(
     world: units.Course, learnt: learning.Learnt
 ) -> None:
-    given, start = learning.sample(learnt, 1, 0, 5), learning.start(world, learnt)
+    given, start = learning.sample(learnt, 1, 0, 5), starting.start(world, learnt)
     arrivals, frame = learning.arrivals(learnt), learning.frame(learnt)
     stages, groups = frame.stages, len(learnt.groups.names)
     assert given.moves.shape == (5, 1, stages, frame.band_of.max() + 1, stages + 2)
@@ -92,7 +104,7 @@ def test_units_open_at_the_moment_are_those_that_the_table_ends_with(
     found = person.table(world)
     last = found.step == len(found.bounds) - 2
     is_open = found.then[last] < SALES.won_state
-    start = learning.start(world, learnt)
+    start = starting.start(world, learnt)
     assert np.bincount(found.then[last][is_open]).tolist() == np.bincount(start.stage).tolist()
 
 
@@ -249,6 +261,52 @@ def test_one_segment_has_one_shock() -> None:
     expected = np.full(len(step), is_forward.mean())
     found = shocks.shock_sd(expected, is_forward, step, np.zeros(len(step), np.int64), 1)
     assert found.tolist() == [pytest.approx(0.5, abs=0.06), 0.0]
+
+
+# tilts
+
+
+def tilted_rows(shift: np.ndarray, chance: float = 0.2, rows: int = 20_000) -> tilts.Rows:
+    """Return rows of all days, whose log odds are shifted by day."""
+    rng = np.random.default_rng(5)
+    day = rng.integers(0, 7, rows)
+    odds = np.log(chance / (1.0 - chance)) + shift[day]
+    is_forward = rng.random(rows) < 1.0 / (1.0 + np.exp(-odds))
+    return tilts.Rows(np.full(rows, is_forward.mean()), np.ones(rows), is_forward, day)
+
+
+def test_a_quiet_day_is_found_and_explained() -> None:
+    shift = np.array([0.3, 0.2, 0.0, 0.0, 0.0, -1.0, -3.0])
+    rows = tilted_rows(shift)
+    found = tilts.fit(rows)
+    assert found - found[3] == pytest.approx(shift, abs=0.3)
+    told = tilts.tilted(rows.chance, np.tile(found, (len(rows.day), 1)), rows.day)
+    seen = [rows.is_forward[rows.day == day].mean() for day in range(7)]
+    assert [told[rows.day == day][0] for day in range(7)] == pytest.approx(seen, abs=0.01)
+
+
+def test_a_day_without_any_move_is_quiet_and_not_impossible() -> None:
+    found = tilts.fit(tilted_rows(np.array([0.0] * 6 + [-50.0])))
+    assert -12.0 < found[6] - found[0] < -4.0
+
+
+def test_quiet_days_are_no_shock() -> None:
+    """Mutant: a funnel that does not know of Sundays takes them for shocks."""
+    rows = tilted_rows(np.array([0.3, 0.3, 0.3, 0.3, 0.3, -2.0, -4.0]), rows=40_000)
+    week = np.random.default_rng(0).integers(0, 60, len(rows.day))
+    step, one = 7 * week + rows.day, rows.day * 0
+    found = tilts.fit(rows)
+    told = tilts.tilted(rows.chance, np.tile(found, (len(rows.day), 1)), rows.day)
+    assert shocks.shock_sd(told, rows.is_forward, step, one, 1)[0] < 0.1
+    assert shocks.shock_sd(rows.chance, rows.is_forward, step, one, 1)[0] > 0.5
+
+
+def test_chances_without_tilts_are_the_given_ones_on_average() -> None:
+    chances = moves.shares(np.array([[[0.7, 0.2, 0.04, 0.06]], [[0.1, 0.5, 0.3, 0.1]]]))
+    shift = np.array([[0.5, 0.5, 0.5, 0.5, 0.5, -1.0, -3.0], [0.0] * 7])
+    base = moves.forward(moves.without_shocks(chances, 0.0, shift))
+    each = np.exp(shift) * base / (1.0 + base * np.expm1(shift))
+    assert each.mean(axis=1) == pytest.approx(moves.forward(chances)[:, 0], abs=1e-6)
 
 
 # arrivals

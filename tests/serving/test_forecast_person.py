@@ -193,19 +193,22 @@ def _messy(seed: int) -> list[dict[str, Any]]:
     return made
 
 
-def _oracle(events: pa.Table, unit: str, moment: int) -> int:
+def _plain(events: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows by when they were known, with times in microseconds."""
+    times = {name: events[name].cast(pa.int64()) for name in ("event_time", "known_at")}
+    wanted = ("row_key", "kind", "name", "opportunity", "event_id")
+    rows = pa.table({**{name: events[name] for name in wanted}, **times}).to_pylist()
+    return sorted(rows, key=lambda row: (row["known_at"], row["event_id"]))
+
+
+def _oracle(events: list[dict[str, Any]], unit: str, moment: int) -> int:
     """Return the state of a deal at a moment in plain Python, -1 for none."""
-    standing_: dict[str, dict[str, Any]] = {}
-    plain = events.append_column("known", events["known_at"].cast(pa.int64()))
-    plain = plain.append_column("time", events["event_time"].cast(pa.int64()))
-    for row in sorted(plain.to_pylist(), key=lambda r: (r["known"], r["event_id"])):
-        if row["known"] <= moment:
-            standing_[row["row_key"]] = row
+    stands = {row["row_key"]: row for row in events if row["known_at"] <= moment}
     state, order = -1, {name: n for n, name in enumerate(SALES.states)}
     found = [
-        (r["time"], order.get("discovery" if r["name"] == "created" else r["name"], -1))
-        for r in standing_.values()
-        if r["opportunity"] == unit and r["time"] < moment and r["kind"] != "retraction"
+        (r["event_time"], order.get("discovery" if r["name"] == "created" else r["name"], -1))
+        for r in stands.values()
+        if r["opportunity"] == unit and r["event_time"] < moment and r["kind"] != "retraction"
     ]
     for _, new in sorted(found):
         if new >= WON and state >= 0:
@@ -218,9 +221,9 @@ def _oracle(events: pa.Table, unit: str, moment: int) -> int:
 def test_every_row_is_what_plain_python_says(seed: int) -> None:
     events = identified(_messy(seed))
     course = units.read(events, SALES, day(63.0))
-    found = person.table(course)
+    found, plain = person.table(course), _plain(events)
     by_unit = {
-        name: [_oracle(events, name, bound) for bound in found.bounds.tolist()]
+        name: [_oracle(plain, name, bound) for bound in found.bounds.tolist()]
         for name in np.unique(course.names).tolist()
     }
     for n in range(len(found)):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 
 from cluster.errors import Refusal
 from serving.forecast import (
@@ -19,13 +20,11 @@ from serving.forecast import (
     person,
     rates,
     seasons,
-    shocks,
     standing,
     strata,
-    tilts,
+    swings,
 )
-from serving.forecast.funnels import banded
-from serving.forecast.given import Arrivals, Frame, Parameters
+from serving.forecast.given import Arrivals, Frame, Parameters, Start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from serving.forecast.amounts import LogNormal
     from serving.forecast.funnels import Funnel
-    from serving.forecast.groups import Groups, Property
+    from serving.forecast.groups import Groups
     from serving.forecast.person import Person
     from serving.forecast.rates import Rates
     from serving.forecast.strata import Strata
@@ -94,9 +93,9 @@ def fit(
     weights = moves.posterior(moves.counts(rows, stratum, cut.count))
     segment = groups.told(course, course.funnel.segment)
     among = groups.groups(course, _relevant(course, rows), segment)
-    average = _forward(rows, stratum, weights)
-    week = _tilts(rows, average, tilted)
-    shock_sd, variance = _shocks(rows, average, week, segment)
+    average = swings.average(rows, stratum, weights)
+    week = swings.tilts(rows, average, tilted)
+    shock_sd, variance = swings.shocks(rows, average, week, segment)
     return Learnt(
         funnel=course.funnel,
         moves=weights,
@@ -107,7 +106,7 @@ def fit(
         shock_sd=shock_sd,
         shock_variance=variance,
         tilts=week,
-        tilt=week.T[_days(course.at + course.funnel.step * np.arange(steps), course.funnel.step)],
+        tilt=swings.ahead(course, week, steps),
         groups=among,
         strata=cut,
         unit_steps=len(rows),
@@ -126,6 +125,33 @@ def mean(learnt: Learnt) -> Parameters:
     expected = np.stack([rates.mean(each) for each in learnt.rates], axis=-1)
     worth, changed = (np.array([[each.mean, each.sd]]) for each in (learnt.amounts, learnt.revised))
     return _parameters(learnt, moves.shares(learnt.moves)[None], expected[None], worth, changed)
+
+
+def start(course: Course, learnt: Learnt) -> Start:
+    """Return the units open at T, the one that is known longest first."""
+    funnel, unit = course.funnel, opened(course)
+    state, entered = standing.states(course.moves, course.at, funnel.won_state)
+    stage, now = state[unit], np.full(len(unit), course.at)
+    group = learnt.groups.of_unit[unit]
+    return Start(
+        name=_names(course)[unit],
+        stage=stage,
+        stayed=(course.at - entered[unit]) // funnel.step,
+        stratum=learnt.strata.at(unit, now),
+        group=group,
+        desk=learnt.groups.desk_of[group],
+        part=(stage < funnel.first_deal).astype(np.int64),
+        cents=amounts.deals(course).cents[unit],
+        tired=amounts.contacts_felt(course)[unit],
+    )
+
+
+def opened(course: Course) -> np.ndarray:
+    """Return the units open at T, in the order of the start: int64, places in the course."""
+    won = course.funnel.won_state
+    state, _ = standing.states(course.moves, course.at, won)
+    unit = np.flatnonzero((state >= 0) & (state < won))
+    return unit[np.argsort(_known_since(course)[unit], kind="stable")]
 
 
 def arrivals(learnt: Learnt) -> Arrivals:
@@ -209,43 +235,6 @@ def _is_recent(rows: Person) -> np.ndarray:
     return np.asarray(rows.step >= len(rows.bounds) - 1 - steps)
 
 
-def _forward(rows: Person, stratum: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the chance of each row to go forward in a whole step, on average."""
-    band = banded(rows.funnel.band_of, rows.stayed)
-    return np.asarray(moves.forward(moves.shares(weights))[stratum, rows.stage, band])
-
-
-def _tilts(rows: Person, average: np.ndarray, tilted: bool) -> np.ndarray:
-    found = np.zeros((len(rows.funnel.stages), tilts.DAYS))
-    if not tilted or rows.funnel.step_days != 1:
-        return found
-    day = _days(rows.bounds[rows.step], rows.funnel.step)
-    for stage in range(len(found)):
-        here = rows.stage == stage
-        columns = (average, rows.exposure, rows.is_forward, day)
-        found[stage] = tilts.fit(tilts.Rows(*(column[here] for column in columns)))
-    return found
-
-
-def _days(begins: np.ndarray, step: int) -> np.ndarray:
-    """Return the day of the week in the middle of steps, 0 for a Monday."""
-    return np.asarray(seasons.weekday(begins + step // 2))
-
-
-def _shocks(
-    rows: Person, average: np.ndarray, week: np.ndarray, segment: Property
-) -> tuple[np.ndarray, float]:
-    if week.any():
-        day = _days(rows.bounds[rows.step], rows.funnel.step)
-        average = tilts.tilted(average, week[rows.stage], day)
-    code = segment.at(rows.unit, rows.begins)
-    expected = rows.exposure * average
-    found = shocks.shock_sd(expected, rows.is_forward, rows.step, code, len(segment.words))
-    weight = np.bincount(code, expected * (1.0 - expected), minlength=len(segment.words))
-    own = float(weight @ found[1:] ** 2 / max(weight.sum(), 1e-12))
-    return found, float(found[0] ** 2) + own
-
-
 def _rates(
     course: Course, rows: Person, steps: int, future: Mapping[str, np.ndarray] | None
 ) -> tuple[Rates, ...]:
@@ -279,3 +268,19 @@ def _share(rows: Person, stratum: np.ndarray, among: Groups, count: int) -> np.n
         if not new.any():
             found[kind, strata.NO_SCORE] = 1.0
     return np.asarray(found / found.sum(axis=(1, 2), keepdims=True))
+
+
+def _known_since(course: Course) -> np.ndarray:
+    """Return when anything of each unit first stood; every unit asked about has something."""
+    begins = np.minimum(course.moves.begins[:-1], max(len(course.moves.holds) - 1, 0))
+    if not len(course.moves.holds):
+        return np.zeros(len(begins), np.int64)
+    return np.asarray(np.minimum.reduceat(course.moves.holds, begins))
+
+
+def _names(course: Course) -> np.ndarray:
+    """Return 63-bit hashes of the units; the top bit is kept for what does not exist yet."""
+    leads = len(course.keys.leads)
+    words = [f"{'lead' if n < leads else 'deal'} {key}" for n, key in enumerate(course.names)]
+    hashed = pd.util.hash_array(np.array(words, object), categorize=False)
+    return np.asarray(hashed >> np.uint64(1), np.uint64)

@@ -20,7 +20,6 @@ from serving.forecast import (
     rates,
     seasons,
     shocks,
-    starting,
     strata,
     tilts,
     units,
@@ -80,7 +79,7 @@ def random_scores(world: units.Course, seed: int = 0) -> pa.Table:
 def test_what_is_learnt_fits_what_a_simulation_is_given(
     world: units.Course, learnt: learning.Learnt
 ) -> None:
-    given, start = learning.sample(learnt, 1, 0, 5), starting.start(world, learnt)
+    given, start = learning.sample(learnt, 1, 0, 5), learning.start(world, learnt)
     arrivals, frame = learning.arrivals(learnt), learning.frame(learnt)
     stages, groups = frame.stages, len(learnt.groups.names)
     assert given.moves.shape == (5, 1, stages, frame.band_of.max() + 1, stages + 2)
@@ -104,7 +103,7 @@ def test_units_open_at_the_moment_are_those_that_the_table_ends_with(
     found = person.table(world)
     last = found.step == len(found.bounds) - 2
     is_open = found.then[last] < SALES.won_state
-    start = starting.start(world, learnt)
+    start = learning.start(world, learnt)
     assert np.bincount(found.then[last][is_open]).tolist() == np.bincount(start.stage).tolist()
 
 

@@ -170,10 +170,10 @@ def _drawn(found: Dossier, measure: str) -> Iterator[Picture]:
     horizons = sorted(ours["horizon"].unique())
     middle = horizons[len(horizons) // 2]
     yield pictures.fan(ours[ours["horizon"] == middle], unit, scale)
-    yield pictures.coverage(whole[0])
-    yield pictures.pit(ours["pit"].tolist())
     if len(horizons) > 1:
         yield pictures.crps([(_named(each.forecaster), each) for each in every], scale, unit)
+    yield pictures.coverage(whole[0])
+    yield pictures.pit(ours["pit"].tolist())
 
 
 def _chosen(found: Dossier, measure: str) -> list[Judged]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobs.backtest.results import Judged
 
 BINS = 10
+SIZE = {"width": 4.8, "height": 2.9}
 DATES: Any = dates  # it has no types
 _MARKERS = ("s", "^", "D", "v", "P")  # of the others, to be told apart without colour
 
@@ -30,7 +31,7 @@ def coverage(ours: Judged) -> Picture:
     """Draw how often intervals of each level held, with two standard errors, against what they
     were made for.
     """
-    figure, axes = canvas("Coverage", "level of the interval", "share that held the truth")
+    figure, axes = canvas("Coverage", "level of the interval", "share that held the truth", **SIZE)
     found = ours.coverage
     level = [each.level for each in found]
     axes.plot([0.4, 1.0], [0.4, 1.0], color=OTHER, linestyle="--", linewidth=1, label="as said")
@@ -38,7 +39,7 @@ def coverage(ours: Judged) -> Picture:
     axes.errorbar(level, shares, yerr=error, fmt="o", color=OURS, capsize=3, label="measured")
     axes.set_xlim(0.4, 1.0)
     axes.set_xticks(level)
-    axes.set_ylim(min(0.4, *(s - e for s, e in zip(shares, error, strict=True))), 1.02)
+    axes.set_ylim(min(0.4, *(s - e for s, e in zip(shares, error, strict=True))) - 0.02, 1.02)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.legend(frameon=False, loc="upper left")
@@ -53,7 +54,7 @@ def coverage(ours: Judged) -> Picture:
 
 def pit(values: Sequence[float]) -> Picture:
     """Draw where outcomes lay in their forecasts."""
-    figure, axes = canvas("Where outcomes lay", "share of the draws below", "outcomes")
+    figure, axes = canvas("Where outcomes lay", "share of the draws below", "outcomes", **SIZE)
     counts, edges = np.histogram(values, BINS, (0.0, 1.0))
     axes.bar(edges[:-1], counts, 1 / BINS, align="edge", color=OURS, edgecolor="white")
     axes.axhline(len(values) / BINS, color=OTHER, linestyle="--", linewidth=1)
@@ -61,14 +62,14 @@ def pit(values: Sequence[float]) -> Picture:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return picture(
         figure,
-        "Level is good. High at both ends: intervals are too narrow; high in the middle: too wide;"
+        "Flat is good. High at both ends: intervals are too narrow; high in the middle: too wide;"
         " high on the right: forecasts are too low.",
     )
 
 
 def fan(rows: pd.DataFrame, unit: str, scale: float) -> Picture:
     """Draw the forecasts of one forecaster, series and horizon by origin, and what came."""
-    figure, axes = canvas("Forecast and truth by origin", "origin", unit, width=8.6, height=3.0)
+    figure, axes = canvas("Forecast and truth by origin", "origin", unit, **SIZE)
     rows = rows.sort_values("origin")
     moments = rows["origin"].dt.tz_localize(None).to_numpy()
     for low, high, shade in (("p05", "p95", 0.15), ("p25", "p75", 0.25)):
@@ -79,9 +80,8 @@ def fan(rows: pd.DataFrame, unit: str, scale: float) -> Picture:
         moments, rows["truth"].to_numpy() / scale, "o", color=ACCENT, ms=3.5, label="what came"
     )
     axes.xaxis.set_major_locator(DATES.AutoDateLocator(minticks=3, maxticks=7))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(rows["p95"].max(), rows["truth"].max(), scale) / scale)
     axes.legend(frameon=False, loc="upper left", ncols=2)
-    axes.margins(y=0.2)
     outside = int(((rows["truth"] < rows["p05"]) | (rows["truth"] > rows["p95"])).sum())
     return picture(
         figure,
@@ -92,16 +92,22 @@ def fan(rows: pd.DataFrame, unit: str, scale: float) -> Picture:
 
 def crps(judged: Sequence[tuple[str, Judged]], scale: float, unit: str) -> Picture:
     """Draw the score of each named forecaster by horizon; the first is ours."""
-    figure, axes = canvas("Score by horizon", "steps ahead", f"CRPS, {unit}", width=5.6)
+    figure, axes = canvas("Score by horizon", "steps ahead", f"CRPS, {unit}", **SIZE)
     for number, name in enumerate(dict.fromkeys(name for name, _ in judged)):
         chosen = [one for called, one in judged if called == name and one.horizon != POOLED]
         chosen.sort(key=lambda each: each.horizon)
         x, y = [each.horizon for each in chosen], [each.crps / scale for each in chosen]
         _line(axes, (x, y), name, number)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xticks(_few(sorted({one.horizon for _, one in judged} - {POOLED})))
     axes.legend(frameon=False, fontsize=8)
     return picture(figure, "Lower is better; in the unit of what is forecast.")
+
+
+def _few(horizons: list[int]) -> list[int]:
+    """Return at most eight of the horizons, the last among them."""
+    apart = -(-len(horizons) // 8)
+    return horizons[::-apart][::-1]
 
 
 def _line(axes: Axes, points: tuple[list[int], list[float]], label: str, number: int) -> None:

@@ -43,13 +43,21 @@ def parts(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     numbers that add up exactly, given the parts before. Where all parts of a draw were 0 they are
     shared out as on average.
     """
-    sums = before.sum(axis=2)
-    weight = np.where(sums[..., None] > 0, before, before.mean(axis=0)) + 0.0
-    weight[weight.sum(axis=2) == 0.0] = 1.0
-    share = np.cumsum(weight, axis=2) / weight.sum(axis=2, keepdims=True)
-    share[..., -1] = 1.0
-    ends = np.rint(share * after[..., None])
-    return np.asarray(np.diff(ends, axis=2, prepend=0.0))
+    found = np.empty(before.shape)
+    for h in range(before.shape[1]):  # all at once would take the memory several times
+        found[:, h] = _shared(before[:, h].astype(float), after[:, h])
+    return found
+
+
+def _shared(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the parts [draws, parts] of totals [draws] of one horizon: ends of parts laid end to
+    end are rounded, so the last one stays.
+    """
+    weight = np.where(before.any(axis=1, keepdims=True), before, before.mean(axis=0))
+    weight[~weight.any(axis=1)] = 1.0
+    share = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
+    share[:, -1] = 1.0
+    return np.diff(np.rint(share * after[:, None]), axis=1, prepend=0.0)
 
 
 def _moved(draws: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 COLUMNS = ("stage", "deals", "won", "log_loss", "brier", "slope", "intercept")
 ALL = "all"
 _CLIP = 1e-6  # a chance of 0 or 1 is judged as one of this much more or less
-_STEPS, _PRECISION, _FAR = 50, 1e-9, 1e3
+_STEPS, _PRECISION = 50, 1e-9
 
 
 def judged(stage: np.ndarray, chance: np.ndarray, is_won: np.ndarray) -> pd.DataFrame:
@@ -32,8 +32,6 @@ def calibration(chance: np.ndarray, is_won: np.ndarray) -> tuple[float, float]:
     """Return (slope, intercept) of what happened on the log odds of chances [deals]."""
     inside = np.clip(chance, _CLIP, 1.0 - _CLIP)
     logit, wanted = np.log(inside) - np.log1p(-inside), is_won.astype(float)
-    if np.ptp(logit) == 0.0 or wanted.min() == wanted.max():
-        return np.nan, np.nan
     return _fitted(np.stack([logit, np.ones(len(logit))], axis=1), wanted)
 
 
@@ -61,8 +59,6 @@ def _fitted(design: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
             break
         move = np.linalg.solve(curve, design.T @ (wanted - chance))
         found = found + move
-        if np.abs(found).max() > _FAR:
-            break
         if np.abs(move).max() < _PRECISION:
             return float(found[0]), float(found[1])
     return np.nan, np.nan

@@ -55,9 +55,8 @@ def _shared(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """
     weight = np.where(before.any(axis=1, keepdims=True), before, before.mean(axis=0))
     weight[~weight.any(axis=1)] = 1.0
-    share = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
-    share[:, -1] = 1.0
-    return np.diff(np.rint(share * after[:, None]), axis=1, prepend=0.0)
+    ends = np.cumsum(weight, axis=1)
+    return np.diff(np.rint(ends / ends[:, -1:] * after[:, None]), axis=1, prepend=0.0)
 
 
 def _moved(draws: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -91,6 +91,15 @@ def test_stage_weighted_is_shares_of_stages_and_what_was_not_open_yet() -> None:
     assert rule(5) == pytest.approx(2 / 4 + 2 / 2 + 4.0), "of what the first look had shown by then"
     assert rule(10) is None
     assert rule(7) is None, "nobody looked"
+    just_known = baselines.stage_weighted(_known([3.0] * 12, LOOKS), 5)
+    assert just_known(5) is not None
+    assert just_known(6) is None
+
+
+def test_a_look_before_the_history_does_not_count() -> None:
+    older = pd.concat([LOOKS, _units([(40, 0, 1), (40, 1, 1)])])
+    says = [baselines.stage_weighted(_known([3.0] * 12, units), 2)(0) for units in (LOOKS, older)]
+    assert says[0] == says[1]
 
 
 def test_a_stage_never_seen_has_the_share_of_all() -> None:
@@ -203,6 +212,32 @@ def test_the_mean_has_the_spread_of_past_stretches(is_count: bool) -> None:
     assert draws.var() == pytest.approx(4 * won.var(), rel=0.35)
     assert (draws == np.rint(draws)).all()
     assert (draws >= 0).all()
+
+
+def test_luck_that_lasts_widens_the_mean() -> None:
+    """Stretches of 13 that are all good or all bad, against the same steps in any order."""
+    rng = np.random.default_rng(4)
+    won = np.repeat(rng.poisson(20.0, 20), 13) + rng.poisson(5.0, 260).astype(float)
+    spreads = [
+        baselines.forecast(rng, _known(each), "historic_mean", [13])[0].std()
+        for each in (won, rng.permutation(won))
+    ]
+    assert spreads[0] > 2 * spreads[1]
+    short = baselines.forecast(rng, _known([4.0, 9, 1, 6, 3, 8, 2, 7] * 2), "historic_mean", [16])
+    assert short[0].var() > 1.6 * 16 * 8, "the mean itself is not known better than that"
+
+
+def test_the_spread_is_that_at_about_the_same_point() -> None:
+    """Periods of one shape and of different sizes: half-way the rule is never off, at the start it
+    is always.
+    """
+    won = np.repeat([10.0, 30.0, 20.0, 40.0, 10.0, 30.0], PERIOD)
+    rng = np.random.default_rng(1)
+    middle = baselines.forecast(rng, _known(won[:-7], into=6), "same_point", [4])[0]
+    assert np.unique(middle).tolist() == [120.0]
+    start = baselines.forecast(rng, _known(won), "same_point", [4])[0]
+    assert start.std() > 20
+    assert start.min() == 0.0
 
 
 def test_even_counts_are_poisson_and_nothing_won_is_nothing() -> None:

@@ -74,11 +74,20 @@ def test_the_same_seed_gives_the_same_rows_whoever_walks_beside() -> None:
     assert not alone.equals(_walked(_baseline("historic_mean", seed=2)))
 
 
+def test_each_origin_has_draws_of_its_own() -> None:
+    """Though the same were known."""
+    known = _known(ORIGINS[0])
+    still = Baseline(name="historic_mean", known=lambda _: known, horizons=HORIZONS, seed=1)
+    first, second, again = (still.forecast(ORIGINS[i])[WON] for i in (0, 1, 0))
+    assert (first != second).any()
+    assert (first == again).all()
+
+
 def test_past_forecasts_recalibrate_the_next() -> None:
     """Rows in any order; an outcome is known when its steps have passed."""
     rows = _walked(_baseline("historic_mean")).to_pandas()
-    rows = rows.assign(forecaster="ours").sample(frac=1.0, random_state=1)
-    found, first = forecasters.past(rows, WON, WEEK)
+    ours = rows.assign(forecaster="ours").sample(frac=1.0, random_state=1)
+    found, first = forecasters.past(pd.concat([rows, ours]), WON, WEEK)
     assert first == FIRST
     assert found.origin.tolist() == list(range(30))
     assert found.horizon.tolist() == list(HORIZONS)

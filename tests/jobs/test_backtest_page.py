@@ -137,6 +137,18 @@ def test_intervals_hold_as_said_and_the_error_allows_for_overlap(found: Dossier)
     assert ninety.error > ninety.plain_error
 
 
+def test_origins_that_lie_apart_say_more(found: Dossier) -> None:
+    """Eight origins hold, eight miss, and so on: as if they shared steps, and as if none did."""
+    chosen = found.rows.query("forecaster == 'ours' and series == 'all' and measure == 'won'")
+    rows = chosen[chosen["horizon"] == 8].reset_index(drop=True)
+    rows["truth"] = np.where(rows.index // 8 % 2, rows["p50"], rows["p95"] + 1)
+    near, apart = (results.judged(rows, every)[0].coverage[0] for every in (1, 8))
+    assert near.effective < 20 < 35 < apart.effective
+    both = found.rows.query("series == 'all' and measure == 'won' and horizon == 8")
+    told = [results.against(np.random.default_rng(1), both, every) for every in (2, 8)]
+    assert [each[0].found.block for each in told] == [6, 3]
+
+
 def test_quantiles_held_are_those_of_the_level() -> None:
     """The truth at the 92nd percentile: outside 80 %, inside 90 %."""
     shape = dict(zip(QUANTILE_NAMES, (1, 2, 3, 4, 5, 6, 8), strict=True))

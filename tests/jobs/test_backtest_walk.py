@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,8 +20,8 @@ HORIZONS = (1, 4)
 WON, TEAM = Key("all", "won"), Key("team=north", "won")
 
 
-def _plan(run: str = "r") -> Plan:
-    return Plan(run=run, funnel="deals", origins=ORIGINS, horizons=HORIZONS, seed=3)
+def _plan() -> Plan:
+    return Plan(run="r", funnel="deals", origins=ORIGINS, horizons=HORIZONS, seed=3)
 
 
 class Counting:
@@ -34,6 +35,16 @@ class Counting:
         rng = np.random.default_rng(ORIGINS.index(origin))
         made = rng.poisson(self.rate, (200, 2)).astype(float).cumsum(axis=1)
         return {WON: made, TEAM: np.column_stack([made[:, 0] // 2, np.full(200, np.nan)])}
+
+
+class Steady:
+    """A forecaster of one win, whatever comes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def forecast(self, origin: datetime) -> Draws:
+        return {WON: np.ones((50, 2))}
 
 
 class Truth:
@@ -101,11 +112,23 @@ def test_an_origin_that_is_there_is_not_forecast_again() -> None:
     assert _walked(_plan(), whole)[1] == []
 
 
-def test_another_run_or_funnel_is_walked_anew() -> None:
+@pytest.mark.parametrize("other", ["run", "funnel"])
+def test_another_run_or_funnel_is_walked_anew(other: str) -> None:
     whole, diary = _walked(_plan())
-    again, asked = _walked(_plan("other"), whole)
+    again, asked = _walked(replace(_plan(), **{other: "other"}), whole)
     assert asked == diary
-    assert again.drop_columns("run").equals(whole.drop_columns("run"))
+    assert again.drop_columns(other).equals(whole.drop_columns(other))
+
+
+def test_every_origin_has_lots_of_its_own_and_forecasters_share_them() -> None:
+    """The same draws and the same truth: other lots break the ties at another origin."""
+    found = {}
+    for name in ("ours", "historic_mean"):
+        steady = [Steady(name)]
+        tables = walk(_plan(), steady, lambda _: {WON: np.ones(2)}, BACKTEST.empty_table())
+        found[name] = pa.concat_tables(list(tables))["pit"].to_pylist()
+    assert len(set(found["ours"])) == 2 * len(ORIGINS)
+    assert found["ours"] == found["historic_mean"]
 
 
 def test_arrays_of_the_wrong_shape_are_refused() -> None:

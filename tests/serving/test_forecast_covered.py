@@ -42,6 +42,12 @@ def test_when_all_held_the_error_is_that_of_origins_apart() -> None:
     )
 
 
+def test_origins_too_few_for_their_overlap_say_as_much_as_those_apart() -> None:
+    """Twelve origins of which each shares steps with the seven after it are two."""
+    assert _measured(np.arange(12)[:, None] > 0, overlap=7).effective == 2
+    assert _measured(np.arange(5)[:, None] > 0, overlap=7).effective == 1
+
+
 def _worlds(overlap: int, parts: int) -> tuple[float, float, float]:
     """Return the true standard error of the coverage of 60 origins over 400 worlds, and the mean
     of those stated, with and without allowing for overlap; outcomes of an origin share half of

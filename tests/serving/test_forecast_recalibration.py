@@ -88,7 +88,7 @@ def test_eight_origins_are_impossible_and_below_twelve_nothing_is_changed() -> N
             found, 0.9
         )
     none = _learnt(_past(truth[:5], _bounds(0.0)))
-    assert (stretch.total(none, draws) == draws).all()
+    assert (stretch.total(none, draws + 0.25) == draws + 0.25).all()
 
 
 @pytest.mark.parametrize(("count", "expected"), [(12, 12 / 13), (20, 19 / 21)])
@@ -131,8 +131,22 @@ def test_no_truth_is_looked_at_before_its_steps_have_passed() -> None:
     assert first.origins.tolist() == [35]
     later = recalibration.learnt(other, now=46, every=1)
     assert (later.factor > first.factor).all()
-    # at the 20th origin 15 truths were known, and so at each before
-    assert (later.held[:20] == recalibration.learnt(far, now=20, every=1).held[:20])[:15].all()
+
+
+def test_a_past_interval_is_judged_by_what_was_known_at_its_origin() -> None:
+    """From the 13th origin on it takes twice the half-width; six steps ahead that is seen at the
+    19th, one step ahead at the next.
+    """
+    bounds = np.array([0.0, 10, 20, 30, 40, 50, 60])
+    truth = np.where(np.arange(40) < 12, 60.0, 90.0)[:, None]
+    near = _past(truth[:, 0], bounds)
+    far = Past(origin=near.origin, horizon=np.array([6]), quantiles=near.quantiles, truth=truth)
+    held = recalibration.learnt(far, now=46, every=1).held[:, 0, NINETY]
+    assert held[:12].all()
+    assert not held[12:18].any()
+    assert held[18:].all()
+    soon = recalibration.learnt(near, now=40, every=1).held[:, 0, NINETY]
+    assert soon[12:14].tolist() == [0.0, 1.0]
 
 
 def _recovery(shift: float, worlds: int) -> np.ndarray:
@@ -192,6 +206,21 @@ def _factors(*factor: float) -> Recalibration:
     )
 
 
+def test_draws_beyond_the_widest_bound_go_on_as_far() -> None:
+    draws = np.arange(101.0)[:, None]
+    after = stretch.total(_factors(2.0), draws)
+    assert after[-1, 0] == 50 + 2 * 50
+    assert after[0, 0] == 0, "and nothing below 0"
+
+
+def test_the_order_stays_where_wide_intervals_are_narrowed_and_narrow_ones_widened() -> None:
+    found = _factors(1.0)
+    found.factor[0] = 3.0, 1.0, 0.5
+    after = stretch.total(found, 1000.0 + np.arange(101.0)[:, None])[:, 0]
+    assert (np.diff(after) >= 0).all()
+    assert after[75] == 1050 + 3 * 25
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.5])
 def test_parts_are_whole_numbers_from_0_and_add_up(factor: float) -> None:
     """Also where a draw had nothing to share out."""
@@ -240,6 +269,12 @@ def _teams(draws: np.ndarray, truth: np.ndarray) -> float:
 
 def _sum(draws: np.ndarray, truth: np.ndarray) -> float:
     return _covers(stretch.quantiles(_totals(draws)[:, None])[0], _totals(truth))
+
+
+def test_a_side_without_width_has_a_tenth_of_the_whole() -> None:
+    """Draws of which half are 100 and half lie above: 40 below is 0.4 of 100, not 80 of 0.5."""
+    past = _past(np.array([60.0]), np.array([100.0, 100, 100, 100, 600, 900, 1100]))
+    assert recalibration.scores(past)[0, 0].tolist() == pytest.approx([0.8, 0.5, 0.4])
 
 
 def test_an_interval_without_width_is_no_division_by_nought() -> None:

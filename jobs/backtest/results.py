@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from cluster.errors import Refusal
 from jobs.backtest import comparison, measures
@@ -18,8 +19,6 @@ from serving.forecast import covered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pandas as pd
 
     from jobs.backtest.comparison import Compared
     from serving.forecast.covered import Coverage
@@ -85,9 +84,11 @@ def held(rows: pd.DataFrame, level: float) -> np.ndarray:
     origin first; NaN where nothing was said.
     """
     low, high = (rows[name] for name in BOUNDS[level])
-    hits = ((low <= rows["truth"]) & (rows["truth"] <= high)).astype(float)
-    table = rows.assign(held=hits).pivot(index="origin", columns=_WHAT, values="held")
-    return np.asarray(table.sort_index(), float)
+    row, origins = pd.factorize(rows["origin"], sort=True)
+    column = rows.groupby(_WHAT).ngroup().to_numpy()
+    found = np.full((len(origins), column.max() + 1), np.nan)
+    found[row, column] = (low <= rows["truth"]) & (rows["truth"] <= high)
+    return found
 
 
 def _groups(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int], pd.DataFrame]]:

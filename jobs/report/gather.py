@@ -88,7 +88,7 @@ def forecast_part(workspace: Workspace, scenario: str) -> ForecastPart | Refusal
     mine = table.filter(pc.equal(table["run"], ref.target))
     _, facts = record.read(workspace.blobs.get(ref.target))
     # a scenario run again gives the same blob and appends equal rows
-    rows = mine.to_pandas().drop_duplicates(["scenario", "part", "measure", "span", "week"])
+    rows = mine.to_pandas().drop_duplicates([*record.WORDS, "step"])
     return ForecastPart(scenario=scenario, run=ref.target, rows=rows, facts=facts)
 
 

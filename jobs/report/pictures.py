@@ -63,7 +63,7 @@ def fan(rows: pd.DataFrame, measure: str, scenarios: Sequence[str]) -> Picture:
     figure, axes = canvas(f"Forecast: {unit}", "week", f"cumulative {unit}", width=5.6)
     for scenario, colour in zip(scenarios, (OURS, ACCENT), strict=False):
         one = _of(rows, scenario, measure, "cumulative")
-        weeks = one["week"]
+        weeks = one["step"]
         axes.fill_between(
             weeks, one["p05"] / scale, one["p95"] / scale, color=colour, alpha=0.15, lw=0
         )
@@ -71,7 +71,7 @@ def fan(rows: pd.DataFrame, measure: str, scenarios: Sequence[str]) -> Picture:
             weeks, one["p25"] / scale, one["p75"] / scale, color=colour, alpha=0.25, lw=0
         )
         axes.plot(weeks, one["p50"] / scale, color=colour, label=_words(scenario))
-    axes.set_xlim(1, rows["week"].max())
+    axes.set_xlim(1, rows["step"].max())
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper left", title="median, 50 % and 90 % bands")
     return picture(figure, _fan_words(rows, measure, scenarios, scale))
@@ -83,25 +83,26 @@ def difference(rows: pd.DataFrame) -> Picture:
     one = _of(rows, "difference", "won", "cumulative")
     axes.axhline(0, color=OTHER, linewidth=1)
     axes.fill_between(
-        one["week"], one["p05"], one["p95"], color=ACCENT, alpha=0.18, lw=0, label="90 %"
+        one["step"], one["p05"], one["p95"], color=ACCENT, alpha=0.18, lw=0, label="90 %"
     )
     axes.fill_between(
-        one["week"], one["p25"], one["p75"], color=ACCENT, alpha=0.28, lw=0, label="50 %"
+        one["step"], one["p25"], one["p75"], color=ACCENT, alpha=0.28, lw=0, label="50 %"
     )
-    axes.plot(one["week"], one["mean"], color=ACCENT, label="mean")
-    axes.set_xlim(1, rows["week"].max())
+    axes.plot(one["step"], one["mean"], color=ACCENT, label="mean")
+    axes.set_xlim(1, rows["step"].max())
     axes.legend(frameon=False, loc="upper left")
     last = one.iloc[-1]
     return picture(
         figure,
-        f"After {last['week']} weeks {last['mean']:+.1f} deals on average, in 90 % of the draws"
+        f"After {last['step']} weeks {last['mean']:+.1f} deals on average, in 90 % of the draws"
         f" {last['p05']:+d} to {last['p95']:+d}: the same luck with and without the lever.",
     )
 
 
 def _of(rows: pd.DataFrame, scenario: str, measure: str, span: str) -> pd.DataFrame:
     wanted = (rows["scenario"] == scenario) & (rows["measure"] == measure) & (rows["span"] == span)
-    return rows[wanted & (rows["part"] == "all")].sort_values("week")
+    is_all = (rows["part"] == "all") & (rows["dimension"] == "all")
+    return rows[wanted & is_all].sort_values("step")
 
 
 def _lift_words(curve: Mapping[str, Sequence[float]]) -> str:

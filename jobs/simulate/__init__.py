@@ -1,2 +1,2 @@
-"""Simulate a scenario: won deals and value per week, with and without its levers, as
+"""Simulate a scenario: won deals and value per step, with and without its levers, as
 distributions."""

@@ -5,7 +5,7 @@ So a reader who follows the ref sees all of a run or nothing of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.errors import FunnelcastError
 from features import log
@@ -24,7 +24,7 @@ class Overtaken(FunnelcastError):
     """Another run of the same scenario finished at the same moment: run it again."""
 
 
-def keep(workspace: Workspace, answer: Answer, table: pd.DataFrame) -> dict[str, object]:
+def keep(workspace: Workspace, answer: Answer, table: pd.DataFrame) -> dict[str, Any]:
     """Write blob, rows and ref, and return what was written."""
     question = answer.question
     run = workspace.blobs.put(record.blob(answer.outcomes, facts(answer)))
@@ -44,7 +44,7 @@ def facts(answer: Answer) -> dict[str, object]:
         "as_of": question.as_of.isoformat(),
         "log": str(question.snapshot),
         "grade": question.scenario.grade(),
-        "shock_sd": answer.asked.hazards.shock_sd,
+        "shock_sd": answer.asked.learnt.shock_sd.tolist(),
         "arms": list(answer.outcomes),
     }
 

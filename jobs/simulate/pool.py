@@ -9,19 +9,25 @@ import ray
 from serving.forecast import experiment
 
 if TYPE_CHECKING:
-    from jobs.console import Progress
+    from collections.abc import Generator, Mapping
+
     from serving.forecast.experiment import Experiment
-    from serving.forecast.funnel import Outcome, Span
+    from serving.forecast.given import Outcome
+    from serving.forecast.kernel import Span
 
 
-def run(asked: Experiment, spans: list[Span], progress: Progress) -> list[tuple[Outcome, ...]]:
-    """Simulate all spans and return their outcomes in the order of `spans`."""
+def run(asked: Experiment, spans: Mapping[int, Span]) -> Generator[tuple[int, tuple[Outcome, ...]]]:
+    """Simulate spans and yield each with its number when it is done; those that nobody waits for
+    any longer are cancelled.
+    """
     stored = ray.put(asked)
     simulate = ray.remote(num_cpus=1)(experiment.run)
-    tasks = [simulate.remote(stored, span) for span in spans]
-    waiting = tasks
-    while waiting:
-        _, waiting = ray.wait(waiting, num_returns=1)
-        progress(len(tasks) - len(waiting), len(tasks), "chunks")
-    outcomes: list[tuple[Outcome, ...]] = ray.get(tasks)
-    return outcomes
+    numbers = {simulate.remote(stored, span): number for number, span in spans.items()}
+    waiting = list(numbers)
+    try:
+        while waiting:
+            (done, *_), waiting = ray.wait(waiting, num_returns=1)
+            yield numbers[done], ray.get(done)
+    finally:
+        for task in waiting:
+            ray.cancel(task)

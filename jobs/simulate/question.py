@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from cluster import canonical
 from cluster import settings as configuration
 from cluster.yamlfiles import read_yaml
 from features import log
+from features.targets import load_target
 from jobs.console import option
+from serving.forecast import funnels, strata, units
 from serving.forecast.scenario import Scenario
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from cluster.workspace import Workspace
+    from serving.forecast.funnels import Funnel
+    from serving.forecast.units import Course
+
+type Scores = tuple[Literal["lead", "opportunity"], pa.Table]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +31,10 @@ class SimulateSettings:
 
     scenario: str = option("outreach", "Name in configs/scenarios, or a file.")
     as_of: str | None = option(None, "ISO 8601 time with zone; default: all that is known.")
-    horizon_weeks: int | None = option(None, "In place of the scenario's.")
+    horizon: int | None = option(None, "Steps of the funnel, in place of the scenario's.")
     draws: int | None = option(None, "In place of the scenario's.")
     seed: int | None = option(None, "In place of the scenario's.")
+    to: str | None = option(None, "Folder for page, Parquet and JSON; default: home/reports.")
     runner: str = option("auto", "auto (by size), ray or inline.")
 
 
@@ -33,6 +43,7 @@ class Question:
     """A scenario put to one snapshot of the log."""
 
     scenario: Scenario
+    funnel: Funnel
     as_of: datetime
     snapshot: int
 
@@ -42,15 +53,49 @@ def ask(workspace: Workspace, settings: SimulateSettings) -> Question:
     read."""
     scenario = load(settings)
     snapshot = log.pinned(workspace.tables)
-    as_of = log.as_of(settings.as_of, workspace.tables, snapshot)
-    return Question(scenario=scenario, as_of=as_of, snapshot=snapshot)
+    return Question(
+        scenario=scenario,
+        funnel=funnels.load_funnel(scenario.funnel),
+        as_of=log.as_of(settings.as_of, workspace.tables, snapshot),
+        snapshot=snapshot,
+    )
 
 
 def load(settings: SimulateSettings) -> Scenario:
     """Read the scenario and put the options given in place of its values."""
     path = configuration.named("scenarios", settings.scenario)
-    options = ("horizon_weeks", "draws", "seed")
+    options = ("horizon", "draws", "seed")
     given = {name: getattr(settings, name) for name in options}
     values = {name: value for name, value in given.items() if value is not None}
     document = {**read_yaml(path), **values}
     return configuration.validated(Scenario, document, where=str(path))
+
+
+def course(workspace: Workspace, question: Question) -> Course:
+    """Return the courses of all units as known at the time of the question."""
+    events = workspace.tables.read(log.TABLE, question.snapshot, columns=units.COLUMNS)
+    return units.read(events, question.funnel, question.as_of)
+
+
+def scores(workspace: Workspace, funnel: Funnel) -> Scores | None:
+    """Return the scores that tell the units of a funnel apart; None where there are none yet."""
+    if funnel.scores is None:
+        return None
+    target = load_target(funnel.scores.target)
+    if workspace.tables.head(target.scores_table) is None or target.entity == "account":
+        return None
+    rows = workspace.tables.read(target.scores_table, columns=["entity", "time", "probability"])
+    found = rows.rename_columns(["entity", "time", "score"]).cast(strata.SCORES)
+    return target.entity, found
+
+
+def pins(workspace: Workspace, asked: Question) -> dict[str, str]:
+    """Return the identity of all that an answer depends on."""
+    target = asked.funnel.scores and load_target(asked.funnel.scores.target)
+    return {
+        "log": str(asked.snapshot),
+        "as_of": asked.as_of.isoformat(),
+        "scores": str(workspace.tables.head(target.scores_table) if target else None),
+        "funnel": canonical.digest(asked.funnel.model_dump(mode="json")),
+        "scenario": canonical.digest(asked.scenario.model_dump(mode="json")),
+    }

@@ -1,29 +1,6 @@
-"""The forecast: from the history as known at T to distributions of won deals and value.
+"""The forecast: from the log as known at T to distributions of what is won, and its value.
 
-history -> hazards -> tables -> funnel -> summary -> record, and beside them start (what is open),
-scenario and effect (what is asked); experiment runs the arms of a question on the same luck.
+funnels (what is declared) and units (the log as courses) -> learning (moves, rates, amounts,
+shocks) -> kernel (levers, desks, draws) -> answers and risk -> record; experiment runs the arms of
+a scenario on the same luck. tested, covered and recalibration say how often such intervals held.
 """
-
-from __future__ import annotations
-
-from serving.forecast import (
-    effect,
-    experiment,
-    hazards,
-    history,
-    record,
-    scenario,
-    start,
-    summary,
-)
-
-__all__ = [
-    "effect",
-    "experiment",
-    "hazards",
-    "history",
-    "record",
-    "scenario",
-    "start",
-    "summary",
-]

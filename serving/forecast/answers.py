@@ -71,14 +71,13 @@ def shares(outcome: Outcome, labels: pd.DataFrame, measure: str) -> pd.DataFrame
     Columns: dimension, value, step, mean, p05, p50, p95 (float64): over the values of a dimension
     they add up to those of the total.
     """
-    every = _of(outcome, measure).sum(axis=-1).cumsum(axis=1)
-    total = every.sum(axis=-1)
+    several = list(slices(labels))
+    every = _by_slice(_of(outcome, measure).sum(axis=-1).cumsum(axis=1), several)
+    total = every[..., 0]
     order = np.argsort(total, axis=0, kind="stable")
     frames = [
-        _shared(every[:, :, each.groups].sum(axis=-1), total, order).assign(
-            dimension=each.dimension, value=each.value
-        )
-        for each in slices(labels)
+        _shared(every[..., n], total, order).assign(dimension=each.dimension, value=each.value)
+        for n, each in enumerate(several)
     ]
     return pd.concat(frames, ignore_index=True)[["dimension", "value", "step", "mean", *SHARED]]
 
@@ -88,13 +87,15 @@ def occupancy(outcome: Outcome, labels: pd.DataFrame, stages: tuple[str, ...]) -
 
     Columns: dimension, value, stage, step, mean (float64) and p05 to p95 (int64).
     """
+    several = list(slices(labels))
     return pd.concat(
         [
-            _quantiles(outcome.open[:, :, each.groups, place].sum(axis=-1)).assign(
+            _quantiles(every[..., n]).assign(
                 dimension=each.dimension, value=each.value, stage=stage
             )
-            for each in slices(labels)
             for place, stage in enumerate(stages)
+            for every in [_by_slice(outcome.open[..., place].astype(np.int64), several)]
+            for n, each in enumerate(several)
         ],
         ignore_index=True,
     )
@@ -120,13 +121,18 @@ def _series(
     values: np.ndarray, labels: pd.DataFrame
 ) -> Iterator[tuple[dict[str, str], np.ndarray]]:
     """Give what tells a series apart, and its int64 [draws, steps]."""
-    for each in slices(labels):
-        of_slice = {"dimension": each.dimension, "value": each.value}
-        chosen = values[:, :, each.groups].sum(axis=2)
-        yield {**of_slice, "part": ALL}, chosen.sum(axis=-1)
-        if each.dimension == ALL:
-            for place, part in enumerate(PARTS):
-                yield {**of_slice, "part": part}, chosen[..., place]
+    several = list(slices(labels))
+    every = _by_slice(values.sum(axis=-1), several)
+    for place, each in enumerate(several):
+        yield {"dimension": each.dimension, "value": each.value, "part": ALL}, every[..., place]
+    by_part = values.sum(axis=2)
+    for place, part in enumerate(PARTS):
+        yield {"dimension": ALL, "value": ALL, "part": part}, by_part[..., place]
+
+
+def _by_slice(values: np.ndarray, several: list[Slice]) -> np.ndarray:
+    """Return the sums of whole numbers [draws, steps, groups] over each slice, as the last axis."""
+    return values @ np.stack([each.groups for each in several], axis=1).astype(np.int64)
 
 
 def _rows(weekly: np.ndarray, **kind: str) -> pd.DataFrame:

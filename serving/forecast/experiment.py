@@ -7,50 +7,71 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.forecast import funnel, hazards, tables
-from serving.forecast.funnel import Outcome, Span
+from serving.forecast import kernel, learning
+from serving.forecast.given import Outcome
+from serving.forecast.kernel import Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from serving.forecast.hazards import Hazards
-    from serving.forecast.scenario import Levers
-    from serving.forecast.start import Start
+    from serving.forecast.desks import Desks
+    from serving.forecast.given import Arrivals, Frame, Start
+    from serving.forecast.learning import Learnt
+    from serving.forecast.levers import Levers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arm:
+    """One way to do it."""
+
+    name: str
+    levers: Levers
+    desks: Desks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment:
-    """Everything that a chunk needs, as plain arrays, so that it can travel to a worker."""
+    """Everything that a chunk needs, so that it can travel to a worker."""
 
     start: Start
-    hazards: Hazards
-    arms: tuple[Levers, ...]
+    arrivals: Arrivals
+    frame: Frame
+    learnt: Learnt
+    arms: tuple[Arm, ...]
     seed: int
     draws: int
-    weeks: int
+    steps: int
 
-    def steps(self) -> int:
-        """Return about how many weeks of one lead or deal there are to simulate, in all arms."""
-        arriving = self.hazards.arrival_shape.sum() / self.hazards.arrival_weeks.mean()
-        units = self.start.leads.size + self.start.deals.size + arriving * self.weeks / 2
-        return int(self.draws * self.weeks * len(self.arms) * units)
+    @property
+    def unit_steps(self) -> int:
+        """About how many steps of one unit there are to simulate, in all arms."""
+        arriving = float(learning.mean(self.learnt).rates.sum())
+        units = self.start.name.size + arriving / 2
+        return int(self.draws * self.steps * len(self.arms) * units)
 
 
 def spans(experiment: Experiment, chunk: int) -> list[Span]:
     """Cut the draws into spans of at most `chunk`."""
     firsts = range(0, experiment.draws, chunk)
-    sizes = [min(chunk, experiment.draws - first) for first in firsts]
     return [
-        Span(experiment.seed, first, size, experiment.weeks)
-        for first, size in zip(firsts, sizes, strict=True)
+        Span(experiment.seed, first, min(chunk, experiment.draws - first), experiment.steps)
+        for first in firsts
     ]
 
 
 def run(experiment: Experiment, span: Span) -> tuple[Outcome, ...]:
     """Simulate one span of draws in every arm, with the same parameters and the same luck."""
-    parameters = hazards.sample(experiment.hazards, span.seed, span.first_draw, span.draws)
+    parameters = learning.sample(experiment.learnt, span.seed, span.first_draw, span.draws)
     return tuple(
-        funnel.simulate(experiment.start, tables.tabulate(parameters, arm, span), arm, span)
+        kernel.simulate(
+            experiment.start,
+            experiment.arrivals,
+            experiment.frame,
+            parameters,
+            levers=arm.levers,
+            desks=arm.desks,
+            span=span,
+        )
         for arm in experiment.arms
     )
 

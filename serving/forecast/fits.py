@@ -100,6 +100,9 @@ def _of_parameters(parameters: Parameters, arrivals: Arrivals, frame: Frame, spa
     near = bool((np.abs(moves.sum(axis=-1) - 1.0) < _CLOSE).all())
     yield "chances are 0 or more and add up to 1", bool((moves >= 0.0).all()) and near
     yield "rates are by draw, step and kind", parameters.rates.shape == (draws, span.steps, kinds)
+    tilt = parameters.tilt
+    whole = tilt.shape == (span.steps, stages) and bool(np.isfinite(tilt).all())
+    yield "tilts are by step and stage", whole
     yield "rates are 0 or more", bool((parameters.rates >= 0.0).all())
     yield "each kind has a spread", parameters.spread.shape == (kinds,)
     amounts = parameters.amounts.shape == parameters.revised.shape == (draws, 2)

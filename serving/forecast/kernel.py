@@ -67,7 +67,7 @@ def simulate(
     ValueError where the arrays do not fit together (see fits).
     """
     fits.require(start, arrivals, frame, parameters, levers=levers, desks=desks, span=span)
-    given = world(frame, arrivals, levers=levers, desks=desks, shock_sd=parameters.shock_sd)
+    given = world(frame, arrivals, parameters, levers=levers, desks=desks)
     first = Chance(span.seed, span.first_draw, 0)
     counts = arriving(parameters.rates, parameters.spread, first)
     most = start.name.size + int(counts.sum(axis=(1, 2)).max(initial=0))

@@ -15,6 +15,7 @@ import pandas as pd
 from cluster.errors import Refusal
 from serving.forecast import (
     amounts,
+    fading,
     groups,
     moves,
     person,
@@ -58,7 +59,9 @@ class Learnt:
     revised: LogNormal
     shock_sd: np.ndarray  # float64 [1 + segments]
     shock_variance: float  # of both shocks together, on the average unit-step
-    tilts: np.ndarray  # float64 [stages, DAYS], on the log odds of going forward; 0 if not asked
+    tilts: (
+        np.ndarray
+    )  # float64 [stages, DAYS], on the log odds of going forward; 0 where a step is a week
     tilt: np.ndarray  # float64 [steps to come, stages], those of their days
     groups: Groups
     strata: Strata
@@ -71,13 +74,11 @@ def fit(
     *,
     scores: tuple[Literal["lead", "opportunity"], pa.Table] | None = None,
     future: Mapping[str, np.ndarray] | None = None,
-    tilted: bool = False,
 ) -> Learnt | Refusal:
     """Estimate everything, for so many steps after T; a Refusal says what there is too little of.
 
     `scores` (columns of strata.SCORES) tell units apart; `future` gives inputs of the steps to
-    come. With `tilted` a daily funnel has a tilt by day of the week, and shocks are what is left:
-    whoever simulates must then add `tilt` to the shocks of each step.
+    come. Older steps count less, by as much as pays.
     """
     rows = person.table(course)
     worth = amounts.deals(course)
@@ -90,12 +91,13 @@ def fit(
     banding = course.funnel.scores.bands if course.funnel.scores else 5
     cut = strata.strata(course, scores, (rows.unit, rows.begins), banding)
     stratum = cut.at(rows.unit, rows.begins)
-    weights = moves.posterior(moves.counts(rows, stratum, cut.count))
+    faded = fading.weights(rows, steps)
+    weights = moves.posterior(moves.counts(rows, stratum, cut.count, faded))
     segment = groups.told(course, course.funnel.segment)
     among = groups.groups(course, _relevant(course, rows), segment)
     average = swings.average(rows, stratum, weights)
-    week = swings.tilts(rows, average, tilted)
-    shock_sd, variance = swings.shocks(rows, average, week, segment)
+    week = swings.tilts(rows, average)
+    shock_sd, variance = swings.shocks(rows, average, week, segment, faded)
     return Learnt(
         funnel=course.funnel,
         moves=weights,
@@ -187,6 +189,7 @@ def _parameters(
         amounts=worth,
         revised=changed,
         shock_sd=learnt.shock_sd,
+        tilt=learnt.tilt,
     )
 
 

@@ -26,19 +26,23 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # of averages over a n
 _STEPS = 5  # of Newton, from there
 
 
-def counts(person: Person, stratum: np.ndarray, strata: int) -> np.ndarray:
+def counts(
+    person: Person, stratum: np.ndarray, strata: int, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Return how many unit-steps led where: float64 [strata, stages, bands, stages + 2].
 
-    A move counts one; those that stayed are what is left of the exposure.
+    A move counts one, or its `weight`; those that stayed are what is left of the exposure.
     """
+    if weight is None:
+        weight = np.ones(len(person))
     funnel = person.funnel
     stages, bands = len(funnel.stages), len(funnel.bands)
     found = np.zeros((strata, stages, bands, stages + 2))
     exposed = np.zeros((strata, stages, bands))
     cell = (stratum, person.stage, banded(funnel.band_of, person.stayed))
-    np.add.at(exposed, cell, person.exposure)
+    np.add.at(exposed, cell, person.exposure * weight)
     moved = person.then != person.stage
-    np.add.at(found, (*(each[moved] for each in cell), person.then[moved]), 1.0)
+    np.add.at(found, (*(each[moved] for each in cell), person.then[moved]), weight[moved])
     stay = np.arange(stages)
     found[:, stay, :, stay] = np.maximum(exposed - found.sum(axis=-1), 0.0).transpose(1, 0, 2)
     return found

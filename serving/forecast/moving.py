@@ -36,7 +36,8 @@ def move(
     state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
 ) -> None:
     """Move the units of the first `reach` places, and count who is won."""
-    for i in range(_leavers(state.open, laws, reach, chance, state.leavers)):
+    tilts = world.tilt[chance.step]
+    for i in range(_leavers(state.open, laws, tilts, reach, chance, state.leavers)):
         place = state.leavers[i]
         stage = stage_at(state, world, place)
         to = _destination(state.open, world, laws, place, chance)
@@ -50,9 +51,11 @@ def move(
 
 
 @njit(**INNER)
-def _leavers(opened: Open, laws: Laws, reach: int, chance: Chance, found: np.ndarray) -> int:
+def _leavers(
+    opened: Open, laws: Laws, tilts: np.ndarray, reach: int, chance: Chance, found: np.ndarray
+) -> int:
     """Write the places of the units that do not stay, and return how many they are."""
-    words, phis, n = opened.words[chance.step % TOGETHER], laws.phi[chance.step], 0
+    words, phis, n = opened.words[chance.step % TOGETHER], (laws.phi[chance.step], tilts), 0
     for first in range(0, reach, _AT_ONCE):
         last = min(first + _AT_ONCE, reach)
         bits = _moving(opened, laws, words, phis, (first, last, chance.step))
@@ -65,17 +68,21 @@ def _leavers(opened: Open, laws: Laws, reach: int, chance: Chance, found: np.nda
 
 @njit(cache=True, nogil=True, inline="always")
 def _moving(
-    opened: Open, laws: Laws, words: np.ndarray, phis: np.ndarray, part: tuple[int, int, int]
+    opened: Open,
+    laws: Laws,
+    words: np.ndarray,
+    phis: tuple[np.ndarray, np.ndarray],
+    part: tuple[int, int, int],
 ) -> np.uint64:
     """Return a bit for each place from the first to before the last: does its unit not stay?"""
     first, last, step = part
     cell, entered = opened.cell[first:last], opened.entered[first:last]
     group, boost, word = opened.group[first:last], opened.boost[first:last], words[first:last]
     low, high, ahead = laws.limits[0], laws.limits[1], laws.limits[2]
-    bits = np.uint64(0)
+    bits, (of_group, of_cell) = np.uint64(0), phis
     for i in range(word.size):
         at = np.uint32(cell[i] * laws.ages + min(step - entered[i], laws.ages - 1))
-        phi = phis[np.uint32(group[i])] * boost[i]
+        phi = of_group[np.uint32(group[i])] * of_cell[np.uint32(cell[i])] * boost[i]
         x = (word[i] + 0.5) * OF_WORD * (1.0 + ahead[at] * (phi - 1.0))
         bits |= np.uint64((x < low[at]) | (x >= high[at])) << np.uint64(i)
     return bits
@@ -84,7 +91,8 @@ def _moving(
 @njit(cache=True, nogil=True, inline="always")
 def _destination(opened: Open, world: World, laws: Laws, place: int, chance: Chance) -> int:
     cell, age = opened.cell[place], min(chance.step - opened.entered[place], laws.ages - 1)
-    phi = laws.phi[chance.step, opened.group[place]] * opened.boost[place]
+    phi = laws.phi[chance.step, opened.group[place]] * world.tilt[chance.step, cell]
+    phi *= opened.boost[place]
     ahead = laws.limits[2, cell * laws.ages + age]
     word = opened.words[chance.step % TOGETHER, place]
     x = (word + 0.5) * OF_WORD * (1.0 + ahead * (phi - 1.0))

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from cluster import canonical
 from features import log
+from serving.forecast.answers import QUANTILE_NAMES
+from serving.forecast.given import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,21 +22,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from serving.forecast.funnel import Outcome
+    from serving.forecast.given import Outcome
 
-TABLE = "forecasts"
-QUANTILES = ("p05", "p25", "p50", "p75", "p95")
+TABLE = "forecast"
+WORDS = ("scenario", "dimension", "value", "part", "measure", "span")
 SCHEMA = pa.schema(
     [
         pa.field("run", pa.string(), nullable=False),
         pa.field("as_of", log.MICROSECONDS, nullable=False),
-        pa.field("scenario", pa.string(), nullable=False),
-        pa.field("part", pa.string(), nullable=False),
-        pa.field("measure", pa.string(), nullable=False),
-        pa.field("span", pa.string(), nullable=False),
-        pa.field("week", pa.int64(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in WORDS),
+        pa.field("step", pa.int64(), nullable=False),
         pa.field("mean", pa.float64(), nullable=False),
-        *(pa.field(name, pa.int64(), nullable=False) for name in QUANTILES),
+        *(pa.field(name, pa.int64(), nullable=False) for name in QUANTILE_NAMES),
     ]
 )
 _FACTS = b"funnelcast"
@@ -46,15 +45,15 @@ def ref(scenario: str) -> str:
 
 
 def rows(table: pd.DataFrame, run: str, as_of: datetime) -> pa.Table:
-    """Return the summary as rows of the forecast table."""
+    """Return the answers as rows of the forecast table."""
     return pa.Table.from_pandas(table.assign(run=run, as_of=as_of), SCHEMA, preserve_index=False)
 
 
 def blob(outcomes: Mapping[str, Outcome], facts: Mapping[str, object]) -> bytes:
     """Return every draw and what is said about the run as one Arrow file; equal runs, equal bytes.
 
-    Columns: scenario, draw, week (1, 2, ...), won_existing, won_new, cents_existing, cents_new and
-    contacts (all levers), all whole numbers.
+    Columns: scenario, draw, step (1, 2, ...), then won and cents of each part, open, contacts,
+    waiting and unsubscribed, all whole numbers.
     """
     frames = [_draws(scenario, outcome) for scenario, outcome in outcomes.items()]
     table = pa.concat_tables(frames).replace_schema_metadata({_FACTS: canonical.dumps(dict(facts))})
@@ -72,18 +71,25 @@ def read(data: bytes) -> tuple[pa.Table, dict[str, object]]:
 
 
 def _draws(scenario: str, outcome: Outcome) -> pa.Table:
-    draws, weeks, _ = outcome.won.shape
-    draw, week = np.divmod(np.arange(draws * weeks), weeks)
-    won, cents = outcome.won.reshape(-1, 2), outcome.cents.reshape(-1, 2)
+    draws, steps = outcome.lost_to.shape
+    draw, step = np.divmod(np.arange(draws * steps), steps)
+    by_part = {"won": outcome.won.sum(axis=2), "cents": outcome.cents.sum(axis=2)}
+    told = {
+        "open": outcome.open.sum(axis=(2, 3), dtype=np.int64),
+        "contacts": outcome.contacts.sum(axis=(2, 3)),
+        "waiting": outcome.waiting.sum(axis=2),
+        "unsubscribed": outcome.lost_to,
+    }
     return pa.table(
         {
-            "scenario": pa.array([scenario] * (draws * weeks), pa.string()),
+            "scenario": pa.array([scenario] * (draws * steps), pa.string()),
             "draw": draw,
-            "week": week + 1,
-            "won_existing": won[:, 0],
-            "won_new": won[:, 1],
-            "cents_existing": cents[:, 0],
-            "cents_new": cents[:, 1],
-            "contacts": outcome.contacts.sum(axis=-1).ravel(),
+            "step": step + 1,
+            **{
+                f"{what}_{part}": counts[..., place].ravel()
+                for what, counts in by_part.items()
+                for place, part in enumerate(PARTS)
+            },
+            **{name: counts.ravel() for name, counts in told.items()},
         }
     )

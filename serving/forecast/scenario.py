@@ -1,16 +1,16 @@
-"""A scenario: how far to look, with how many draws, and which levers to pull.
+"""A scenario: which funnel, how far to look, with how many draws, and which levers to pull.
 
 Each lever's effect carries a grade of evidence; an answer carries the lowest grade it used.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
-from typing import Literal, NamedTuple, Self
+from fractions import Fraction
+from typing import Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from cluster.settings import Frozen, validated
@@ -18,7 +18,8 @@ from cluster.settings import Frozen, validated
 ESTIMATED = "estimated"
 BASELINE = "baseline"
 RESERVED = (BASELINE, "difference")
-MOST_LEVERS = 4  # the kernel tabulates every combination of levers
+MOST_LEVERS = 4
+EVERYBODY = "all"  # the desk of a scenario that declares none
 
 
 class Grade(StrEnum):
@@ -37,31 +38,58 @@ GRADE_WORDS = {
 }
 
 
-class Audience(StrEnum):
-    """Which leads a lever may reach."""
-
-    OPEN_LEADS = "open_leads"  # those open at the start
-    ALL_LEADS = "all_leads"  # those, and every lead that arrives
-
-
 class Effect(Frozen):
-    """What a contact does to a lead's rate of qualification, against the lead without it."""
+    """What a contact does to the odds of a unit to go forward in a step, against no contact."""
 
-    hazard_ratio: float = Field(gt=0.0)
-    sd: float = Field(ge=0.0)  # standard error of the log hazard ratio
+    ratio: float = Field(gt=0.0, allow_inf_nan=False)
+    sd: float = Field(ge=0.0, allow_inf_nan=False)  # standard error of the log ratio
     grade: Grade
-    lasts_weeks: int = Field(default=4, ge=1)
+    lasts: int = Field(default=4, ge=1, le=260)  # steps
+
+
+class Away(Frozen):
+    """Reps who are away, on both days and all between."""
+
+    first: date
+    last: date
+    reps: int = Field(default=1, ge=1)
+
+
+class Desk(Frozen):
+    """Reps who share a capacity, and whom they contact first of those who wait."""
+
+    name: str = Field(pattern=r"^[\w .-]{1,60}$")
+    teams: tuple[str, ...] = ()  # whose units it serves; none: those that no other desk serves
+    reps: int = Field(ge=0, le=100_000)
+    contacts_per_day: float = Field(gt=0.0, le=1_000.0)  # of one rep
+    weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = (
+        *("mon", "tue", "wed", "thu", "fri"),
+    )
+    holidays: tuple[date, ...] = ()
+    away: tuple[Away, ...] = ()
+    queue: Literal["fifo", "freshest", "priority"] = "fifo"
+
+    @property
+    def contacts(self) -> Fraction:
+        """Contacts of a rep and day, as the decimal number that was written."""
+        return Fraction(str(self.contacts_per_day))
 
 
 class Outreach(Frozen):
-    """A lever: put leads on a list, contact them as capacity allows, longest-waiting first."""
+    """A lever: put units on a list, contact them as the desks can."""
 
     kind: Literal["outreach"]
-    audience: Audience
-    start_week: int = Field(default=0, ge=0)
-    rate_per_week: float = Field(ge=0.0, le=1.0)  # share of the reachable leads listed each week
-    capacity_per_week: int = Field(ge=0)  # contacts that can be made each week
+    stages: tuple[str, ...] = Field(min_length=1)  # in which a unit is listed
+    audience: Literal["open", "all"] = "all"  # open: units open at the start alone
+    segments: tuple[str, ...] = ()  # none: all
+    teams: tuple[str, ...] = ()
+    bands: tuple[int, ...] = ()  # of the score, 1 the lowest; none: all
+    first_step: int = Field(default=0, ge=0)
+    last_step: int | None = Field(default=None, ge=0)  # none: to the end
+    rate: float = Field(ge=0.0, le=1.0)  # share of those who may be listed, each step
     effect: Effect | Literal["estimated"]
+    saturation: float = Field(default=0.0, ge=0.0, le=10.0)  # see docs: contacts wear off
+    unsubscribe: float = Field(default=0.0, ge=0.0, le=10.0)
     cost_per_contact_cents: int = Field(ge=0)
 
     @field_validator("effect", mode="before")
@@ -69,23 +97,38 @@ class Outreach(Frozen):
     def _name_wrong_effect_keys(cls, value: object) -> object:
         return validated(Effect, value, where="effect") if isinstance(value, Mapping) else value
 
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.last_step is not None and self.last_step < self.first_step:
+            raise ValueError(
+                f"last_step must not be before first_step {self.first_step}, got {self.last_step}"
+            )
+        return self
+
 
 class Scenario(Frozen):
     """One question to the forecast."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]{1,60}$")
-    horizon_weeks: int = Field(default=26, ge=1, le=260)
+    funnel: str = "sales"
+    horizon: int = Field(default=26, ge=1, le=520)  # steps of the funnel
     draws: int = Field(default=1000, ge=1, le=100_000)
     seed: int = Field(default=1, ge=0, lt=2**63)
+    goals: dict[Literal["won", "value_cents"], int] = {}  # by the end of the horizon
+    desks: tuple[Desk, ...] = ()
     levers: tuple[Outreach, ...] = Field(default=(), max_length=MOST_LEVERS)
+    fading: float = Field(default=0.8, ge=0.0, le=1.0)  # of old contacts, what is left of each step
 
-    @field_validator("levers", mode="before")
+    @field_validator("levers", "desks", mode="before")
     @classmethod
-    def _name_wrong_lever_keys(cls, value: object) -> object:
+    def _name_wrong_keys(cls, value: object, info: Any) -> object:
+        kind: type[Frozen] = Outreach if info.field_name == "levers" else Desk
         if not isinstance(value, list):
             return value
         return [
-            validated(Outreach, item, where=f"lever {place}") if isinstance(item, Mapping) else item
+            validated(kind, item, where=f"{info.field_name[:-1]} {place}")
+            if isinstance(item, Mapping)
+            else item
             for place, item in enumerate(value, start=1)
         ]
 
@@ -95,6 +138,18 @@ class Scenario(Frozen):
             raise ValueError(
                 f"a scenario with levers must have a name of its own, got '{self.name}'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _have_hands_for_levers(self) -> Self:
+        names = [desk.name for desk in self.desks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every desk must have a name of its own, got {names}")
+        teams = [team for desk in self.desks for team in desk.teams]
+        if len(set(teams)) < len(teams):
+            raise ValueError(f"every team must be of one desk, got {sorted(teams)}")
+        if self.levers and not self.desks:
+            raise ValueError("levers need desks that make the contacts, got none: declare `desks`")
         return self
 
     def baseline(self) -> Scenario:
@@ -118,32 +173,3 @@ class Scenario(Frozen):
         ranks = list(Grade)
         grades = [lever.effect.grade for lever in self.levers if isinstance(lever.effect, Effect)]
         return max(grades, key=ranks.index) if grades else None
-
-
-class Levers(NamedTuple):
-    """The levers as the kernel takes them, one element each."""
-
-    log_ratio: np.ndarray  # float64, log hazard ratio of a contact
-    log_ratio_sd: np.ndarray  # float64
-    lasts: np.ndarray  # int64, weeks
-    everyone: np.ndarray  # bool, also leads that arrive later
-    first_week: np.ndarray  # int64
-    rate: np.ndarray  # float64, share listed per week
-    capacity: np.ndarray  # int64, contacts per week
-
-
-def levers(scenario: Scenario) -> Levers:
-    """Return the scenario's arrays; ValueError when an effect is still to be estimated."""
-    effects = [lever.effect for lever in scenario.levers if isinstance(lever.effect, Effect)]
-    if len(effects) < len(scenario.levers):
-        raise ValueError(f"every effect must be known, got '{ESTIMATED}' in '{scenario.name}'")
-    pulled = scenario.levers
-    return Levers(
-        log_ratio=np.array([math.log(effect.hazard_ratio) for effect in effects], float),
-        log_ratio_sd=np.array([effect.sd for effect in effects], float),
-        lasts=np.array([effect.lasts_weeks for effect in effects], np.int64),
-        everyone=np.array([lever.audience is Audience.ALL_LEADS for lever in pulled], bool),
-        first_week=np.array([lever.start_week for lever in pulled], np.int64),
-        rate=np.array([lever.rate_per_week for lever in pulled], float),
-        capacity=np.array([lever.capacity_per_week for lever in pulled], np.int64),
-    )

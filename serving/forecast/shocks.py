@@ -23,13 +23,21 @@ def shock_sd(
     step: np.ndarray,
     segment: np.ndarray,
     segments: int,
+    *,
+    fading: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the sd of the shock of all, then of each segment: float64 [1 + segments].
 
-    Rows are unit-steps: the chance of going forward, whether it did, when, and its segment.
+    Rows are unit-steps: the chance of going forward, whether it did, when, and its segment; and
+    what a step counts, by the rows of it, where not all count alike.
     """
     residual, variance = _summed(expected, is_forward, step, segment, segments)
-    excess, weight = (residual**2 - variance).sum(axis=0), (variance**2).sum(axis=0)
+    if fading is not None:  # of a sum of squares each step counts so much: both by its root
+        root = np.sqrt(_of_steps(fading, step))[:, None]
+        residual, variance, plain = residual * root, variance * root, variance * root**2
+    else:
+        plain = variance
+    excess, weight = (residual**2 - plain).sum(axis=0), (variance**2).sum(axis=0)
     if np.count_nonzero(weight > _TINY) < 2:  # one segment: what is of all cannot be told apart
         return np.append(_root(_shrunk(excess.sum(), weight.sum())), np.zeros(segments))
     together = residual.sum(axis=1) ** 2 - (residual**2).sum(axis=1)
@@ -55,6 +63,11 @@ def _summed(
     residual = np.bincount(cell, is_forward - expected, minlength=size)
     variance = np.bincount(cell, expected * (1.0 - expected), minlength=size)
     return residual.reshape(steps, segments), variance.reshape(steps, segments)
+
+
+def _of_steps(fading: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Return what each step counts, float64 [steps], of what its rows do."""
+    return fading[np.unique(step, return_index=True)[1]]
 
 
 def _shrunk(excess: float, weight: float) -> float:

@@ -19,7 +19,7 @@ from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import OF_WORD, TOGETHER
 
 if TYPE_CHECKING:
-    from serving.forecast.given import Arrivals, Frame, Start
+    from serving.forecast.given import Arrivals, Frame, Parameters, Start
 
 GONE = -1  # the place of a unit that closed
 NEW = 2  # place in given.PARTS
@@ -36,6 +36,7 @@ class World(NamedTuple):
     band_of: np.ndarray  # int64 [ages]
     segment_of: np.ndarray  # int64 [groups]
     shock_sd: np.ndarray  # float64 [1 + segments]
+    tilt: np.ndarray  # float64 [steps, cells + 1], exp of what the day adds to the log odds
     begins: np.ndarray  # int64 [kinds], the stage
     share: np.ndarray  # float64 [kinds, strata * groups], cumulative
     desk_of: np.ndarray  # int64 [groups]
@@ -91,17 +92,19 @@ NUMBERS, PLACES, CLOSED, FREE = range(4)  # of State.size
 
 
 def world(
-    frame: Frame, arrivals: Arrivals, *, levers: Levers, desks: Desks, shock_sd: np.ndarray
+    frame: Frame, arrivals: Arrivals, parameters: Parameters, *, levers: Levers, desks: Desks
 ) -> World:
     """Return what no draw changes."""
     (kinds, strata, _), steps = arrivals.share.shape, desks.capacity.shape[1]
+    stage_of = np.arange(strata * frame.stages + 1) % frame.stages
     return World(
         stages=frame.stages,
         strata=strata,
-        stage_of=(np.arange(strata * frame.stages + 1) % frame.stages).astype(np.int32),
+        stage_of=stage_of.astype(np.int32),
         band_of=frame.band_of,
         segment_of=frame.segment_of,
-        shock_sd=shock_sd,
+        shock_sd=parameters.shock_sd,
+        tilt=np.exp(parameters.tilt)[:, stage_of],
         begins=arrivals.stage,
         share=np.cumsum(arrivals.share.reshape(kinds, -1), axis=1),
         desk_of=arrivals.desk_of,

@@ -26,10 +26,10 @@ def average(rows: Person, stratum: np.ndarray, weights: np.ndarray) -> np.ndarra
     return np.asarray(moves.forward(moves.shares(weights))[stratum, rows.stage, band])
 
 
-def tilts(rows: Person, average: np.ndarray, tilted: bool) -> np.ndarray:
-    """Return the tilts of the stages of a daily funnel, float64 [stages, DAYS]; 0 if not asked."""
+def tilts(rows: Person, average: np.ndarray) -> np.ndarray:
+    """Return the tilts of the stages of a daily funnel, float64 [stages, DAYS]; 0 of any other."""
     found = np.zeros((len(rows.funnel.stages), tilting.DAYS))
-    if not tilted or rows.funnel.step_days != 1:
+    if rows.funnel.step_days != 1:
         return found
     day = _days(rows.bounds[rows.step], rows.funnel.step)
     for stage in range(len(found)):
@@ -40,17 +40,17 @@ def tilts(rows: Person, average: np.ndarray, tilted: bool) -> np.ndarray:
 
 
 def shocks(
-    rows: Person, average: np.ndarray, week: np.ndarray, segment: Property
+    rows: Person, average: np.ndarray, week: np.ndarray, segment: Property, faded: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Return the sds of the shocks of all and of each segment, float64 [1 + segments], beside the
-    tilts, and the variance of both on the average unit-step.
+    tilts, and the variance of both on the average unit-step; rows count as much as `faded` says.
     """
     if week.any():
         day = _days(rows.bounds[rows.step], rows.funnel.step)
         average = tilting.tilted(average, week[rows.stage], day)
     code = segment.at(rows.unit, rows.begins)
     expected = rows.exposure * average
-    found = shock_sd(expected, rows.is_forward, rows.step, code, len(segment.words))
+    found = shock_sd(expected, rows.is_forward, rows.step, code, len(segment.words), fading=faded)
     weight = np.bincount(code, expected * (1.0 - expected), minlength=len(segment.words))
     own = float(weight @ found[1:] ** 2 / max(weight.sum(), 1e-12))
     return found, float(found[0] ** 2) + own

@@ -95,6 +95,7 @@ def _parameters(rng: np.random.Generator, units: int, draws: int) -> Parameters:
         amounts=np.tile([math.log(800_000.0), 0.8], (draws, 1)),
         revised=np.tile([-0.05, 0.2], (draws, 1)),
         shock_sd=np.array([0.2, *[0.15] * SEGMENTS]),
+        tilt=np.zeros((WEEKS, STAGES)),
     )
 
 

@@ -27,14 +27,21 @@ CURVE = {"share": [0, 0.2, 1], "model": [0, 0.6, 1], "rules": [0, 0.4, 1]}
 
 def _forecast() -> pd.DataFrame:
     rows = [
-        {"scenario": s, "part": "all", "measure": m, "span": "cumulative", "week": w}
+        {
+            "scenario": s,
+            "dimension": "all",
+            "part": "all",
+            "measure": m,
+            "span": "cumulative",
+            "step": w,
+        }
         for s in ("baseline", "outreach", "difference")
         for m in ("won", "value_cents")
         for w in (1, 2, 3)
     ]
     frame = pd.DataFrame(rows)
     for step, name in enumerate(("p05", "p25", "p50", "p75", "p95")):
-        frame[name] = frame["week"] * (step + 1)
+        frame[name] = frame["step"] * (step + 1)
     return frame.assign(mean=frame["p50"].astype(float))
 
 

@@ -197,7 +197,7 @@ class Plain:
         band = bands[min(step - unit.entered, bands.size - 1)]
         q = self.parameters.moves[self.row, unit.stratum, unit.stage, band]
         in_force = sum(ratio for ratio, end in unit.felt.values() if end > step)
-        phi = math.exp(shock + in_force)
+        phi = math.exp(shock + in_force + self.parameters.tilt[step, unit.stage])
         weights = {d: q[d] * (phi if unit.stage < d <= n else 1.0) for d in (n + 1, *range(n + 1))}
         total = sum(weights.values())
         return {d: weight / total for d, weight in weights.items()}

@@ -88,6 +88,7 @@ def parameters(rng: np.random.Generator, draws: int, steps: int) -> Parameters:
         amounts=np.tile([12.0, 0.8], (draws, 1)),
         revised=np.tile([-0.1, 0.2], (draws, 1)),
         shock_sd=np.array([0.3, 0.0, 0.5]),
+        tilt=rng.normal(0.0, 0.3, (steps, STAGES)),
     )
 
 
@@ -120,8 +121,7 @@ def stepped(case: Case) -> tuple[State, Callable[[int], None]]:
     """Return the state of the first draw, and what takes it a step on."""
     rows, span = case["parameters"], case["span"]
     given = world(
-        case["frame"], case["arrivals"], levers=case["levers"], desks=case["desks"],
-        shock_sd=rows.shock_sd,
+        case["frame"], case["arrivals"], rows, levers=case["levers"], desks=case["desks"],
     )  # fmt: skip
     chance = Chance(span.seed, span.first_draw, 0)
     counts = kernel.arriving(rows.rates, rows.spread, chance)

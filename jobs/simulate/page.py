@@ -1,0 +1,160 @@
+"""The page of a forecast: one HTML file that needs nothing else, and its numbers beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluster import canonical
+from jobs import pages
+from jobs.simulate import pictures, words
+from serving.forecast import answers, risk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from jobs.drawing import Picture
+    from jobs.simulate.answer import Answer
+    from serving.forecast.given import Outcome
+
+_FOLDER = Path(__file__).parent
+STEPS = {1: "day", 7: "week"}
+MOST_DEALS = 15
+MOST_ROWS = 20  # of a table of shares
+
+
+def written(found: Answer, table: pd.DataFrame, folder: Path) -> dict[str, object]:
+    """Write page, Parquet and JSON of the rows into a folder, and return where they are."""
+    name = f"forecast-{found.question.scenario.name}"
+    path = folder / f"{name}.html"
+    pages.write(path, render(found, table).encode())
+    table.to_parquet(folder / f"{name}.parquet", index=False)
+    rows = {"columns": list(table.columns), "rows": table.to_numpy().tolist()}
+    pages.write(folder / f"{name}.json", canonical.dumps(rows))
+    return {"page": str(path), "numbers": [f"{name}.parquet", f"{name}.json"]}
+
+
+def render(found: Answer, table: pd.DataFrame) -> str:
+    """Return the page as HTML."""
+    template = pages.environment(_FOLDER).get_template("page.html")
+    return template.render(
+        name=found.question.scenario.name,
+        as_of=f"{found.question.as_of:%Y-%m-%d %H:%M:%S}",
+        description=found.question.funnel.description,
+        verdicts=list(_verdicts(found)),
+        facts=list(_facts(found)),
+        won=list(_won(found, table)),
+        coverage=[f"{said[:1].upper()}{said[1:]}." for said in found.coverage or (words.NOT_YET,)],
+        shares=list(_shares(found)),
+        open=list(_open(found)),
+        deals=list(_deals(found)),
+    )
+
+
+def _main(found: Answer) -> Outcome:
+    """Return the outcome that the page is about: with the levers, where there are any."""
+    return list(found.outcomes.values())[-1]
+
+
+def _verdicts(found: Answer) -> Iterator[dict[str, Any]]:
+    if found.payoff is not None:
+        told = words.payoff(found.question.scenario.name, found.payoff)
+        yield {"told": f"{told}.", "is_bad": found.payoff.pays < 0.5}
+    for goal in words.goals(found):
+        yield {"told": f"{goal}.", "is_bad": False}
+
+
+def _facts(found: Answer) -> Iterator[tuple[str, str]]:
+    scenario, learnt = found.question.scenario, found.asked.learnt
+    step = STEPS[found.question.funnel.step_days]
+    yield "funnel", f"{found.question.funnel.name}, {scenario.horizon} {step}s ahead"
+    yield "draws", f"{scenario.draws:,}, seed {scenario.seed}"
+    yield "learnt from", f"{learnt.unit_steps:,} {step}s of units"
+    yield "shared shock", f"sd {learnt.shock_sd[0]:.2f} on the log odds of going forward"
+    yield "evidence", words.grade(found)
+    yield "log", f"snapshot {found.question.snapshot}"
+
+
+def _won(found: Answer, table: pd.DataFrame) -> Iterator[Picture]:
+    step = STEPS[found.question.funnel.step_days]
+    shown = table[table["scenario"] != "difference"]
+    name = list(found.outcomes)[-1]
+    for measure in _measures(found):
+        yield pictures.fan(shown, measure, step)
+        yield pictures.waterfall(table, name, measure)
+
+
+def _measures(found: Answer) -> list[str]:
+    """Return what is worth showing: value only where it is known."""
+    has_value = any(outcome.cents.any() for outcome in found.outcomes.values())
+    return list(answers.MEASURES if has_value else answers.MEASURES[:1])
+
+
+def _shares(found: Answer) -> Iterator[dict[str, Any]]:
+    """Give a table of each dimension that tells units apart."""
+    labels, outcome = found.names.labels, _main(found)
+    measure = _measures(found)[-1]
+    every = answers.shares(outcome, labels, measure)
+    last = every[every["step"] == every["step"].max()]
+    won = answers.shares(outcome, labels, "won")
+    counts = won[won["step"] == won["step"].max()].set_index(["dimension", "value"])["mean"]
+    scale = 100_000 if measure == "value_cents" else 1
+    for dimension in labels.columns:
+        rows = last[last["dimension"] == dimension].sort_values("mean", ascending=False)
+        if len(rows) > 1:
+            both = [last[last["dimension"] == answers.ALL], rows.head(MOST_ROWS)]
+            yield {
+                "title": dimension,
+                "rows": [
+                    _share(row, float(counts[row["dimension"], row["value"]]), scale)
+                    for part in both
+                    for row in part.to_dict("records")
+                ],
+            }
+
+
+def _share(row: dict[str, Any], won: float, scale: int) -> dict[str, str]:
+    mark = "k" if scale > 1 else ""
+    numbers = {name: f"{row[name] / scale:,.0f}{mark}" for name in ("mean", *answers.SHARED)}
+    return {"name": row["value"] or "unknown", "won": f"{won:,.1f}", **numbers}
+
+
+def _open(found: Answer) -> Iterator[Picture]:
+    step = STEPS[found.question.funnel.step_days]
+    outcome, names = _main(found), found.names
+    rows = answers.occupancy(outcome, names.labels, names.stages)
+    yield pictures.stages(rows, names.stages, step)
+    desks = [desk.name for desk in found.question.scenario.desks]
+    if desks:
+        capacity = found.asked.arms[-1].desks.capacity.astype(float)
+        made = outcome.contacts.sum(axis=-1).mean(axis=0).T
+        load = np.divide(made, capacity, out=np.full_like(made, np.nan), where=capacity > 0)
+        yield pictures.heat(load, desks, step)
+    deals = risk.carried(found.asked.start, outcome)
+    if len(deals) and deals["share"].any():
+        yield pictures.risks(deals, _keys(found))
+
+
+def _deals(found: Answer) -> Iterator[dict[str, str]]:
+    deals, start = risk.carried(found.asked.start, _main(found)), found.asked.start
+    if not deals["share"].any():
+        return
+    keys = _keys(found)
+    for row in deals.head(MOST_DEALS).itertuples():
+        yield {
+            "name": keys[row.unit],
+            "stage": found.names.stages[start.stage[row.unit]],
+            "amount": f"{row.cents / 100:,.0f}" if row.cents >= 0 else "not known",
+            "chance": f"{row.chance:.0%}",
+            "expected": f"{row.expected_cents / 100:,.0f}",
+            "share": f"{row.share:.1%}",
+        }
+
+
+def _keys(found: Answer) -> dict[int, str]:
+    """Return the key of the deal, or lead, of each unit of the start."""
+    return dict(enumerate(found.keys))

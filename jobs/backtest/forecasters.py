@@ -1,6 +1,4 @@
-"""The simple forecasts as forecasters of the walk, and past forecasts as the recalibration asks for
-them. Pure, but for what is told of an origin.
-"""
+"""The simple forecasts as forecasters of the walk. Pure, but for what is told of an origin."""
 
 from __future__ import annotations
 
@@ -11,14 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.backtest import baselines
-from jobs.backtest.walk import OURS, QUANTILE_NAMES
-from serving.forecast.recalibration import Past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
-
-    import pandas as pd
+    from datetime import datetime
 
     from cluster.errors import Refusal
     from jobs.backtest.known import Known
@@ -45,24 +39,3 @@ class Baseline:
         draws, absent = baselines.forecast(rng, known, self.name, self.horizons)
         self.absent.update({(key, horizon): why for horizon, why in absent.items()})
         return draws
-
-
-def past(rows: pd.DataFrame, key: Key, step: timedelta) -> tuple[Past, datetime]:
-    """Return our past forecasts of a series, from rows of BACKTEST of one run and funnel, and the
-    first origin, from which their steps are counted.
-    """
-    chosen = rows[
-        (rows["forecaster"] == OURS)
-        & (rows["series"] == key.series)
-        & (rows["measure"] == key.measure)
-    ]
-    table = chosen.pivot(index="origin", columns="horizon", values=["truth", *QUANTILE_NAMES])
-    moments = table.sort_index().index
-    said = [table[name].sort_index().to_numpy(float) for name in QUANTILE_NAMES]
-    found = Past(
-        origin=np.asarray((moments - moments[0]) // step, np.int64),
-        horizon=np.asarray(table["truth"].columns, np.int64),
-        quantiles=np.stack(said, axis=2),
-        truth=table["truth"].sort_index().to_numpy(float),
-    )
-    return found, moments[0].to_pydatetime()

@@ -10,7 +10,7 @@ from jobs import pages
 from jobs.backtest import pictures
 from jobs.backtest.comparison import Verdict
 from jobs.backtest.results import POOLED
-from jobs.backtest.walk import OURS
+from serving.forecast.tested import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class Dossier:
     as_of: str
     step: str  # what a step is, such as week
     every: int  # steps from one origin to the next
-    rows: pd.DataFrame  # of BACKTEST
+    rows: pd.DataFrame  # of tested.SCHEMA
     judged: Sequence[Judged]
     against: Sequence[Against]
     absent: Mapping[str, str]  # forecasters that said nothing, and why

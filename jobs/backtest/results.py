@@ -14,8 +14,8 @@ import pandas as pd
 
 from cluster.errors import Refusal
 from jobs.backtest import comparison, measures
-from jobs.backtest.walk import OURS
 from serving.forecast import covered
+from serving.forecast.tested import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Against:
 
 
 def judged(rows: pd.DataFrame, every: int) -> list[Judged]:
-    """Judge each forecaster on rows of BACKTEST of one run and funnel, an origin every so many
+    """Judge each forecaster on rows of tested.SCHEMA of one run and funnel, an origin every so many
     steps; ours first.
     """
     found = [

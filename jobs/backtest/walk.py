@@ -1,7 +1,7 @@
 """The walk over past origins: forecast at each as of then, then look what became of it.
 
-What a forecaster says is frozen as rows of BACKTEST before the truth is asked for. An origin whose
-rows of a forecaster are there under the same run is not forecast again; the run is the key of
+What a forecaster says is frozen as rows of tested.SCHEMA before the truth is asked for. An origin
+whose rows of a forecaster are there under the same run is not forecast again; the run is the key of
 everything that the forecasts depend on. Pure, but for the forecasters that it is given.
 """
 
@@ -14,32 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from features import log
 from jobs.backtest import measures
 from serving.forecast.recalibration import QUANTILES
+from serving.forecast.tested import QUANTILE_NAMES, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
-
-OURS = "ours"  # the forecaster that the others are compared with
-QUANTILE_NAMES = tuple(f"p{round(100 * level):02d}" for level in QUANTILES)
-BACKTEST = pa.schema(
-    [
-        pa.field("run", pa.string(), nullable=False),
-        pa.field("funnel", pa.string(), nullable=False),
-        pa.field("origin", log.MICROSECONDS, nullable=False),
-        pa.field("forecaster", pa.string(), nullable=False),
-        pa.field("series", pa.string(), nullable=False),  # all, segment=…, team=…, owner=…
-        pa.field("measure", pa.string(), nullable=False),  # won, value_cents
-        pa.field("horizon", pa.int64(), nullable=False),  # steps; all that is won up to it
-        pa.field("draws", pa.int64(), nullable=False),
-        *(
-            pa.field(name, pa.float64(), nullable=False)
-            for name in ("truth", "mean", *QUANTILE_NAMES, "crps", "pit")
-        ),
-    ]
-)
 
 
 class Key(NamedTuple):
@@ -96,7 +77,7 @@ def origins(first: datetime, last: datetime, every: timedelta) -> tuple[datetime
 def walk(
     plan: Plan, forecasters: Sequence[Forecaster], truth: Truth, done: pa.Table
 ) -> Iterator[pa.Table]:
-    """Yield, for each origin and forecaster of which `done` has no rows, its rows of BACKTEST;
+    """Yield, for each origin and forecaster of which `done` has no rows, its rows of tested.SCHEMA;
     those whose truth is known.
     """
     seen = _seen(plan, done)
@@ -137,16 +118,16 @@ def _matched(plan: Plan, said: Draws, came: Mapping[Key, np.ndarray]) -> Iterato
 def _rows(plan: Plan, origin: datetime, name: str, every: Iterator[_Said]) -> pa.Table:
     tables = [_judged(plan, origin, said) for said in every]
     if not tables:
-        return BACKTEST.empty_table()
+        return SCHEMA.empty_table()
     found = pa.concat_tables(tables)
     constant = {"run": plan.run, "funnel": plan.funnel, "origin": origin, "forecaster": name}
     columns = {
         field.name: pa.array([constant[field.name]] * found.num_rows, field.type)
         if field.name in constant
         else found[field.name]
-        for field in BACKTEST
+        for field in SCHEMA
     }
-    return pa.table(columns, BACKTEST)
+    return pa.table(columns, SCHEMA)
 
 
 def _judged(plan: Plan, origin: datetime, said: _Said) -> pa.Table:

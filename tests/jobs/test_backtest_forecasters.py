@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from jobs.backtest import baselines, forecasters
+from jobs.backtest import baselines
 from jobs.backtest.forecasters import Baseline
 from jobs.backtest.known import UNIT_COLUMNS, Known
-from jobs.backtest.walk import BACKTEST, Key, Plan, origins, walk
-from serving.forecast import recalibration
+from jobs.backtest.walk import Key, Plan, origins, walk
+from serving.forecast import recalibration, tested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def _truth(origin: datetime) -> Mapping[Key, np.ndarray]:
 
 def _walked(*every: Baseline) -> pa.Table:
     plan = Plan(run="r", funnel="deals", origins=ORIGINS, horizons=HORIZONS, seed=1)
-    return pa.concat_tables([*walk(plan, every, _truth, BACKTEST.empty_table())])
+    return pa.concat_tables([*walk(plan, every, _truth, tested.SCHEMA.empty_table())])
 
 
 def _baseline(name: str, seed: int = 1) -> Baseline:
@@ -87,7 +87,7 @@ def test_past_forecasts_recalibrate_the_next() -> None:
     """Rows in any order; an outcome is known when its steps have passed."""
     rows = _walked(_baseline("historic_mean")).to_pandas()
     ours = rows.assign(forecaster="ours").sample(frac=1.0, random_state=1)
-    found, first = forecasters.past(pd.concat([rows, ours]), WON, WEEK)
+    found, first = tested.past(pd.concat([rows, ours]), WON.series, WON.measure, WEEK)
     assert first == FIRST
     assert found.origin.tolist() == list(range(30))
     assert found.horizon.tolist() == list(HORIZONS)

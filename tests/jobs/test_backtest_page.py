@@ -13,7 +13,8 @@ import pytest
 from jobs.backtest import deals, page, results
 from jobs.backtest.comparison import Verdict
 from jobs.backtest.page import Dossier
-from jobs.backtest.walk import BACKTEST, QUANTILE_NAMES, Key, Plan, origins, walk
+from jobs.backtest.walk import Key, Plan, origins, walk
+from serving.forecast import tested
 
 FIRST, WEEK, EVERY = datetime(2022, 1, 3, tzinfo=UTC), timedelta(days=7), 4
 WON, VALUE = Key("all", "won"), Key("all", "value_cents")
@@ -66,7 +67,7 @@ def synthetic(ours: float = 1.0, keys: tuple[Key, ...] = EVERYTHING) -> Dossier:
         *(Synthetic("ours", ours), Synthetic("stage_weighted", 1.25)),
         *(Synthetic("seasonal_naive", 1.0, 0.3), Synthetic("historic_mean", 1.02)),
     ]
-    tables = walk(plan, every, lambda origin: _truth(origin, keys), BACKTEST.empty_table())
+    tables = walk(plan, every, lambda origin: _truth(origin, keys), tested.SCHEMA.empty_table())
     rows = pd.concat([table.to_pandas() for table in tables], ignore_index=True)
     rng = np.random.default_rng(4)
     chance = rng.beta(2, 4, 300)
@@ -156,7 +157,7 @@ def test_origins_that_lie_apart_say_more(found: Dossier) -> None:
 
 def test_quantiles_held_are_those_of_the_level() -> None:
     """The truth at the 92nd percentile: outside 80 %, inside 90 %."""
-    shape = dict(zip(QUANTILE_NAMES, (1, 2, 3, 4, 5, 6, 8), strict=True))
+    shape = dict(zip(tested.QUANTILE_NAMES, (1, 2, 3, 4, 5, 6, 8), strict=True))
     rows = pd.DataFrame(
         [{"origin": FIRST, "series": "all", "measure": "won", "horizon": 1, **shape}]
     )

@@ -12,7 +12,8 @@ import pytest
 
 from jobs.backtest import measures
 from jobs.backtest import walk as walking
-from jobs.backtest.walk import BACKTEST, Draws, Key, Plan, walk
+from jobs.backtest.walk import Draws, Key, Plan, walk
+from serving.forecast import tested
 
 FIRST, WEEK = datetime(2025, 1, 6, tzinfo=UTC), timedelta(days=7)
 ORIGINS = walking.origins(FIRST, FIRST + 4 * WEEK, WEEK)
@@ -64,7 +65,7 @@ def _walked(
 ) -> tuple[pa.Table, list[tuple[str, datetime]]]:
     diary: list[tuple[str, datetime]] = []
     forecasters = [Counting("ours", diary), Counting("historic_mean", diary, 5.0)]
-    none = BACKTEST.empty_table()
+    none = tested.SCHEMA.empty_table()
     parts = list(walk(plan, forecasters, Truth(diary), none if done is None else done))
     return pa.concat_tables([none, *parts]), diary
 
@@ -77,7 +78,7 @@ def test_each_origin_is_forecast_before_it_is_looked_what_came() -> None:
 
 def test_rows_are_those_of_the_table_and_hold_the_measures() -> None:
     found, _ = _walked(_plan())
-    assert found.schema.equals(BACKTEST)
+    assert found.schema.equals(tested.SCHEMA)
     one = found.filter(
         (pc.field("forecaster") == "ours") & (pc.field("series") == "all")
     ).to_pylist()[1]
@@ -125,7 +126,7 @@ def test_every_origin_has_lots_of_its_own_and_forecasters_share_them() -> None:
     found = {}
     for name in ("ours", "historic_mean"):
         steady = [Steady(name)]
-        tables = walk(_plan(), steady, lambda _: {WON: np.ones(2)}, BACKTEST.empty_table())
+        tables = walk(_plan(), steady, lambda _: {WON: np.ones(2)}, tested.SCHEMA.empty_table())
         found[name] = pa.concat_tables(list(tables))["pit"].to_pylist()
     assert len(set(found["ours"])) == 2 * len(ORIGINS)
     assert found["ours"] == found["historic_mean"]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from serving.forecast.kernel import Span
     from serving.forecast.payoff import Payoff
     from serving.forecast.scenario import Scenario
+    from serving.forecast.tested import Held
     from serving.forecast.units import Course
 
 FORMAT = 1  # of what is on record of a run; another one is not gone on with
@@ -57,6 +58,7 @@ class Answer:
     estimate: Estimate | None
     ran: str
     coverage: tuple[str, ...]  # how often such intervals held in the past, in words
+    held: tuple[Held, ...]  # business as usual, as recalibrated by that
 
     @property
     def keys(self) -> list[str]:
@@ -101,6 +103,7 @@ def answer(
     known = replace(question, scenario=scenario)
     asked, names = put(workspace, known, course)
     outcomes, ran = _simulated(workspace, known, asked, asked_runner, progress)
+    coverage, held = _tested(workspace, known, outcomes[0])
     return Answer(
         question=known,
         course=course,
@@ -109,7 +112,8 @@ def answer(
         outcomes={arm.name: found for arm, found in zip(asked.arms, outcomes, strict=True)},
         estimate=found,
         ran=ran,
-        coverage=_coverage(workspace, known),
+        coverage=coverage,
+        held=held,
     )
 
 
@@ -150,16 +154,21 @@ def _estimate(question: Question, course: Course) -> Estimate | None:
     return done(effect.estimate(effect.lots(course), course.at), NotEnough)
 
 
-def _coverage(workspace: Workspace, question: Question) -> tuple[str, ...]:
-    """Return what the newest backtest of the funnel says of such intervals, if there is one."""
+def _tested(
+    workspace: Workspace, question: Question, usual: Outcome
+) -> tuple[tuple[str, ...], tuple[Held, ...]]:
+    """Return what the newest backtest of the funnel says of such intervals, and of these."""
     ref = workspace.refs.get(tested.ref(question.funnel.name))
     if ref is None:
-        return ()
+        return (), ()
     rows = workspace.tables.read(tested.TABLE).to_pandas()
     rows = rows[(rows["run"] == ref.target) & (rows["funnel"] == question.funnel.name)]
     step = timedelta(days=question.funnel.step_days)
     found = tested.said(rows, "won", step, question.as_of)
-    return tuple(found[1]) if found else ()
+    if found is None:
+        return (), ()
+    so_far = usual.won.sum(axis=(2, 3)).cumsum(axis=1)
+    return tuple(found[1]), tuple(tested.held(found[0], so_far))
 
 
 def _arm(question: Question, scenario: Scenario, course: Course, names: Names) -> Arm:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from serving.forecast.given import Outcome
 
 _FOLDER = Path(__file__).parent
-STEPS = {1: "day", 7: "week"}
 MOST_DEALS = 15
 MOST_ROWS = 20  # of a table of shares
 
@@ -48,7 +47,10 @@ def render(found: Answer, table: pd.DataFrame) -> str:
         verdicts=list(_verdicts(found)),
         facts=list(_facts(found)),
         won=list(_won(found, table)),
-        coverage=[f"{said[:1].upper()}{said[1:]}." for said in found.coverage or (words.NOT_YET,)],
+        coverage=[
+            f"{said[:1].upper()}{said[1:]}."
+            for said in (*(found.coverage or (words.NOT_YET,)), *words.held(found))
+        ],
         shares=list(_shares(found)),
         open=list(_open(found)),
         deals=list(_deals(found)),
@@ -70,7 +72,7 @@ def _verdicts(found: Answer) -> Iterator[dict[str, Any]]:
 
 def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     scenario, learnt = found.question.scenario, found.asked.learnt
-    step = STEPS[found.question.funnel.step_days]
+    step = words.STEPS[found.question.funnel.step_days]
     yield "funnel", f"{found.question.funnel.name}, {scenario.horizon} {step}s ahead"
     yield "draws", f"{scenario.draws:,}, seed {scenario.seed}"
     yield "learnt from", f"{learnt.unit_steps:,} {step}s of units"
@@ -80,7 +82,7 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
 
 
 def _won(found: Answer, table: pd.DataFrame) -> Iterator[Picture]:
-    step = STEPS[found.question.funnel.step_days]
+    step = words.STEPS[found.question.funnel.step_days]
     shown = table[table["scenario"] != "difference"]
     name = list(found.outcomes)[-1]
     for measure in _measures(found):
@@ -124,7 +126,7 @@ def _share(row: dict[str, Any], won: float, scale: int) -> dict[str, str]:
 
 
 def _open(found: Answer) -> Iterator[Picture]:
-    step = STEPS[found.question.funnel.step_days]
+    step = words.STEPS[found.question.funnel.step_days]
     outcome, names = _main(found), found.names
     rows = answers.occupancy(outcome, names.labels, names.stages)
     yield pictures.stages(rows, names.stages, step)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jobs.simulate.answer import Answer
     from serving.forecast.payoff import Payoff
 
+STEPS = {1: "day", 7: "week"}  # by days of a step
 NOT_YET = "how often such intervals held is not yet known: python -m jobs.backtest measures it"
 
 
@@ -26,6 +27,7 @@ def decided(found: Answer) -> list[str]:
         f"evidence: {grade(found)}",
         "intervals carry chance, rates and shocks",
         *(found.coverage or (NOT_YET,)),
+        *held(found),
         *goals(found),
     ]
     if found.estimate is not None:
@@ -63,3 +65,16 @@ def payoff(name: str, payoff: Payoff) -> str:
 def grade(found: Answer) -> str:
     """Return what the effects of the levers rest on."""
     return GRADE_WORDS[found.question.scenario.grade()]
+
+
+def held(found: Answer) -> Iterator[str]:
+    """Give business as usual at each horizon that a backtest measured, recalibrated by it."""
+    step = STEPS[found.question.funnel.step_days]
+    for each in found.held:
+        if each.is_known:
+            low, middle, high = each.recalibrated
+            was = f"as the model says {each.said[0]:,} to {each.said[2]:,}"
+            yield (
+                f"within {each.horizon} {step}s, recalibrated: {middle:,} won ({low:,} to {high:,},"
+                f" {was})"
+            )

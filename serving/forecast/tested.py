@@ -5,13 +5,14 @@ Rows of the table `backtests` are frozen; the ref `backtests/<funnel>` names the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from features import log
-from serving.forecast import recalibration
+from serving.forecast import recalibration, stretch
 from serving.forecast.covered import LEVELS
 from serving.forecast.recalibration import QUANTILES, Past
 
@@ -82,3 +83,31 @@ def said(
     every = max(1, int((origins[1] - origins[0]) / step))
     learnt = recalibration.learnt(found, int((now - first) // step), every)
     return learnt, [recalibration.said(learnt, level) for level in LEVELS]
+
+
+class Held(NamedTuple):
+    """What is forecast of all units up to one horizon, as the model says and recalibrated."""
+
+    horizon: int  # steps
+    is_known: bool  # are there origins enough to recalibrate 90 % intervals?
+    said: tuple[int, int, int]  # p05, p50, p95 of what is won
+    recalibrated: tuple[int, int, int]
+
+
+def held(found: Recalibration, so_far: np.ndarray) -> list[Held]:
+    """Return the forecast at each horizon of the past ones that is within reach, given draws of
+    what is won up to each step, int64 [draws, steps].
+    """
+    near = found.horizon <= so_far.shape[1]
+    draws = so_far[:, found.horizon[near] - 1]
+    after = stretch.total(replace(found, factor=found.factor[near]), draws)
+    known = found.is_known(LEVELS[-1])[near]
+    return [
+        Held(int(horizon), bool(known[h]), _interval(draws[:, h]), _interval(after[:, h]))
+        for h, horizon in enumerate(found.horizon[near])
+    ]
+
+
+def _interval(draws: np.ndarray) -> tuple[int, int, int]:
+    low, middle, high = np.quantile(draws, (0.05, 0.5, 0.95), method="inverted_cdf")
+    return int(low), int(middle), int(high)

@@ -94,7 +94,9 @@ def test_every_forecast_says_how_often_such_intervals_held(filled: Workspace) ->
     options: dict[str, Any] = {"runner": "inline", "scenario": "baseline", "draws": 40}
     said = simulate(filled, SimulateSettings(**options, horizon=4), _quiet)
     assert any("90% intervals held" in line for line in said.decided)
-    assert "intervals held" in Path(str(said.wrote["page"])).read_text()
+    assert any("within 3 weeks, recalibrated:" in line for line in said.decided)
+    html = Path(str(said.wrote["page"])).read_text()
+    assert "intervals held" in html and "recalibrated" in html
 
 
 def test_nothing_that_was_learnt_later_is_looked_at(filled: Workspace) -> None:

@@ -88,7 +88,7 @@ def parameters(rng: np.random.Generator, draws: int, steps: int) -> Parameters:
         amounts=np.tile([12.0, 0.8], (draws, 1)),
         revised=np.tile([-0.1, 0.2], (draws, 1)),
         shock_sd=np.array([0.3, 0.0, 0.5]),
-        tilt=rng.normal(0.0, 0.3, (steps, STAGES)),
+        tilt=np.linspace(-0.3, 0.3, steps * STAGES).reshape(steps, STAGES),
     )
 
 

@@ -73,10 +73,15 @@ MUTANTS: dict[str, Change] = {
     ),
     "every step has the same word": (
         "moving",
-        "opened.words[chance.step % TOGETHER], laws",
-        "opened.words[0], laws",
+        "opened.words[chance.step % TOGETHER], (laws",
+        "opened.words[0], (laws",
     ),
     "shocks of segments are that of all": ("laws", "math.exp(of_all + own)", "math.exp(of_all)"),
+    "all stages have the same week": (
+        "state",
+        "np.exp(parameters.tilt)[:, stage_of]",
+        "np.exp(parameters.tilt)[:, 0 * stage_of]",
+    ),
     "shocks act on every chance": ("laws", "if other > stage else chances[other]", ""),
     "all arrivals take part at once": ("coming", "chance.step + int(is_late)", "chance.step"),
     "arrivals do not vary": ("laws", "if spread[kind] > _LEAST_VARIANCE", "if spread[kind] > 99.0"),

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from serving.forecast.person import Person
 
 HALF_LIVES_DAYS = (28.0, 56.0, 91.0, 182.0, 364.0, np.inf)
-TELLING = 2.0  # of the log likelihood: what is less is told from nothing
+TELLING = 2.0  # of the log likelihood of what varies as chance has it: less tells nothing
+MEDIAN_CHI = 0.455  # of chi squared with one degree of freedom: no single step decides
+_TINY = 1e-9
 LEAST_STEPS = 8  # below it nothing fades: there is too little to choose by
 
 
@@ -38,8 +40,9 @@ def half_life(person: Person, ahead: int) -> float:
         return float(np.inf)
     by_step = _by_step(person, steps)
     several = [days / person.funnel.step_days for days in HALF_LIVES_DAYS]
-    found = np.array([_likelihood(by_step, each, ahead) for each in several])
-    return several[int(np.flatnonzero(found >= found.max() - TELLING)[-1])]
+    judged = np.array([_judged(by_step, each, ahead) for each in several])
+    likelihood, dispersion = judged[:, 0], max(1.0, float(judged[:, 1].min()))
+    return several[int(np.flatnonzero(likelihood >= likelihood.max() - TELLING * dispersion)[-1])]
 
 
 def _by_step(person: Person, steps: int) -> np.ndarray:
@@ -47,13 +50,20 @@ def _by_step(person: Person, steps: int) -> np.ndarray:
     return moves.counts(person, person.step, steps)
 
 
-def _likelihood(by_step: np.ndarray, half_life: float, ahead: int) -> float:
-    """Return the log likelihood of the later half by what was learnt so long before each step."""
-    kept, total = 0.5 ** (1.0 / half_life), 0.0
-    so_far = np.zeros_like(by_step[0])
+def _judged(by_step: np.ndarray, half_life: float, ahead: int) -> tuple[float, float]:
+    """Return the log likelihood of the later half by what was learnt so long before each step, and
+    how much more the forward moves of a step vary than chance would have them: where all units are
+    shocked alike, the likelihood is as much too sure of itself.
+    """
+    kept, total, excess = 0.5 ** (1.0 / half_life), 0.0, []
+    so_far, ahead_of = np.zeros_like(by_step[0]), moves.is_forward(by_step.shape[1])[:, None, :]
     for number, now in enumerate(by_step[: len(by_step) - ahead]):
         so_far = so_far * kept + now
         if number + ahead >= len(by_step) // 2:
+            then = by_step[number + ahead]
             chances = moves.shares(moves.posterior(so_far[None]))[0]
-            total += float((by_step[number + ahead] * np.log(chances)).sum())
-    return total
+            total += float((then * np.log(chances)).sum())
+            chance, units = (chances * ahead_of).sum(axis=-1), then.sum(axis=-1)
+            off = float((then * ahead_of).sum() - (units * chance).sum())
+            excess.append(off**2 / max(float((units * chance * (1.0 - chance)).sum()), _TINY))
+    return total, float(np.median(excess)) / MEDIAN_CHI

@@ -12,6 +12,7 @@ from jobs.backtest.known import Known
 from jobs.backtest.walk import Key
 from serving.forecast import amounts, groups, learning, person, standing
 from serving.forecast.funnels import DAY
+from serving.forecast.tested import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from serving.forecast.person import Person
     from serving.forecast.units import Course
 
-ALL, WON, VALUE = "all", "won", "value_cents"
+WON, VALUE = "won", "value_cents"
 MEASURES = (WON, VALUE)
 SLICED = ("segment", "team")  # dimensions whose values are series of their own
 CHANCE = Named(kind="opportunity", names=("probability_changed",))

@@ -11,12 +11,12 @@ import pandas as pd
 
 from cluster.errors import Refusal
 from jobs.backtest import knowing
-from jobs.backtest.knowing import ALL, SLICED, VALUE, WON
+from jobs.backtest.knowing import SLICED, VALUE, WON
 from jobs.backtest.walk import Key
 from serving.forecast import experiment, learning, levers, units
 from serving.forecast.desks import Desks
 from serving.forecast.experiment import Arm, Experiment
-from serving.forecast.tested import OURS
+from serving.forecast.tested import ALL, OURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

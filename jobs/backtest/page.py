@@ -10,7 +10,7 @@ from jobs import pages
 from jobs.backtest import pictures
 from jobs.backtest.comparison import Verdict
 from jobs.backtest.results import POOLED
-from serving.forecast.tested import OURS
+from serving.forecast.tested import ALL, OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jobs.backtest.results import Against, Judged
     from jobs.drawing import Picture
 
-ALL = "all"  # the series of everything
 NAMES = {
     OURS: "ours",
     "stage_weighted": "stage-weighted",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from jobs.backtest.page import Dossier
     from jobs.backtest.results import Judged
 
-STEPS = {1: "day", 7: "week"}
-
 
 class NothingSaid(FunnelcastError):
     """No origin had enough history for a forecast."""
@@ -80,7 +78,7 @@ def dossier(found: Asked, rows: pd.DataFrame) -> Dossier:
         funnel=found.funnel.name,
         run=found.plan.run,
         as_of=f"{found.latest:%Y-%m-%d %H:%M}",
-        step=STEPS[found.funnel.step_days],
+        step=found.funnel.step_name,
         every=found.every,
         rows=rows,
         judged=results.judged(rows, found.every),
@@ -132,7 +130,7 @@ def _recalibration(found: Asked, rows: pd.DataFrame) -> list[str]:
 
 
 def _table(judged: Sequence[Judged]) -> pd.DataFrame:
-    chosen = [each for each in judged if each.series == page.ALL and each.measure == "won"]
+    chosen = [each for each in judged if each.series == tested.ALL and each.measure == "won"]
     return pd.DataFrame(
         [
             {
@@ -157,7 +155,7 @@ def _figures(judged: Sequence[Judged]) -> dict[str, object]:
     return {
         f"{each.forecaster}_{each.series}_{each.measure}_{each.horizon or 'all'}_crps": each.crps
         for each in judged
-        if each.series == page.ALL
+        if each.series == tested.ALL
     }
 
 

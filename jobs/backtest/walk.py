@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.backtest import measures
-from serving.forecast.recalibration import QUANTILES
-from serving.forecast.tested import QUANTILE_NAMES, SCHEMA
+from serving.forecast.recalibration import QUANTILE_NAMES, QUANTILES
+from serving.forecast.tested import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -40,6 +40,7 @@ def written(found: Answer, table: pd.DataFrame, folder: Path) -> dict[str, objec
 def render(found: Answer, table: pd.DataFrame) -> str:
     """Return the page as HTML."""
     template = pages.environment(_FOLDER).get_template("page.html")
+    deals = risk.carried(found.asked.start, _main(found))
     return template.render(
         name=found.question.scenario.name,
         as_of=f"{found.question.as_of:%Y-%m-%d %H:%M:%S}",
@@ -52,8 +53,8 @@ def render(found: Answer, table: pd.DataFrame) -> str:
             for said in (*(found.coverage or (words.NOT_YET,)), *words.held(found))
         ],
         shares=list(_shares(found)),
-        open=list(_open(found)),
-        deals=list(_deals(found)),
+        open=list(_open(found, deals)),
+        deals=list(_deals(found, deals)),
     )
 
 
@@ -72,7 +73,7 @@ def _verdicts(found: Answer) -> Iterator[dict[str, Any]]:
 
 def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     scenario, learnt = found.question.scenario, found.asked.learnt
-    step = words.STEPS[found.question.funnel.step_days]
+    step = found.question.funnel.step_name
     yield "funnel", f"{found.question.funnel.name}, {scenario.horizon} {step}s ahead"
     yield "draws", f"{scenario.draws:,}, seed {scenario.seed}"
     yield "learnt from", f"{learnt.unit_steps:,} {step}s of units"
@@ -82,7 +83,7 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
 
 
 def _won(found: Answer, table: pd.DataFrame) -> Iterator[Picture]:
-    step = words.STEPS[found.question.funnel.step_days]
+    step = found.question.funnel.step_name
     shown = table[table["scenario"] != "difference"]
     name = list(found.outcomes)[-1]
     for measure in _measures(found):
@@ -125,8 +126,8 @@ def _share(row: dict[str, Any], won: float, scale: int) -> dict[str, str]:
     return {"name": row["value"] or "unknown", "won": f"{won:,.1f}", **numbers}
 
 
-def _open(found: Answer) -> Iterator[Picture]:
-    step = words.STEPS[found.question.funnel.step_days]
+def _open(found: Answer, deals: pd.DataFrame) -> Iterator[Picture]:
+    step = found.question.funnel.step_name
     outcome, names = _main(found), found.names
     rows = answers.occupancy(outcome, names.labels, names.stages)
     yield pictures.stages(rows, names.stages, step)
@@ -136,13 +137,12 @@ def _open(found: Answer) -> Iterator[Picture]:
         made = outcome.contacts.sum(axis=-1).mean(axis=0).T
         load = np.divide(made, capacity, out=np.full_like(made, np.nan), where=capacity > 0)
         yield pictures.heat(load, desks, step)
-    deals = risk.carried(found.asked.start, outcome)
     if len(deals) and deals["share"].any():
         yield pictures.risks(deals, _keys(found))
 
 
-def _deals(found: Answer) -> Iterator[dict[str, str]]:
-    deals, start = risk.carried(found.asked.start, _main(found)), found.asked.start
+def _deals(found: Answer, deals: pd.DataFrame) -> Iterator[dict[str, str]]:
+    start = found.asked.start
     if not deals["share"].any():
         return
     keys = _keys(found)

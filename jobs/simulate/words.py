@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from jobs.simulate.answer import Answer
     from serving.forecast.payoff import Payoff
 
-STEPS = {1: "day", 7: "week"}  # by days of a step
 NOT_YET = "how often such intervals held is not yet known: python -m jobs.backtest measures it"
 
 
@@ -69,7 +68,7 @@ def grade(found: Answer) -> str:
 
 def held(found: Answer) -> Iterator[str]:
     """Give business as usual at each horizon that a backtest measured, recalibrated by it."""
-    step = STEPS[found.question.funnel.step_days]
+    step = found.question.funnel.step_name
     for each in found.held:
         if each.is_known:
             low, middle, high = each.recalibrated

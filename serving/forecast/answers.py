@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 
 from serving.forecast.given import PARTS
+from serving.forecast.recalibration import QUANTILE_NAMES, QUANTILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from serving.forecast.given import Outcome
 
-QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
-QUANTILE_NAMES = ("p05", "p10", "p25", "p50", "p75", "p90", "p95")
 SHARED = ("p05", "p50", "p95")  # quantiles of a total that are shared out
 MEASURES = ("won", "value_cents")
 SPANS = ("step", "cumulative")

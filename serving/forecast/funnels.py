@@ -163,6 +163,11 @@ class Funnel(Frozen):
         return self.step_days * DAY
 
     @property
+    def step_name(self) -> str:
+        """What a step is, in a word."""
+        return "day" if self.step_days == 1 else "week"
+
+    @property
     def band_of(self) -> np.ndarray:
         """The band by whole steps in a stage, int64; the last holds for all beyond."""
         stayed = np.arange(self.bands[-1] + 1)

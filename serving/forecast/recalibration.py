@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from serving.forecast.covered import Coverage
 
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)  # the bounds of LEVELS about the median
+QUANTILE_NAMES = tuple(f"p{round(100 * level):02d}" for level in QUANTILES)
 STEP = 0.05  # by which the level moves: larger forgets sooner and swings more
 LEAST_ORIGINS = 6  # below it the largest of a few scores says little, whatever the level
 _MARGIN = 4 / 3  # of the origins asked for over those without which there is no rank

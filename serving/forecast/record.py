@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from cluster import canonical
 from features import log
-from serving.forecast.answers import QUANTILE_NAMES
 from serving.forecast.given import PARTS
+from serving.forecast.recalibration import QUANTILE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

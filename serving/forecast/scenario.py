@@ -19,7 +19,6 @@ ESTIMATED = "estimated"
 BASELINE = "baseline"
 RESERVED = (BASELINE, "difference")
 MOST_LEVERS = 4
-EVERYBODY = "all"  # the desk of a scenario that declares none
 
 
 class Grade(StrEnum):

@@ -14,7 +14,7 @@ import pyarrow as pa
 from features import log
 from serving.forecast import recalibration, stretch
 from serving.forecast.covered import LEVELS
-from serving.forecast.recalibration import QUANTILES, Past
+from serving.forecast.recalibration import QUANTILE_NAMES, Past
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 TABLE = "backtests"
 ALL = "all"  # the series of all units
 OURS = "ours"  # the forecaster that the others are compared with
-QUANTILE_NAMES = tuple(f"p{round(100 * level):02d}" for level in QUANTILES)
 SCHEMA = pa.schema(
     [
         pa.field("run", pa.string(), nullable=False),

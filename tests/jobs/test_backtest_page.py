@@ -15,6 +15,7 @@ from jobs.backtest.comparison import Verdict
 from jobs.backtest.page import Dossier
 from jobs.backtest.walk import Key, Plan, origins, walk
 from serving.forecast import tested
+from serving.forecast.recalibration import QUANTILE_NAMES
 
 FIRST, WEEK, EVERY = datetime(2022, 1, 3, tzinfo=UTC), timedelta(days=7), 4
 WON, VALUE = Key("all", "won"), Key("all", "value_cents")
@@ -157,7 +158,7 @@ def test_origins_that_lie_apart_say_more(found: Dossier) -> None:
 
 def test_quantiles_held_are_those_of_the_level() -> None:
     """The truth at the 92nd percentile: outside 80 %, inside 90 %."""
-    shape = dict(zip(tested.QUANTILE_NAMES, (1, 2, 3, 4, 5, 6, 8), strict=True))
+    shape = dict(zip(QUANTILE_NAMES, (1, 2, 3, 4, 5, 6, 8), strict=True))
     rows = pd.DataFrame(
         [{"origin": FIRST, "series": "all", "measure": "won", "horizon": 1, **shape}]
     )

@@ -71,9 +71,7 @@ def held(found: Answer) -> Iterator[str]:
     step = found.question.funnel.step_name
     for each in found.held:
         if each.is_known:
+            far = f"{each.horizon} {step}" + ("s" if each.horizon > 1 else "")
             low, middle, high = each.recalibrated
             was = f"as the model says {each.said[0]:,} to {each.said[2]:,}"
-            yield (
-                f"within {each.horizon} {step}s, recalibrated: {middle:,} won ({low:,} to {high:,},"
-                f" {was})"
-            )
+            yield (f"within {far}, recalibrated: {middle:,} won ({low:,} to {high:,}, {was})")

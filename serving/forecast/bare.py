@@ -7,7 +7,12 @@ Functions of one unit are inlined, since else all those arrays would go by the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.extending import overload
 
 BARE: dict[str, Any] = {
     "cache": True,
@@ -18,3 +23,16 @@ BARE: dict[str, Any] = {
 }
 # what is not called from Python
 INNER: dict[str, Any] = BARE | {"no_cpython_wrapper": True}
+
+
+def lowest(bits: np.uint64) -> int:
+    """Return the place of the lowest bit set, of at least one: compiled, one instruction."""
+    return (int(bits) & -int(bits)).bit_length() - 1
+
+
+@overload(lowest)
+def _lowest(bits: np.uint64) -> Callable[[np.uint64], int]:
+    def compiled(bits: np.uint64) -> int:
+        return np.int64(trailing_zeros(bits))
+
+    return compiled

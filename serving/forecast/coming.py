@@ -1,7 +1,8 @@
 """Arrivals of a step: units that are new, each with a stratum and a group drawn for it.
 
 A unit that arrives in a step takes part in it with chance one half, which is right on average for
-an arrival at any moment of the step. Those that do come before those that do not.
+an arrival at any moment of the step. Those that do come before those that do not. All that is drawn
+for an arrival are words of one block: the first two for its stratum and group, the third for when.
 """
 
 from __future__ import annotations
@@ -12,55 +13,82 @@ import numpy as np
 from numba import njit
 
 from serving.forecast.bare import INNER
-from serving.forecast.luck import BEGINS, KIND, Chance
-from serving.forecast.philox import uniform
-from serving.forecast.state import NEW, State, World, enter
+from serving.forecast.luck import BEGINS, Chance, fill
+from serving.forecast.philox import of_words
+from serving.forecast.state import NEW, PLACES, State, World, enter
 
 if TYPE_CHECKING:
     from serving.forecast.laws import Laws
 
 _NOT_YET = np.uint64(2**63)  # marks names of what does not exist at T
 _KIND_SHIFT, _STEP_SHIFT = np.uint64(48), np.uint64(32)
-_HALF = 0.5
+_KINDS = np.uint64(0xFF)
+_HALF = 2**31  # of all words
 
 
 @njit(**INNER)
-def arrive(state: State, world: World, laws: Laws, is_late: bool, chance: Chance) -> None:
-    """Let those in that take part in this step, or (late) those that do from the next one on."""
-    for kind in range(world.begins.size):
-        for i in range(laws.arrivals[chance.step, kind]):
-            name = _name(kind, chance.step, i)
-            u = uniform(chance.seed, chance.draw, name, chance.step, BEGINS)
-            if (u < _HALF) == is_late:
-                _arrive(state, world, kind, name, is_late, chance)
+def arrive(state: State, world: World, laws: Laws, chance: Chance) -> int:
+    """Let in who arrives; return the first place of those that take part from the next step on."""
+    n = _name(state.names, laws.arrivals[chance.step], chance.step)
+    fill(state.drawn, state.names[:n], 0, chance, BEGINS)
+    for i in range(_early(state.drawn[2, :n], state.found)):
+        _arrive(state, world, state.found[i], chance.step)
+    reach = state.size[PLACES]
+    for i in range(_late(state.drawn[2, :n], state.found)):
+        _arrive(state, world, state.found[i], chance.step + 1)
+    return reach
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _name(kind: int, step: int, i: int) -> np.uint64:
-    high = np.uint64(kind) << _KIND_SHIFT | np.uint64(step) << _STEP_SHIFT
-    return _NOT_YET | high | np.uint64(i)
+def _name(names: np.ndarray, arrivals: np.ndarray, step: int) -> int:
+    """Write the names of those that arrive in a step, by kind, and return how many they are."""
+    n = 0
+    for kind in range(arrivals.size):
+        high = _NOT_YET | np.uint64(kind) << _KIND_SHIFT | np.uint64(step) << _STEP_SHIFT
+        for i in range(arrivals[kind]):
+            names[n + i] = high | np.uint64(i)
+        n += arrivals[kind]
+    return n
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _arrive(
-    state: State, world: World, kind: int, name: np.uint64, is_late: bool, chance: Chance
-) -> None:
-    u = uniform(chance.seed, chance.draw, name, chance.step, KIND)
-    groups = world.desk_of.size
-    cell = min(_first_above(world.share[kind], u), world.share.shape[1] - 1)
+def _early(words: np.ndarray, found: np.ndarray) -> int:
+    """Write who takes part in this step, without a branch, and return how many they are."""
+    n = 0
+    for i in range(words.size):
+        found[n] = i
+        n += int(words[i] >= _HALF)
+    return n
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _late(words: np.ndarray, found: np.ndarray) -> int:
+    """Write who does not, and return how many they are."""
+    n = 0
+    for i in range(words.size):
+        found[n] = i
+        n += int(words[i] < _HALF)
+    return n
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _arrive(state: State, world: World, i: int, entered: int) -> None:
+    """Let one in who may first move in the step `entered`."""
+    name, words = state.names[i], state.drawn
+    kind = np.int64((name >> _KIND_SHIFT) & _KINDS)
+    groups, u = world.desk_of.size, of_words(words[0, i], words[1, i])
+    cell = _first_above(world.share[kind], world.guide[kind], u)
     group = cell % groups
     drawn = (world.begins[kind], cell // groups, group, world.desk_of[group], NEW)
-    enter(state, world, name, drawn, chance.step + int(is_late))
+    enter(state, world, name, drawn, entered)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _first_above(rising: np.ndarray, u: float) -> int:
-    """Return the place of the first element above u, by halves."""
-    low, high = 0, rising.size
-    while low < high:
-        middle = (low + high) // 2
-        if rising[middle] > u:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _first_above(rising: np.ndarray, guide: np.ndarray, u: float) -> int:
+    """Return the place of the first element above u, else the last. guide is state.guides: the
+    search begins at most a few places before it.
+    """
+    found, last = guide[int(u * guide.size)], rising.size - 1
+    while found < last and rising[found] <= u:
+        found += 1
+    return int(found)

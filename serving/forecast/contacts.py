@@ -18,7 +18,7 @@ from serving.forecast.desks import FRESHEST, HEAD, NOBODY, join, leave
 from serving.forecast.levers import NEVER, WAITING, Levers
 from serving.forecast.luck import LISTED, TOGETHER, UNSUBSCRIBES, Chance, fill
 from serving.forecast.philox import uniform
-from serving.forecast.state import PLACES, State, World, stage_at, unlist
+from serving.forecast.state import PLACES, State, World, unlist
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,8 +52,9 @@ def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
     for lever in range(levers.rate.size):
         if levers.first[lever] <= chance.step <= levers.last[lever]:
             words = state.open.listed[lever, chance.step % TOGETHER]
-            for i in range(_named(words[:reach], world.listed_below[lever], state.leavers)):
-                _enlist(state, world, state.leavers[i], lever, chance.step)
+            named = _named(words[:reach], world.listed_below[lever], state.found)
+            for i in range(_meant(state.open.cell, world.meant[lever], named, state.found)):
+                _enlist(state, world, state.found[i], lever, chance.step)
 
 
 @njit(**INNER)
@@ -66,13 +67,22 @@ def _named(words: np.ndarray, below: int, found: np.ndarray) -> int:
     return n
 
 
+@njit(**INNER)
+def _meant(cell: np.ndarray, meant: np.ndarray, named: int, found: np.ndarray) -> int:
+    """Keep the places in cells that are meant, without a branch, and return how many they are."""
+    n = 0
+    for i in range(named):
+        place = found[i]
+        found[n] = place
+        n += int(meant[cell[place]])
+    return n
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _enlist(state: State, world: World, place: int, lever: int, step: int) -> None:
     number = state.open.unit[place]
     ticket = number * world.levers.rate.size + lever
-    is_free = state.tickets[ticket]["until"] <= step
-    is_there = state.units[number]["place"] == place  # else its number is another's by now
-    if is_free and is_there and world.levers.stages[lever, stage_at(state, world, place)]:
+    if state.tickets[ticket]["until"] <= step:
         desk, turn = state.units[number]["desk"], state.units[number]["turn"]
         is_first = world.desks.discipline[desk] == FRESHEST
         join(state.tickets, state.queues.ends[desk, turn], ticket, is_first)
@@ -109,7 +119,8 @@ def _contact(
     name = state.open.name[unit["place"]]
     u = uniform(chance.seed, chance.draw, name, chance.step, UNSUBSCRIBES + lever)
     state.tickets[ticket]["until"] = chance.step + levers.lasts[lever]
-    if u < -math.expm1(-levers.unsubscribe[lever] * (1.0 + tired)):
+    most = levers.unsubscribe[lever] * (1.0 + tired)
+    if u < most and u < -math.expm1(-most):
         happened.lost_to[chance.step] += 1
         _unsubscribe(state, number, levers.rate.size)
     else:

@@ -21,7 +21,7 @@ from serving.forecast.bare import BARE
 from serving.forecast.coming import arrive
 from serving.forecast.contacts import draw_listed, enlist, expire, serve
 from serving.forecast.given import PARTS, Outcome, Parameters, Start
-from serving.forecast.laws import Laws, arriving, effects, limits, shocks
+from serving.forecast.laws import WIDTH, Laws, arriving, effects, limits, rise, shocks, shorten
 from serving.forecast.luck import TOGETHER, Chance
 from serving.forecast.moving import draw_moves, move
 from serving.forecast.state import CLOSED, PLACES, State, World, begin, pack, room, world
@@ -88,10 +88,13 @@ def _by_cell(parameters: Parameters) -> Parameters:
 
 def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
     """Return the tables of a draw, to be filled in for one draw after another."""
+    columns = (world.strata * world.stages + 1) * world.band_of.size
     return Laws(
         ages=world.band_of.size,
         moves=parameters.moves[0],
-        limits=np.zeros((3, (world.strata * world.stages + 1) * world.band_of.size)),
+        rising=np.zeros((*parameters.moves.shape[1:3], -(-(world.stages + 2) // WIDTH) * WIDTH)),
+        limits=np.zeros((3, columns)),
+        brief=np.zeros(columns, np.uint64),
         phi=np.ones((counts.shape[1], world.segment_of.size)),
         effect=np.zeros(world.levers.rate.size),
         arrivals=counts[0],
@@ -121,8 +124,8 @@ def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -
     rows, told = draws.parameters, draws.outcome
     for draw in range(rows.moves.shape[0]):
         laws = Laws(
-            tables.ages, rows.moves[draw], tables.limits, tables.phi, tables.effect,
-            draws.arrivals[draw], rows.amounts[draw], rows.revised[draw],
+            tables.ages, rows.moves[draw], tables.rising, tables.limits, tables.brief, tables.phi,
+            tables.effect, draws.arrivals[draw], rows.amounts[draw], rows.revised[draw],
         )  # fmt: skip
         happened = Outcome(
             told.won[draw], told.cents[draw], told.open[draw], told.contacts[draw],
@@ -139,6 +142,8 @@ def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -
 def tabulate(laws: Laws, world: World, first: Chance) -> None:
     """Fill in the tables of a draw."""
     limits(laws.moves, world.band_of, laws.limits)
+    shorten(laws.limits, laws.brief)
+    rise(laws.moves, laws.rising)
     shocks(world.shock_sd, world.segment_of, first, laws.phi)
     effects(world.levers, first, laws.effect)
 
@@ -152,9 +157,7 @@ def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: C
         if state.size[CLOSED] * _SPARSE > known:
             pack(state, world.strata * world.stages)
         known = 0
-    arrive(state, world, laws, False, chance)
-    reach = state.size[PLACES]
-    arrive(state, world, laws, True, chance)
+    reach = arrive(state, world, laws, chance)
     draw_moves(state, known, chance)
     draw_listed(state, world, known, chance)
     enlist(state, world, reach, chance)

@@ -18,7 +18,7 @@ from serving.forecast.bare import BARE
 from serving.forecast.philox import MULTIPLY_0, MULTIPLY_1, WEYL_0, WEYL_1
 
 # purposes of random numbers, never renumbered; below 128 they are those of the older funnel
-MOVES, AMOUNT, BEGINS, KIND = 128, 129, 130, 131
+MOVES, AMOUNT, BEGINS = 128, 129, 130
 LISTED, UNSUBSCRIBES, EFFECT = 256, 512, 768  # plus the number of the lever
 ARRIVALS, FACTOR = 1024, 1280  # plus the number of the kind
 SHOCK = 4096  # of all; plus 1 and the number of the segment

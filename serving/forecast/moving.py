@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from serving.forecast.bare import INNER
-from serving.forecast.laws import Laws, cents, destination
+from serving.forecast.bare import INNER, lowest
+from serving.forecast.laws import Laws, ahead_of, cents, destination, high_of, low_of
 from serving.forecast.luck import AMOUNT, MOVES, OF_WORD, TOGETHER, Chance, fill
-from serving.forecast.philox import uniform
+from serving.forecast.philox import of_words
 from serving.forecast.state import NEW, PLACES, Open, State, World, close, stage_at, unlist
 
 if TYPE_CHECKING:
     from serving.forecast.given import Outcome
 
-_AT_ONCE, _ONE = 64, np.uint64(1)
+_AT_ONCE, _NONE, _ONE = 64, np.uint64(0), np.uint64(1)
 
 
 @njit(**INNER)
@@ -36,33 +36,52 @@ def move(
     state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
 ) -> None:
     """Move the units of the first `reach` places, and count who is won."""
-    tilts = world.tilt[chance.step]
-    for i in range(_leavers(state.open, laws, tilts, reach, chance, state.leavers)):
-        place = state.leavers[i]
-        stage = stage_at(state, world, place)
-        to = _destination(state.open, world, laws, place, chance)
-        state.now[state.open.group[place], stage] -= 1
-        if to < world.stages:
-            _change(state, world, place, to - stage, chance.step)
-        else:
-            if to == world.stages:
-                _win(state, laws, happened, place, chance)
-            close(state, world, place)
+    found = _candidates(state.open, world, laws, reach, chance, state.found)
+    changed, won, lost = _sorted(state, world, laws, found, chance)
+    for i in range(changed):
+        _change(state, world, state.found[i], state.further[i], chance.step)
+    _win(state, laws, happened, won, chance)
+    for i in range(won):
+        close(state, world, state.won[i])
+    for i in range(lost):
+        close(state, world, state.lost[i])
 
 
 @njit(**INNER)
-def _leavers(
-    opened: Open, laws: Laws, tilts: np.ndarray, reach: int, chance: Chance, found: np.ndarray
+def _sorted(
+    state: State, world: World, laws: Laws, found: int, chance: Chance
+) -> tuple[int, int, int]:
+    """Sort those found, without a branch, into who changes its stage (and how much further), who
+    is won and who is lost, and return how many these are.
+    """
+    changed, won, lost = 0, 0, 0
+    for i in range(found):
+        place = np.uint32(state.found[i])
+        stage = stage_at(state, world, place)
+        to = _destination(state.open, world, laws, place, chance)
+        state.found[changed], state.further[changed] = place, to - stage
+        state.won[won], state.lost[lost] = place, place
+        changed += int((to != stage) & (to < world.stages))
+        won += int(to == world.stages)
+        lost += int(to > world.stages)
+    return changed, won, lost
+
+
+@njit(**INNER)
+def _candidates(
+    opened: Open, world: World, laws: Laws, reach: int, chance: Chance, found: np.ndarray
 ) -> int:
-    """Write the places of the units that do not stay, and return how many they are."""
-    words, phis, n = opened.words[chance.step % TOGETHER], (laws.phi[chance.step], tilts), 0
+    """Write the places of all units that do not stay and of few that do; return how many."""
+    tilts = world.tilt[chance.step]
+    words, phis = opened.words[chance.step % TOGETHER], (laws.phi[chance.step], tilts)
+    n = 0
     for first in range(0, reach, _AT_ONCE):
         last = min(first + _AT_ONCE, reach)
-        bits = _moving(opened, laws, words, phis, (first, last, chance.step))
-        for place in range(first, last):
-            found[n] = place
-            n += int(bits & _ONE)
-            bits >>= _ONE
+        bits = _moving(opened, laws, words, phis, (first, last, chance.step, world.is_tilted))
+        while bits != _NONE:
+            found[n] = first + lowest(bits)
+            bits &= bits - _ONE
+            n += 1
     return n
 
 
@@ -72,37 +91,46 @@ def _moving(
     laws: Laws,
     words: np.ndarray,
     phis: tuple[np.ndarray, np.ndarray],
-    part: tuple[int, int, int],
+    part: tuple[int, int, int, bool],
 ) -> np.uint64:
-    """Return a bit for each place from the first to before the last: does its unit not stay?"""
-    first, last, step = part
+    """Return a bit for each place from the first to before the last: may its unit not stay?"""
+    first, last, step, is_tilted = part
     cell, entered = opened.cell[first:last], opened.entered[first:last]
     group, boost, word = opened.group[first:last], opened.boost[first:last], words[first:last]
-    low, high, ahead = laws.limits[0], laws.limits[1], laws.limits[2]
-    bits, (of_group, of_cell) = np.uint64(0), phis
+    bits, (of_group, of_cell), brief = _NONE, phis, laws.brief
+    ages, now = np.int32(laws.ages), np.int32(step)
     for i in range(word.size):
-        at = np.uint32(cell[i] * laws.ages + min(step - entered[i], laws.ages - 1))
-        phi = of_group[np.uint32(group[i])] * of_cell[np.uint32(cell[i])] * boost[i]
-        x = (word[i] + 0.5) * OF_WORD * (1.0 + ahead[at] * (phi - 1.0))
-        bits |= np.uint64((x < low[at]) | (x >= high[at])) << np.uint64(i)
+        at = brief[np.uint32(cell[i] * ages + min(now - entered[i], ages - np.int32(1)))]
+        phi = of_group[np.uint32(group[i])] * boost[i]
+        if is_tilted:
+            phi *= of_cell[np.uint32(cell[i])]
+        x = (word[i] + 0.5) * OF_WORD * (1.0 + ahead_of(at) * (phi - 1.0))
+        bits |= np.uint64(not ((x >= low_of(at)) & (x < high_of(at)))) << np.uint64(i)
     return bits
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _destination(opened: Open, world: World, laws: Laws, place: int, chance: Chance) -> int:
-    cell, age = opened.cell[place], min(chance.step - opened.entered[place], laws.ages - 1)
-    phi = laws.phi[chance.step, opened.group[place]] * world.tilt[chance.step, cell]
+    """Return where a unit goes, or its stage."""
+    cell = np.uint32(opened.cell[place])
+    age = np.uint32(min(chance.step - opened.entered[place], laws.ages - 1))
+    phi = laws.phi[chance.step, np.uint32(opened.group[place])] * world.tilt[chance.step, cell]
     phi *= opened.boost[place]
-    ahead = laws.limits[2, cell * laws.ages + age]
-    word = opened.words[chance.step % TOGETHER, place]
-    x = (word + 0.5) * OF_WORD * (1.0 + ahead * (phi - 1.0))
-    return destination(laws.moves[cell, world.band_of[age]], world.stage_of[cell], x, phi)
+    at = cell * np.uint32(laws.ages) + age
+    word = opened.words[np.uint32(chance.step) % np.uint32(TOGETHER), place]
+    x = (word + 0.5) * OF_WORD * (1.0 + laws.limits[2, at] * (phi - 1.0))
+    low, high = laws.limits[0, at], laws.limits[1, at]
+    if not (x < low or x >= high):
+        return int(world.stage_of[cell])
+    rising = laws.rising[cell, world.band_of[age]]
+    return destination(rising, world.stages, x, (low, high, phi))
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _change(state: State, world: World, place: int, further: int, step: int) -> None:
     """Put a unit into another stage; it is off the lists of levers that are not for it."""
     opened, number = state.open, state.open.unit[place]
+    state.now[opened.group[place], stage_at(state, world, place)] -= 1
     opened.cell[place] += further
     opened.entered[place] = step + 1
     to = stage_at(state, world, place)
@@ -113,11 +141,17 @@ def _change(state: State, world: World, place: int, further: int, step: int) -> 
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _win(state: State, laws: Laws, happened: Outcome, place: int, chance: Chance) -> None:
-    number, group = state.open.unit[place], state.open.group[place]
-    part = state.units[number]["part"]
-    u = uniform(chance.seed, chance.draw, state.open.name[place], 0, AMOUNT)
-    happened.won[chance.step, group, part] += 1
-    happened.cents[chance.step, group, part] += cents(state.units[number]["cents"], u, laws)
-    if part != NEW:
-        happened.winners[number >> 3] |= np.uint8(1 << (number & 7))
+def _win(state: State, laws: Laws, happened: Outcome, won: int, chance: Chance) -> None:
+    """Count those that are won, each with the amount drawn for it, in whichever step it is won."""
+    for i in range(won):
+        state.names[i] = state.open.name[state.won[i]]
+    fill(state.drawn, state.names[:won], 0, Chance(chance.seed, chance.draw, 0), AMOUNT)
+    for i in range(won):
+        place = state.won[i]
+        number, group = state.open.unit[place], state.open.group[place]
+        part = state.units[number]["part"]
+        u = of_words(state.drawn[0, i], state.drawn[1, i])
+        happened.won[chance.step, group, part] += 1
+        happened.cents[chance.step, group, part] += cents(state.units[number]["cents"], u, laws)
+        if part != NEW:
+            happened.winners[number >> 3] |= np.uint8(1 << (number & 7))

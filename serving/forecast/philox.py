@@ -29,7 +29,13 @@ def uniform(seed: int, draw: int, deal: int | np.uint64, step: int, purpose: int
     place = np.uint64(step * 65536 + purpose)
     counter = (np.uint64(draw) & _LOW, unit & _LOW, unit >> _HALF, place & _LOW)
     words = block(counter, (key & _LOW, key >> _HALF))
-    bits = ((words[0] << _HALF) | words[1]) >> _DROP
+    return of_words(words[0], words[1])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def of_words(high: int | np.unsignedinteger, low: int | np.unsignedinteger) -> float:
+    """Return the uniform number in (0, 1) of two words: 52 random bits, never 0, never 1."""
+    bits = ((np.uint64(high) << _HALF) | np.uint64(low)) >> _DROP
     return (np.float64(bits) + 0.5) * _STEP
 
 

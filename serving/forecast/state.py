@@ -21,6 +21,7 @@ from serving.forecast.luck import OF_WORD, TOGETHER
 if TYPE_CHECKING:
     from serving.forecast.given import Arrivals, Frame, Parameters, Start
 
+_GUIDES = 4  # for each element that is searched
 GONE = -1  # the place of a unit that closed
 NEW = 2  # place in given.PARTS
 
@@ -37,11 +38,14 @@ class World(NamedTuple):
     segment_of: np.ndarray  # int64 [groups]
     shock_sd: np.ndarray  # float64 [1 + segments]
     tilt: np.ndarray  # float64 [steps, cells + 1], exp of what the day adds to the log odds
+    is_tilted: bool  # is any tilt not 1?
     begins: np.ndarray  # int64 [kinds], the stage
     share: np.ndarray  # float64 [kinds, strata * groups], cumulative
+    guide: np.ndarray  # int64 [kinds, guides], see guides
     desk_of: np.ndarray  # int64 [groups]
     levers: Levers
     listed_below: np.ndarray  # int64 [levers], words that list
+    meant: np.ndarray  # bool [levers, cells + 1], in which a lever lists; not those that closed
     desks: Desks
     turns: np.ndarray  # int64 [desks, strata], chain of the desk's queue
     left: np.ndarray  # float64 [steps + 1], share of what is felt that is left after so many steps
@@ -85,7 +89,12 @@ class State(NamedTuple):
     size: np.ndarray  # int64 [4]: numbers in use so far, places, of which closed, free numbers
     free: np.ndarray  # int32, numbers of closed units
     now: np.ndarray  # int32 [groups, stages], units open
-    leavers: np.ndarray  # int32 [places], of the step
+    found: np.ndarray  # int32 [places]; this and what follows is room for lists of a step
+    further: np.ndarray  # int32 [places]
+    won: np.ndarray  # int32 [places]
+    lost: np.ndarray  # int32 [places]
+    names: np.ndarray  # uint64 [units]
+    drawn: np.ndarray  # uint32 [4, units], words for these names
 
 
 NUMBERS, PLACES, CLOSED, FREE = range(4)  # of State.size
@@ -97,6 +106,7 @@ def world(
     """Return what no draw changes."""
     (kinds, strata, _), steps = arrivals.share.shape, desks.capacity.shape[1]
     stage_of = np.arange(strata * frame.stages + 1) % frame.stages
+    share = np.cumsum(arrivals.share.reshape(kinds, -1), axis=1)
     return World(
         stages=frame.stages,
         strata=strata,
@@ -105,15 +115,35 @@ def world(
         segment_of=frame.segment_of,
         shock_sd=parameters.shock_sd,
         tilt=np.exp(parameters.tilt)[:, stage_of],
+        is_tilted=bool(parameters.tilt.any()),
         begins=arrivals.stage,
-        share=np.cumsum(arrivals.share.reshape(kinds, -1), axis=1),
+        share=share,
+        guide=guides(share),
         desk_of=arrivals.desk_of,
         levers=levers,
         listed_below=np.ceil(levers.rate / OF_WORD - 0.5).astype(np.int64),
+        meant=_meant(levers),
         desks=desks,
         turns=turns(desks),
         left=levers.decay ** np.arange(steps + 1.0),
     )
+
+
+def _meant(levers: Levers) -> np.ndarray:
+    (count, strata), stages = levers.strata.shape, levers.stages.shape[1]
+    meant = np.zeros((count, strata * stages + 1), bool)
+    both = levers.strata[:, :, None] & levers.stages[:, None, :]
+    meant[:, :-1] = both.reshape(count, strata * stages)
+    return meant
+
+
+def guides(share: np.ndarray) -> np.ndarray:
+    """Return where the search for u in share[kind] may begin: at [kind, int(u x guides)]. Source:
+    Chen, Asau, "On generating random variates from an empirical distribution" (1974).
+    """
+    n = _GUIDES * share.shape[1]
+    found = [np.searchsorted(row, np.arange(n) / n, side="right") for row in share]
+    return np.array(found, np.int64).reshape(share.shape[0], n)
 
 
 def room(most: int, world: World) -> State:
@@ -129,7 +159,12 @@ def room(most: int, world: World) -> State:
         size=np.zeros(4, np.int64),
         free=np.zeros(most, np.int32),
         now=np.zeros((groups, world.stages), np.int32),
-        leavers=np.zeros(most, np.int32),
+        found=np.zeros(most + 1, np.int32),
+        further=np.zeros(most + 1, np.int32),
+        won=np.zeros(most + 1, np.int32),
+        lost=np.zeros(most + 1, np.int32),
+        names=np.zeros(most, np.uint64),
+        drawn=np.zeros((4, most), np.uint32),
     )
 
 
@@ -215,6 +250,7 @@ def unlist(state: State, number: int, ticket: int, until: int) -> None:
 def close(state: State, world: World, place: int) -> None:
     """Take a unit out of all lists; its place holds a cell that nobody leaves."""
     number, levers = state.open.unit[place], world.levers.rate.size
+    state.now[state.open.group[place], stage_at(state, world, place)] -= 1
     for ticket in range(number * levers, (number + 1) * levers):
         unlist(state, number, ticket, NEVER)
         state.tickets[ticket]["until"] = NEVER
@@ -228,13 +264,14 @@ def close(state: State, world: World, place: int) -> None:
 @njit(**INNER)
 def pack(state: State, dead: int) -> None:
     """Move the open units together, in the same order; `dead` is the cell of those that closed."""
-    opened, kept = state.open, 0
+    opened, found, kept = state.open, state.found, 0
     for place in range(state.size[PLACES]):
-        if opened.cell[place] != dead:
-            number = opened.unit[place]
-            state.units[number]["place"] = kept
-            opened.unit[kept], opened.name[kept] = number, opened.name[place]
-            opened.cell[kept], opened.entered[kept] = opened.cell[place], opened.entered[place]
-            opened.group[kept], opened.boost[kept] = opened.group[place], opened.boost[place]
-            kept += 1
+        found[kept] = place
+        kept += int(opened.cell[place] != dead)
+    for to in range(kept):
+        place, number = found[to], opened.unit[found[to]]
+        state.units[number]["place"] = to
+        opened.unit[to], opened.name[to] = number, opened.name[place]
+        opened.cell[to], opened.entered[to] = opened.cell[place], opened.entered[place]
+        opened.group[to], opened.boost[to] = opened.group[place], opened.boost[place]
     state.size[PLACES], state.size[CLOSED] = kept, 0

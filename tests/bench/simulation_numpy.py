@@ -96,11 +96,13 @@ class _Plain:
         place = np.concatenate([np.arange(k) for row in counts for k in row])
         draw = self.draw[new]
         name = np.uint64(2**63) | week.astype(np.uint64) << _HALF | place.astype(np.uint64)
-        late = self._uniform(draw, name, week, luck.BEGINS) < 0.5
+        words = self._block(draw, name, week // 4, luck.BEGINS)
+        late = words[2] < 2**31
         order = np.lexsort((place, late, week, draw))
         draw, name, week, late = draw[order], name[order], week[order], late[order]
+        u = self._of_words(words[0][order], words[1][order])
         share = np.cumsum(self.arrivals.share[0].ravel())
-        cell = np.searchsorted(share, self._uniform(draw, name, week, luck.KIND), side="right")
+        cell = np.searchsorted(share, u, side="right")
         self.name[new], self.begins[new] = name, week + late
         self.entered[new] = self.begins[new]
         self.stratum[new], self.group[new] = cell // GROUPS, cell % GROUPS
@@ -228,8 +230,10 @@ class _Plain:
         self, draw: np.ndarray, name: np.ndarray, week: np.ndarray | int, purpose: np.ndarray | int
     ) -> np.ndarray:
         words = self._block(draw, name, week, purpose)
-        bits = (words[0] << _HALF | words[1]) >> np.uint64(12)
-        return np.asarray((bits + 0.5) * 2.0**-52)
+        return self._of_words(words[0], words[1])
+
+    def _of_words(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+        return np.asarray(((high << _HALF | low) >> np.uint64(12)) + 0.5) * 2.0**-52
 
     def _block(
         self, draw: np.ndarray, name: np.ndarray, week: np.ndarray | int, purpose: np.ndarray | int

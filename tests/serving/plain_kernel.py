@@ -40,12 +40,16 @@ class Unit:
     felt: dict[int, tuple[float, int]] = field(default_factory=dict)  # by lever: ratio, its end
 
 
-def word(seed: int, draw: int, unit: int, step: int, purpose: int) -> float:
-    """Return the number of one of four steps that share a block."""
+def block(seed: int, draw: int, unit: int, step: int, purpose: int) -> list[int]:
+    """Return the four words that four steps share."""
     c = (draw, unit & 0xFFFFFFFF, unit >> 32, step // 4 * 65536 + purpose)
     key = (seed & 0xFFFFFFFF, seed >> 32)
-    words = philox.block(tuple(map(np.uint64, c)), tuple(map(np.uint64, key)))
-    return (int(words[step % 4]) + 0.5) / 2**32
+    return [int(x) for x in philox.block(tuple(map(np.uint64, c)), tuple(map(np.uint64, key)))]
+
+
+def word(seed: int, draw: int, unit: int, step: int, purpose: int) -> float:
+    """Return the number of one of four steps that share a block."""
+    return (block(seed, draw, unit, step, purpose)[step % 4] + 0.5) / 2**32
 
 
 class Plain:
@@ -124,11 +128,13 @@ class Plain:
                 rate = rate * variates.gamma(1.0 / spread, u) * spread
             for i in range(variates.poisson(rate, self.uniform(0, step, 1024 + kind))):
                 name = 2**63 | kind << 48 | step << 32 | i
-                is_late = self.uniform(name, step, 130) < 0.5
-                (late if is_late else on_time).append((kind, name, step + is_late))
-        for kind, name, entered in on_time + late:
+                drawn = block(self.seed, self.d, name, step, 130)
+                is_late = drawn[2] < 2**31
+                u = ((drawn[0] << 32 | drawn[1]) >> 12) + 0.5
+                (late if is_late else on_time).append((kind, name, step + is_late, u / 2**52))
+        for kind, name, entered, u in on_time + late:
             share = np.cumsum(self.arrivals.share[kind].ravel()).tolist()
-            cell = bisect.bisect_right(share, self.uniform(name, step, 131))
+            cell = bisect.bisect_right(share, u)
             stratum, group = divmod(cell, self.frame.segment_of.size)
             desk = int(self.arrivals.desk_of[group])
             stage = int(self.arrivals.stage[kind])

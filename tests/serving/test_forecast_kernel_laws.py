@@ -102,7 +102,28 @@ def moved(chances: np.ndarray, stage: int, u: float, phi: float) -> int:
     laws.limits(everywhere, np.zeros(1, np.int64), table)
     low, high, ahead = table[:, stage]
     x = u * (1.0 + ahead * (phi - 1.0))
-    return stage if low <= x < high else destination(chances, stage, x, phi)
+    rising = np.zeros((1, 1, laws.WIDTH))
+    laws.rise(chances[None, None], rising)
+    return stage if low <= x < high else destination(rising[0, 0], STAGES, x, (low, high, phi))
+
+
+@given(
+    word=st.integers(0, 2**32 - 1),
+    limits=st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0)),
+    shift=st.floats(-30.0, 30.0),
+)
+def test_limits_in_brief_let_nobody_stay_who_moves(
+    word: int, limits: tuple[float, float, float], shift: float
+) -> None:
+    low, high, ahead = limits
+    table, brief = np.array(limits)[:, None], np.zeros(1, np.uint64)
+    laws.shorten(table, brief)
+    factor, u = math.exp(shift) - 1.0, (word + 0.5) / 2**32
+    for found in (u, min(1.0, low / (1.0 + ahead * factor)), high / (1.0 + ahead * factor)):
+        exact = found * (1.0 + ahead * factor)
+        x = found * (1.0 + laws.ahead_of(brief[0]) * factor)
+        if laws.low_of(brief[0]) <= x < laws.high_of(brief[0]):
+            assert low <= exact < high
 
 
 @given(
@@ -135,7 +156,8 @@ def test_amounts_are_whole_cents_within_bounds(
     empty = [np.zeros(0)] * 3
     row, other = np.array(table), np.array([99.0, 0.0])
     amounts, revised = (other, row) if known >= 0 else (row, other)
-    shapes = (np.zeros((1, 1, 3)), np.zeros((3, 1)), np.zeros((1, 1)), empty[0])
+    moves, limits, brief = np.zeros((1, 1, 3)), np.zeros((3, 1)), np.zeros(1, np.uint64)
+    shapes = (moves, moves, limits, brief, np.zeros((1, 1)), empty[0])
     of_draw = Laws(1, *shapes, np.zeros((1, 1), np.int64), amounts, revised)
     assert laws.cents(known, 0.5, of_draw) == value
 

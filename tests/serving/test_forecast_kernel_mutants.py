@@ -38,7 +38,7 @@ MUTANTS: dict[str, Change] = {
     "contacts do not tire": ("contacts", "math.exp(-levers.saturation[lever] * tired)", "1.0"),
     "nobody recovers": ("contacts", '* world.left[chance.step - unit["tired_at"]]', ""),
     "the start is fresh": ("state", "= start.tired[i]", "= 0.0"),
-    "who is tired unsubscribes as soon": ("contacts", "* (1.0 + tired)):", "):"),
+    "who is tired unsubscribes as soon": ("contacts", "* (1.0 + tired)\n", "\n"),
     "who unsubscribed is listed again": (
         "contacts",
         'state.tickets[ticket]["until"] = NEVER',
@@ -64,8 +64,12 @@ MUTANTS: dict[str, Change] = {
         "= opened.group[place], opened.boost[place]",
         "= opened.group[place], 1.0",
     ),
-    "packing forgets a unit": ("state", "kept += 1", "kept += place > 0"),
-    "a number is another's too early": ("contacts", "== place  # else", ">= 0  # else"),
+    "packing forgets a unit": (
+        "state",
+        "cell[place] != dead)",
+        "cell[place] != dead and place > 0)",
+    ),
+    "who closed is still meant": ("state", "np.zeros((count, strata", "np.ones((count, strata"),
     "the contacts of the closed are another's": (
         "contacts",
         'if ticket["until"] == told[span[0], 1]:',
@@ -82,8 +86,9 @@ MUTANTS: dict[str, Change] = {
         "np.exp(parameters.tilt)[:, stage_of]",
         "np.exp(parameters.tilt)[:, 0 * stage_of]",
     ),
-    "shocks act on every chance": ("laws", "if other > stage else chances[other]", ""),
-    "all arrivals take part at once": ("coming", "chance.step + int(is_late)", "chance.step"),
+    "shocks act on no chance": ("laws", "* (1.0 / phi)", "* 1.0"),
+    "limits in brief are too wide": ("laws", "limits[1, at] * _PARTS) - 1.0", "1.5 * _PARTS)"),
+    "all arrivals take part at once": ("coming", "chance.step + 1)", "chance.step)"),
     "arrivals do not vary": ("laws", "if spread[kind] > _LEAST_VARIANCE", "if spread[kind] > 99.0"),
     "amounts are not revised": (
         "laws",

@@ -1,8 +1,9 @@
-"""Moves of a step: a pass finds the few units that do not stay; they are treated one by one.
+"""Moves of a step: a pass finds who may not stay, a second one where to, and lists treat them.
 
-The pass reads five numbers of each open unit and three of the table of limits. It stores nothing
-but a bit for each of 64 units, so that the compiler may treat eight of them at once (2 instead of 4
-ns for a unit), and writes each place into a list that grows by the bit: no branch is to be guessed.
+The first pass reads five numbers of each open unit and the limits in brief (laws.shorten), and sets
+a bit for each of 64 units, so that the compiler may treat eight of them at once. The few that it
+finds are looked at exactly, and sorted without a branch into who changes its stage, is won or lost:
+each list is then treated in a row, and the words for all amounts of a step are drawn at once.
 """
 
 from __future__ import annotations

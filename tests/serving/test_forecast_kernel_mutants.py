@@ -106,7 +106,7 @@ def told(kernel: ModuleType, asked: Case) -> Outcome:
 @pytest.fixture(scope="module")
 def asked() -> Case:
     """A funnel in which every rule has something to do."""
-    busy = case(0, units=120, draws=1, steps=25)
+    busy = case(1, units=120, draws=1, steps=25)
     busy["levers"] = busy["levers"]._replace(
         rate=np.array([0.5, 0.4]),
         saturation=np.array([0.8, 0.1]),

@@ -10,11 +10,7 @@ The peers (simulation_numpy.py, simulation_simpy.py) run 1,000 units, one thread
 the kernel for the ratios. NumPy asks for the same random numbers and must give the same outcome to
 the last cent; SimPy must agree within four standard errors. The figures are void otherwise.
 
-Where the time goes, `ns_by_part` says by leaving parts out. By samples of the clock, of a week of
-an open unit: a third is arrivals, packing and the search for those to be listed (a ticket that is
-not in the cache for each named), a fifth what is done to the eighth that does not stay, a seventh
-the pass that finds it, a tenth the blocks of Philox for arrivals and contacts, as much the contacts
-themselves, and a fifteenth the words of all moves and lists.
+Where the time goes, `ns_by_part` says by leaving parts out.
 
 The last line is one JSON object.
 """

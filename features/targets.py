@@ -187,6 +187,11 @@ class Target(Frozen):
         """Name of the table of their scores."""
         return f"scores_{self.name}"
 
+    @property
+    def past_scores_table(self) -> str:
+        """Name of the table of scores of past moments, each by a model of its time."""
+        return f"{self.scores_table}_past"
+
 
 def load_target(name: str) -> Target:
     """Read configs/targets/<name>.yaml, or the file given; its views must be declared and fit."""

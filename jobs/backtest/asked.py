@@ -12,6 +12,7 @@ from features import log
 from jobs.backtest.ours import Place
 from jobs.backtest.walk import Plan
 from jobs.console import option
+from serving import scored
 from serving.forecast import funnels, units
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def ask(workspace: Workspace, settings: BacktestSettings) -> Asked:
     step = timedelta(days=funnel.step_days)
     last = latest - max(horizons) * step
     origins = tuple(last - back * every * step for back in reversed(range(settings.origins)))
-    said = [funnel.model_dump(mode="json"), settings.draws, settings.seed, horizons]
+    scores = scored.made(workspace.tables, funnel)
+    said = [funnel.model_dump(mode="json"), settings.draws, settings.seed, horizons, scores]
     run = canonical.digest(said)[:32]
     plan = Plan(run=run, funnel=funnel.name, origins=origins, horizons=horizons, seed=settings.seed)
     return Asked(
@@ -90,6 +92,7 @@ def place(workspace: Workspace, asked: Asked) -> Place:
         horizons=asked.plan.horizons,
         draws=asked.settings.draws,
         seed=asked.settings.seed,
+        scores=scored.past(workspace.tables, asked.funnel),
     )
 
 

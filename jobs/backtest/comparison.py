@@ -42,6 +42,13 @@ class Compared:
     skill: float  # 1 - ours / theirs: the part of their score that we save; NaN where theirs is 0
     origins: int
     block: int  # origins
+    theirs: float = np.nan  # the mean score of the other
+
+    @property
+    def relative(self) -> tuple[float, float, float]:
+        """The difference, and the two ends of its interval, in parts of their score."""
+        whole = self.theirs or np.nan
+        return self.difference / whole, self.low / whole, self.high / whole
 
     @property
     def verdict(self) -> Verdict:
@@ -68,6 +75,7 @@ def compared(
         skill=1.0 - float(ours.mean()) / whole if whole else np.nan,
         origins=len(gap),
         block=length,
+        theirs=whole,
     )
 
 

@@ -35,6 +35,19 @@ def calibration(chance: np.ndarray, is_won: np.ndarray) -> tuple[float, float]:
     return _fitted(np.stack([logit, np.ones(len(logit))], axis=1), wanted)
 
 
+def curve(chance: np.ndarray, is_won: np.ndarray, bins: int = 8) -> pd.DataFrame:
+    """Return how many of the deals [deals] with about the same chance were won: columns chance
+    (mean), share, error (standard error of the share by chance alone), deals; bins hold as many.
+    """
+    order = np.argsort(chance, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    said = [float(chance[part].mean()) for part in parts]
+    share = [float(is_won[part].mean()) for part in parts]
+    error = [(p * (1.0 - p) / len(part)) ** 0.5 for p, part in zip(said, parts, strict=True)]
+    count = [len(part) for part in parts]
+    return pd.DataFrame({"chance": said, "share": share, "error": error, "deals": count})
+
+
 def _members(stage: np.ndarray, name: object) -> np.ndarray:
     return np.ones(len(stage), bool) if name == ALL else np.asarray(stage == name)
 

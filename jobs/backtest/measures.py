@@ -36,24 +36,19 @@ def pinball(truth: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.
 
 def crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the continuous ranked probability score, float64 [outcomes], in units of the truth
-    [outcomes]: E|X - y| - E|X - X'| / 2, exact for the distribution that draws [draws, outcomes]
-    are.
+    [outcomes]: E|X - y| - E|X - X'| / 2, as draws [draws, outcomes] expect it of endless ones. So
+    forecasters with few draws and with many are judged alike; that of one draw is its error.
 
     Source: Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation" (JASA
-    2007), equation 21; of sorted draws x_i the second term is sum_i (2 i - m - 1) x_i / m^2.
+    2007), equation 21; of sorted draws x_i the second term is sum_i (2 i - m - 1) x_i over m (m -
+    1): Ferro, "Fair scores for ensemble forecasts" (QJRMS 2014).
     """
-    return _ranked(draws, truth, len(draws) ** 2)
-
-
-def fair_crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the score that `crps` would expect of endless draws, without what few draws cost: the
-    second term over m (m - 1). Needs two draws.
-
-    Source: Ferro, "Fair scores for ensemble forecasts" (QJRMS 2014).
-    """
-    if len(draws) < 2:
-        raise ValueError(f"a fair score needs at least two draws, got {len(draws)}")
-    return _ranked(draws, truth, len(draws) * (len(draws) - 1))
+    count = len(draws)
+    # from the truth, so that large amounts cost no digits
+    off = np.sort(draws.astype(float) - truth, axis=0)
+    rank = 2.0 * np.arange(1, count + 1) - count - 1.0
+    pairs = max(1, count * (count - 1))
+    return np.asarray(np.abs(off).mean(axis=0) - rank @ off / pairs)
 
 
 def pit(rng: np.random.Generator, draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -66,11 +61,3 @@ def pit(rng: np.random.Generator, draws: np.ndarray, truth: np.ndarray) -> np.nd
     """
     below, level = (draws < truth).sum(axis=0), (draws == truth).sum(axis=0)
     return np.asarray((below + rng.random(truth.shape) * (level + 1)) / (len(draws) + 1))
-
-
-def _ranked(draws: np.ndarray, truth: np.ndarray, pairs: int) -> np.ndarray:
-    count = len(draws)
-    # from the truth, so that large amounts cost no digits
-    off = np.sort(draws.astype(float) - truth, axis=0)
-    rank = 2.0 * np.arange(1, count + 1) - count - 1.0
-    return np.asarray(np.abs(off).mean(axis=0) - rank @ off / pairs)

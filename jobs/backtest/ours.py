@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.errors import Refusal
-from jobs.backtest import knowing
+from features import log
+from jobs.backtest import knowing, single
 from jobs.backtest.knowing import SLICED, VALUE, WON
 from jobs.backtest.walk import Key
 from serving.forecast import experiment, learning, levers, units
@@ -19,14 +22,13 @@ from serving.forecast.experiment import Arm, Experiment
 from serving.forecast.tested import ALL, OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pyarrow as pa
+    from collections.abc import Callable, Mapping
 
     from jobs.backtest.walk import Draws
     from serving.forecast.funnels import Funnel
     from serving.forecast.given import Outcome
     from serving.forecast.learning import Learnt
+    from serving.forecast.strata import Scored
     from serving.forecast.units import Course
 
 CHUNK = 250  # draws
@@ -41,11 +43,17 @@ class Place:
     horizons: tuple[int, ...]
     draws: int
     seed: int
-    scores: tuple[Literal["lead", "opportunity"], pa.Table] | None = None
+    scores: tuple[Scored, ...] = ()
 
     def course(self, origin: datetime) -> Course:
         """Return the courses of all units as known at an origin."""
         return units.read(self.events, self.funnel, origin)
+
+    def is_scored(self, origin: datetime) -> bool:
+        """Is there a score that was made by an origin?"""
+        until = pa.scalar(origin, log.MICROSECONDS)
+        times = [each.rows["time"] for each in self.scores]
+        return any(pc.any(pc.less_equal(time, until)).as_py() for time in times)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,16 +62,19 @@ class Ours:
 
     place: Place
     name: str = OURS
+    course: Callable[[datetime], Course] | None = None  # in place of reading the place's
+    deals: dict[datetime, pd.DataFrame] = field(default_factory=dict)  # what it said of each
 
     def forecast(self, origin: datetime) -> Draws:
         """Return the draws of all series; nothing where the log says too little by then."""
-        place, course = self.place, self.place.course(origin)
+        place, course = self.place, (self.course or self.place.course)(origin)
         learnt = learning.fit(course, max(place.horizons), scores=place.scores)
         if isinstance(learnt, Refusal):
             return {}
         asked = usual(course, learnt, place)
         parts = [experiment.run(asked, span) for span in experiment.spans(asked, CHUNK)]
         (outcome,) = experiment.joined(parts)
+        self.deals[origin] = single.said(course, asked.start, outcome)
         return _draws(outcome, learnt, place.horizons, knowing.measures(course))
 
 
@@ -101,6 +112,16 @@ class Truth:
         self._place, self._course = place, course
         self._won, self._cents = knowing.won(course)
         self._series = list(knowing.series(course))
+
+    def deals(self, origin: datetime, keys: np.ndarray) -> np.ndarray:
+        """Return which deals, by their keys, were won up to the last horizon: bool [deals]."""
+        known = pa.array(self._course.keys.opportunities)
+        code = pc.fill_null(pc.index_in(pa.array(keys, pa.string()), known), -1).to_numpy()
+        unit = np.append(self._course.keys.unit_of_opportunity, -1)[code]
+        begins = int(origin.timestamp() * 1_000_000)
+        ends = begins + max(self._place.horizons) * self._place.funnel.step
+        won = np.append(self._won, np.iinfo(np.int64).max)[unit]
+        return np.asarray((begins <= won) & (won < ends))
 
     def __call__(self, origin: datetime) -> Mapping[Key, np.ndarray]:
         """Return what was won up to each horizon, NaN where that is not over."""

@@ -10,7 +10,7 @@ from jobs import pages
 from jobs.backtest import pictures
 from jobs.backtest.comparison import Verdict
 from jobs.backtest.results import POOLED
-from serving.forecast.tested import ALL, OURS
+from serving.forecast.tested import ALL, OURS, UNSCORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     OURS: "ours",
+    UNSCORED: "ours without scores",
     "stage_weighted": "stage-weighted",
     "same_point": "same point in the period",
     "seasonal_naive": "seasonal naive",
@@ -49,7 +50,9 @@ class Dossier:
     against: Sequence[Against]
     absent: Mapping[str, str]  # forecasters that said nothing, and why
     recalibration: Sequence[str]  # what is said of the intervals of the next forecast
+    added: Sequence[str] = ()  # what scores add, in sentences
     deals: pd.DataFrame | None = None  # of deals.COLUMNS
+    curve: pd.DataFrame | None = None  # as of deals.curve
 
 
 def render(found: Dossier) -> str:
@@ -63,7 +66,9 @@ def render(found: Dossier) -> str:
         sections=[_section(found, measure) for measure in _measures(found)],
         absent=[(_named(name), why) for name, why in found.absent.items()],
         recalibration=found.recalibration,
+        added=found.added,
         deals=_deals(found),
+        reliability=None if found.curve is None else pictures.reliability(found.curve),
     )
 
 
@@ -237,13 +242,17 @@ def _share(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.1%}"
 
 
+def _staged(name: str) -> str:
+    return "all, without scores" if name == UNSCORED else name
+
+
 def _deals(found: Dossier) -> list[dict[str, str]]:
     if found.deals is None:
         return []
     shown = {"log_loss": ".3f", "brier": ".3f", "slope": ".2f", "intercept": "+.2f"}
     return [
         {
-            "stage": str(row["stage"]),
+            "stage": _staged(str(row["stage"])),
             "deals": f"{row['deals']:,}",
             "won": f"{row['won']:,}",
             **{

@@ -52,6 +52,28 @@ def coverage(ours: Judged) -> Picture:
     )
 
 
+def reliability(curve: pd.DataFrame) -> Picture:
+    """Draw how many deals of about the same chance (rows as of deals.curve) were won, with two
+    standard errors of chance alone.
+    """
+    title = "Chances of single deals"
+    figure, axes = canvas(title, "chance that was said", "share that was won", **SIZE)
+    said, share = curve["chance"].to_numpy(), curve["share"].to_numpy()
+    error = 2.0 * curve["error"].to_numpy()
+    end = min(1.0, 1.05 * float(max(said.max(), (share + error).max())))
+    axes.plot([0.0, end], [0.0, end], color=OTHER, linestyle="--", linewidth=1, label="as said")
+    axes.errorbar(said, share, yerr=error, fmt="o", color=OURS, capsize=3, label="measured")
+    axes.set(xlim=(0.0, end), ylim=(0.0, end))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    axes.legend(frameon=False, loc="upper left")
+    return picture(
+        figure,
+        f"{int(curve['deals'].sum()):,} deals, counted at each origin at which they were open, in"
+        f" {len(curve)} groups by chance. Above the line more were won than was said.",
+    )
+
+
 def pit(values: Sequence[float]) -> Picture:
     """Draw where outcomes lay in their forecasts."""
     figure, axes = canvas("Where outcomes lay", "share of the draws below", "outcomes", **SIZE)

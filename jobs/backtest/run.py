@@ -12,8 +12,8 @@ from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError
 from features import log
 from jobs import pages
+from jobs.backtest import added, baselines, page, results, single, walking
 from jobs.backtest import asked as asking
-from jobs.backtest import baselines, page, results, walking
 from jobs.backtest.asked import BacktestSettings
 from jobs.console import Job, Progress, Report
 from serving.forecast import tested
@@ -50,7 +50,7 @@ def run(workspace: Workspace, settings: BacktestSettings, progress: Progress) ->
     ran = walking.walked(workspace, found, place, progress)
     rows = _rows(workspace, found)
     _move(workspace, found)
-    told = dossier(found, rows)
+    told = dossier(found, rows, _deals(workspace, found))
     path = Path(settings.to or workspace.settings.home / "reports").resolve()
     path = path / f"backtest-{found.funnel.name}.html"
     pages.write(path, page.render(told).encode())
@@ -63,7 +63,7 @@ def run(workspace: Workspace, settings: BacktestSettings, progress: Progress) ->
             "rows": len(rows),
             "page": str(path),
         },
-        decided=[f"runner: {ran}", *told.recalibration],
+        decided=[f"runner: {ran}", *told.added, *told.recalibration],
         figures=_figures(told.judged),
         table=_table(told.judged),
         inputs=[Dataset.table(log.TABLE, found.snapshot, place.events.num_rows)],
@@ -71,9 +71,10 @@ def run(workspace: Workspace, settings: BacktestSettings, progress: Progress) ->
     )
 
 
-def dossier(found: Asked, rows: pd.DataFrame) -> Dossier:
-    """Return what the page is about."""
+def dossier(found: Asked, rows: pd.DataFrame, told: pd.DataFrame) -> Dossier:
+    """Return what the page is about, from the rows of the run, and those of its deals."""
     rng = np.random.default_rng(found.settings.seed)
+    against, deals = results.against(rng, rows, found.every), single.judged(told, tested.UNSCORED)
     return page.Dossier(
         funnel=found.funnel.name,
         run=found.plan.run,
@@ -82,10 +83,19 @@ def dossier(found: Asked, rows: pd.DataFrame) -> Dossier:
         every=found.every,
         rows=rows,
         judged=results.judged(rows, found.every),
-        against=results.against(rng, rows, found.every),
-        absent=_absent(rows),
+        against=against,
+        absent=_absent(rows) | _unscored(found, rows),
         recalibration=_recalibration(found, rows),
+        added=added.said(against, deals),
+        deals=deals,
+        curve=None if deals is None else single.curve(told),
     )
+
+
+def _deals(workspace: Workspace, found: Asked) -> pd.DataFrame:
+    every = workspace.tables.read(single.TABLE).to_pandas()
+    mine = every[(every["run"] == found.plan.run) & (every["funnel"] == found.funnel.name)]
+    return mine[mine["origin"].isin(found.plan.origins)].reset_index(drop=True)
 
 
 def _rows(workspace: Workspace, found: Asked) -> pd.DataFrame:
@@ -121,6 +131,15 @@ def _absent(rows: pd.DataFrame) -> dict[str, str]:
         for name in baselines.NAMES
         if name not in there
     }
+
+
+def _unscored(found: Asked, rows: pd.DataFrame) -> dict[str, str]:
+    """Return why nothing was forecast without scores, where a funnel has them."""
+    if not found.funnel.scores or (rows["forecaster"] == tested.UNSCORED).any():
+        return {}
+    targets = " and ".join(each.target for each in found.funnel.scores)
+    why = f"there are no scores of past moments: python -m jobs.train.past makes those of {targets}"
+    return {tested.UNSCORED: why}
 
 
 def _recalibration(found: Asked, rows: pd.DataFrame) -> list[str]:

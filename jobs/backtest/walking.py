@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from cluster import runner, session
-from jobs.backtest import baselines, knowing, ours
+from jobs.backtest import baselines, knowing, ours, single
 from jobs.backtest.forecasters import Baseline
+from jobs.backtest.ours import Ours
 from jobs.backtest.walk import walk
 from serving.forecast import tested
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jobs.backtest.ours import Place, Truth
     from jobs.backtest.walk import Key, Plan
     from jobs.console import Progress
+    from serving.forecast.units import Course
 
 ROWS_PER_ORIGIN = 5  # of a feature job, per 100 events: what an origin costs
 
@@ -31,6 +33,7 @@ ROWS_PER_ORIGIN = 5  # of a feature job, per 100 events: what an origin costs
 def walked(workspace: Workspace, asked: Asked, place: Place, progress: Progress) -> str:
     """Forecast from every origin that is not in the table yet; returns how it ran."""
     workspace.tables.create(tested.TABLE, tested.SCHEMA)
+    workspace.tables.create(single.TABLE, single.SCHEMA)
     seen = _there(workspace, asked.plan)
     missing = [origin for origin in asked.plan.origins if origin not in seen]
     count, every = len(asked.plan.origins) - len(missing), len(asked.plan.origins)
@@ -38,23 +41,40 @@ def walked(workspace: Workspace, asked: Asked, place: Place, progress: Progress)
     choice = runner.choose(asked.settings.runner, rows, workspace.settings)
     make = _on_ray if choice.runner == "ray" else _inline
     for made in make(workspace.settings, asked, place, missing):
-        if made.num_rows:
-            workspace.tables.append(tested.TABLE, made)
+        for name, rows in ((single.TABLE, made.deals), (tested.TABLE, made.rows)):
+            if rows.num_rows:  # the rows last: they say that an origin is done
+                workspace.tables.append(name, rows)
         count += 1
         progress(count, every, "origins")
     return f"{choice}; {every - len(missing)} of {every} origins were done before"
 
 
-def one(plan: Plan, place: Place, truth: Truth, origin: datetime) -> pa.Table:
+class Made(NamedTuple):
+    """What was forecast from one origin, and what came."""
+
+    rows: pa.Table  # of tested.SCHEMA
+    deals: pa.Table  # of single.SCHEMA
+
+
+def one(plan: Plan, place: Place, truth: Truth, origin: datetime) -> Made:
     """Return the rows of all forecasters from one origin."""
     told = _Told(place)
     simple = [
         Baseline(name=name, known=told, horizons=place.horizons, seed=place.seed)
         for name in baselines.NAMES
     ]
+    mine = [Ours(place=place, course=told.course)]
+    if place.is_scored(origin):
+        bare = replace(place, scores=())
+        mine.append(Ours(place=bare, name=tested.UNSCORED, course=told.course))
     only = replace(plan, origins=(origin,))
-    tables = list(walk(only, [ours.Ours(place=place), *simple], truth, tested.SCHEMA.empty_table()))
-    return pa.concat_tables(tables)
+    tables = list(walk(only, [*mine, *simple], truth, tested.SCHEMA.empty_table()))
+    deals = [
+        single.table(plan, origin, each.name, each.deals[origin], truth.deals)
+        for each in mine
+        if origin in each.deals
+    ]
+    return Made(pa.concat_tables(tables), pa.concat_tables([single.SCHEMA.empty_table(), *deals]))
 
 
 class _Told:
@@ -62,11 +82,18 @@ class _Told:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._courses: dict[datetime, Course] = {}
         self._known: dict[datetime, Mapping[Key, Known]] = {}
+
+    def course(self, origin: datetime) -> Course:
+        """Return the courses of all units as known then."""
+        if origin not in self._courses:
+            self._courses[origin] = self._place.course(origin)
+        return self._courses[origin]
 
     def __call__(self, origin: datetime) -> Mapping[Key, Known]:
         if origin not in self._known:
-            self._known[origin] = knowing.known(self._place.course(origin))
+            self._known[origin] = knowing.known(self.course(origin))
         return self._known[origin]
 
 
@@ -78,7 +105,7 @@ def _there(workspace: Workspace, plan: Plan) -> set[datetime]:
 
 def _inline(
     settings: Settings, asked: Asked, place: Place, missing: list[datetime]
-) -> Iterator[pa.Table]:
+) -> Iterator[Made]:
     truth = ours.truth(place, asked.latest)
     for origin in missing:
         yield one(asked.plan, place, truth, origin)
@@ -86,7 +113,7 @@ def _inline(
 
 def _on_ray(
     settings: Settings, asked: Asked, place: Place, missing: list[datetime]
-) -> Iterator[pa.Table]:
+) -> Iterator[Made]:
     session.connect(settings)
     import ray
 

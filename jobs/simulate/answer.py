@@ -15,6 +15,7 @@ from cluster import canonical, runner, session
 from cluster.errors import FunnelcastError, WrongUse, done
 from jobs.simulate import question as questions
 from jobs.simulate.finished import Finished
+from serving import scored
 from serving.forecast import answers, effect, experiment, learning, payoff, person, pulled, tested
 from serving.forecast.experiment import Arm
 from serving.forecast.pulled import Names
@@ -120,7 +121,7 @@ def answer(
 def put(workspace: Workspace, question: Question, course: Course) -> tuple[Experiment, Names]:
     """Return the question as an experiment, and what its numbers stand for."""
     scenario = question.scenario
-    scores = questions.scores(workspace, question.funnel)
+    scores = scored.known(workspace.tables, question.funnel)
     learnt = done(learning.fit(course, scenario.horizon, scores=scores), NotEnough)
     names = Names(
         stages=tuple(stage.name for stage in question.funnel.stages),

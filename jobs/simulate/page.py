@@ -78,6 +78,12 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     yield "draws", f"{scenario.draws:,}, seed {scenario.seed}"
     yield "learnt from", f"{learnt.unit_steps:,} {step}s of units"
     yield "shared shock", f"sd {learnt.shock_sd[0]:.2f} on the log odds of going forward"
+    for told in words.scores(found):
+        yield "scores", told.removeprefix("scores: ")
+    if (slips := words.slippage(found.course)) is not None:
+        yield "close dates", slips
+    if (check := words.checked(found)) is not None:
+        yield "chances", check
     yield "evidence", words.grade(found)
     yield "log", f"snapshot {found.question.snapshot}"
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cluster import canonical
 from cluster import settings as configuration
 from cluster.yamlfiles import read_yaml
 from features import log
-from features.targets import load_target
 from jobs.console import option
-from serving.forecast import funnels, strata, units
+from serving import scored
+from serving.forecast import funnels, units
 from serving.forecast.scenario import Scenario
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from cluster.workspace import Workspace
     from serving.forecast.funnels import Funnel
     from serving.forecast.units import Course
-
-type Scores = tuple[Literal["lead", "opportunity"], pa.Table]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +73,12 @@ def course(workspace: Workspace, question: Question) -> Course:
     return units.read(events, question.funnel, question.as_of)
 
 
-def scores(workspace: Workspace, funnel: Funnel) -> Scores | None:
-    """Return the scores that tell the units of a funnel apart; None where there are none yet."""
-    if funnel.scores is None:
-        return None
-    target = load_target(funnel.scores.target)
-    if workspace.tables.head(target.scores_table) is None or target.entity == "account":
-        return None
-    rows = workspace.tables.read(target.scores_table, columns=["entity", "time", "probability"])
-    found = rows.rename_columns(["entity", "time", "score"]).cast(strata.SCORES)
-    return target.entity, found
-
-
 def pins(workspace: Workspace, asked: Question) -> dict[str, str]:
     """Return the identity of all that an answer depends on."""
-    target = asked.funnel.scores and load_target(asked.funnel.scores.target)
     return {
         "log": str(asked.snapshot),
         "as_of": asked.as_of.isoformat(),
-        "scores": str(workspace.tables.head(target.scores_table) if target else None),
+        "scores": canonical.digest(scored.heads(workspace.tables, asked.funnel)),
         "funnel": canonical.digest(asked.funnel.model_dump(mode="json")),
         "scenario": canonical.digest(asked.scenario.model_dump(mode="json")),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from serving.forecast import risk
+import numpy as np
+
+from serving.forecast import aalen, amounts, moves, person, risk
 from serving.forecast.scenario import GRADE_WORDS
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     from jobs.simulate.answer import Answer
     from serving.forecast.payoff import Payoff
+    from serving.forecast.units import Course
 
 NOT_YET = "how often such intervals held is not yet known: python -m jobs.backtest measures it"
 
@@ -24,6 +27,7 @@ def decided(found: Answer) -> list[str]:
         f"{scenario.draws:,} draws over {scenario.horizon} steps, seed {scenario.seed}",
         f"shock common to all units of a step: sd {shock[0]:.2f} on the log odds",
         f"evidence: {grade(found)}",
+        *scores(found),
         "intervals carry chance, rates and shocks",
         *(found.coverage or (NOT_YET,)),
         *held(found),
@@ -34,6 +38,59 @@ def decided(found: Answer) -> list[str]:
     if found.payoff is not None:
         lines.append(payoff(scenario.name, found.payoff))
     return lines
+
+
+def scores(found: Answer) -> Iterator[str]:
+    """Give how many of the open units are told apart by a score, and by whose."""
+    given = [each.target for each in found.question.funnel.scores]
+    if not given:
+        return
+    strata, start = found.asked.learnt.strata, found.asked.start
+    owner = np.array(strata.names, object)[start.stratum]
+    counts = {name: int((owner == name).sum()) for name in given}
+    told = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
+    if told:
+        yield f"scores: {sum(counts.values()):,} of {len(owner):,} open units have one ({told})"
+    else:
+        targets = " and ".join(given)
+        yield f"scores: no open unit has one; python -m jobs.train.past makes those of {targets}"
+
+
+def slippage(course: Course) -> str | None:
+    """Return by how much closings come after the days that were expected; None where none are."""
+    rows = amounts.slippage(course)
+    if rows is None:
+        return None
+    late = {row["expected"]: float(row["q50"]) for row in rows.to_dict("records")}
+    first, last = (_days(late[which]) for which in ("first", "last"))
+    return f"at the median deals end {first} the day expected first, {last} the one expected last"
+
+
+def checked(found: Answer) -> str | None:
+    """Return what the chances that were learnt make of new units, beside the estimate of
+    Aalen-Johansen from all of history alike; None where all units are new.
+    """
+    funnel, learnt = found.question.funnel, found.asked.learnt
+    rows = person.table(found.course)
+    steps = min(found.asked.steps, len(rows.bounds) - 2)
+    if steps < 1:
+        return None
+    begins, won = funnel.begins[0], funnel.won_state
+    chances = moves.shares(learnt.moves.sum(axis=0))
+    ours = aalen.propagated(chances, funnel, begins, steps)[steps, won]
+    told = aalen.estimate(rows, begins, steps)
+    share, error = told.share[steps, won], told.error[steps, won]
+    return (
+        f"of new units {ours:.1%} are won within {steps} {funnel.step_name}s; of all of history"
+        f" alike {share:.1%} ± {2 * error:.1%} (Aalen-Johansen)"
+    )
+
+
+def _days(late: float) -> str:
+    if np.isnan(late):
+        return "nobody knows yet how long after"
+    whole = abs(round(late))
+    return f"{whole:,} {'day' if whole == 1 else 'days'} {'after' if late >= 0 else 'before'}"
 
 
 def goals(found: Answer) -> Iterator[str]:

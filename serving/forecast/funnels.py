@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.settings import Frozen, load, named
 from features.targets import Named
@@ -87,9 +87,21 @@ class Funnel(Frozen):
     segment: Told | None = None
     team: Told | None = None
     owner: Told | None = None
-    scores: Scores | None = None
+    scores: tuple[Scores, ...] = ()  # of leads, of deals, or both; the latest of a unit counts
     inputs: tuple[Input, ...] = ()
     contacts: Contacts | None = None
+
+    @field_validator("scores", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _scores_differ(self) -> Self:
+        targets = [each.target for each in self.scores]
+        if len(set(targets)) < len(targets):
+            raise ValueError(f"scores must name each target once, got {targets}")
+        return self
 
     @model_validator(mode="after")
     def _bands_rise(self) -> Self:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -30,14 +30,12 @@ from serving.forecast.given import Arrivals, Frame, Parameters, Start
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pyarrow as pa
-
     from serving.forecast.amounts import LogNormal
     from serving.forecast.funnels import Funnel
     from serving.forecast.groups import Groups
     from serving.forecast.person import Person
     from serving.forecast.rates import Rates
-    from serving.forecast.strata import Strata
+    from serving.forecast.strata import Scored, Strata
     from serving.forecast.units import Course
 
 RECENT_DAYS = 182  # new units are spread over strata and groups as those of these days
@@ -72,13 +70,13 @@ def fit(
     course: Course,
     steps: int,
     *,
-    scores: tuple[Literal["lead", "opportunity"], pa.Table] | None = None,
+    scores: tuple[Scored, ...] = (),
     future: Mapping[str, np.ndarray] | None = None,
 ) -> Learnt | Refusal:
     """Estimate everything, for so many steps after T; a Refusal says what there is too little of.
 
-    `scores` (columns of strata.SCORES) tell units apart; `future` gives inputs of the steps to
-    come. Older steps count less, by as much as pays.
+    `scores` tell units apart; `future` gives inputs of the steps to come. Older steps count less,
+    by as much as pays.
     """
     rows = person.table(course)
     worth = amounts.deals(course)
@@ -88,9 +86,9 @@ def fit(
         return refusal
     if isinstance(amount, Refusal):
         return amount
-    banding = course.funnel.scores.bands if course.funnel.scores else 5
-    cut = strata.strata(course, scores, (rows.unit, rows.begins), banding)
-    stratum = cut.at(rows.unit, rows.begins)
+    looked = (rows.unit, strata.landmarks(rows, steps))
+    cut = strata.strata(course, scores, looked)
+    stratum = cut.at(*looked)
     faded = fading.weights(rows, steps)
     weights = moves.posterior(moves.counts(rows, stratum, cut.count, faded))
     segment = groups.told(course, course.funnel.segment)

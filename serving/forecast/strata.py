@@ -1,13 +1,21 @@
 """Strata: units banded by the score that was the latest when a step began.
 
-Only the order of the scores counts: the chances of each band are learnt from what became of its
-units. So a model that is wrong does no harm, and one that ranks at random tells nothing.
+Only the order of the scores counts, among those made of units of the same stage: the chances of
+each band are learnt from what became of its units. So a model that is wrong does no harm, and one
+that ranks at random tells nothing. Scores of several models, such as one of leads and one of deals,
+have bands of their own; the latest score of a unit counts, whichever model made it.
+
+A simulated unit keeps the stratum that it has at T, or when it arrives, over all steps ahead, while
+scores rise and fall. So chances are learnt from rows whose stratum is as old: that of a landmark up
+to as many steps before (van Houwelingen, "Dynamic prediction by landmarking in event history
+analysis", Scandinavian Journal of Statistics 34, 2007). With the stratum of the day, the units of
+the highest band would soon be used up, and nobody would follow them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +25,7 @@ from features import log
 from serving.forecast import standing
 
 if TYPE_CHECKING:
+    from serving.forecast.person import Person
     from serving.forecast.standing import Versions
     from serving.forecast.units import Course
 
@@ -30,54 +39,106 @@ SCORES = pa.schema(
 NO_SCORE = 0  # the stratum of units without one
 
 
+class Scored(NamedTuple):
+    """The scores of one target, of leads or of deals."""
+
+    name: str
+    entity: Literal["lead", "opportunity"]
+    rows: pa.Table  # of SCORES
+    bands: int = 5  # of equal size
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Strata:
-    """Scores by unit, and where they are cut."""
+    """The stratum of every score, and the scores by unit."""
 
     count: int
-    edges: np.ndarray  # float64 [bands - 1], rising
-    scores: np.ndarray  # float64, those of `versions`
-    versions: Versions | None  # by unit, the place in the scores
+    of_score: np.ndarray  # int64, by place in the scores: 1 for the lowest of the first model
+    versions: Versions | None  # by unit, the place in the scores; None: there are none
+    names: tuple[str, ...] = ("",)  # of the targets, by stratum; empty where there is no score
 
     def at(self, unit: np.ndarray, moment: np.ndarray) -> np.ndarray:
-        """Return the stratum of each unit at each moment: NO_SCORE, or 1 for the lowest scores."""
+        """Return the stratum of each unit at each moment: NO_SCORE, or that of its latest score."""
         if self.versions is None:
             return np.full(len(unit), NO_SCORE)
         place = standing.latest(self.versions, unit, moment)
-        band = np.searchsorted(self.edges, self.scores[np.maximum(place, 0)], side="right")
-        return np.where(place >= 0, 1 + band, NO_SCORE)
+        return np.asarray(np.append(self.of_score, NO_SCORE)[place])  # -1 finds the last
 
 
-def strata(
-    course: Course,
-    scores: tuple[Literal["lead", "opportunity"], pa.Table] | None,
-    at: tuple[np.ndarray, np.ndarray],
-    bands: int = 5,
-) -> Strata:
-    """Cut scores (SCORES columns, of leads or of deals) into bands that hold as many of some units
-    at some moments each; without scores all are in one stratum.
+class _Several(NamedTuple):
+    """The scores of all models, one element each."""
+
+    model: np.ndarray  # int64
+    unit: np.ndarray  # int64, -1 where none is known, or the score was made after the course
+    time: np.ndarray  # int64, microseconds
+    score: np.ndarray  # float64
+
+
+def strata(course: Course, scored: tuple[Scored, ...], at: tuple[np.ndarray, np.ndarray]) -> Strata:
+    """Cut the scores of each model, stage by stage, into bands that hold as many of some units at
+    some moments each; without scores all are in one stratum. Scores made after the time of the
+    course are left out; where no others are left there are none.
     """
-    if scores is None:
-        return Strata(count=1, edges=np.empty(0), scores=np.empty(0), versions=None)
-    versions, values = _by_unit(course, *scores)
-    place = standing.latest(versions, *at)
-    found = values[place[place >= 0]]
+    several = _several(course, scored) if scored else None
+    if several is None or not (several.unit >= 0).any():
+        return Strata(count=1, of_score=np.empty(0, np.int64), versions=None)
+    versions = _versions(course, several)
+    stage = standing.latest(course.moves, several.unit, several.time)
+    used = standing.latest(versions, *at)
+    used = used[used >= 0]
+    first = 1 + np.cumsum([0, *(each.bands for each in scored)])
+    found = np.full(len(several.score), NO_SCORE)
+    for model, each in enumerate(scored):
+        for place in np.unique(stage):
+            mine = np.flatnonzero((several.model == model) & (stage == place))
+            seen = several.score[used[(several.model[used] == model) & (stage[used] == place)]]
+            found[mine] = first[model] + _banded(several.score[mine], seen, each.bands)
+    names = [each.name for each in scored for _ in range(each.bands)]
+    return Strata(count=len(names) + 1, of_score=found, versions=versions, names=("", *names))
+
+
+def landmarks(rows: Person, steps: int) -> np.ndarray:
+    """Return the moment whose scores tell each row apart, int64: 0 to `steps` - 1 steps before it
+    begins, as the unit's lot has it, but not before the unit was known.
+    """
+    known = np.zeros(int(rows.unit.max(initial=-1)) + 1, np.int64)
+    known[rows.unit[rows.is_first]] = rows.begins[rows.is_first]
+    age = (rows.step + rows.unit) % steps
+    return np.asarray(np.maximum(rows.begins - age * rows.funnel.step, known[rows.unit]))
+
+
+def _banded(scores: np.ndarray, seen: np.ndarray, bands: int) -> np.ndarray:
+    """Return the band of each score, from 0, by the quantiles of those that were seen."""
     inner = np.arange(1, bands) / bands
-    edges = np.quantile(found, inner) if len(found) else np.full(bands - 1, np.inf)
-    return Strata(count=1 + bands, edges=edges, scores=values, versions=versions)
+    edges = np.quantile(seen, inner) if len(seen) else np.full(bands - 1, np.inf)
+    return np.asarray(np.searchsorted(edges, scores, side="right"))
 
 
-def _by_unit(course: Course, entity: str, scores: pa.Table) -> tuple[Versions, np.ndarray]:
+def _several(course: Course, scored: tuple[Scored, ...]) -> _Several:
+    parts = [_of(course, model, each) for model, each in enumerate(scored)]
+    return _Several(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _of(course: Course, model: int, each: Scored) -> _Several:
     keys = course.keys
-    is_lead = entity == "lead"
+    is_lead = each.entity == "lead"
     known = keys.leads if is_lead else keys.opportunities
     of_key = keys.unit_of_lead if is_lead else keys.unit_of_opportunity
-    code = pc.fill_null(pc.index_in(scores["entity"].cast(pa.string()), known), -1).to_numpy()
+    entity = each.rows["entity"].cast(pa.string())
+    code = pc.fill_null(pc.index_in(entity, known), -1).to_numpy()
     unit = np.append(of_key, -1)[code]  # the code -1 finds the last
-    time = log.microseconds(scores["time"])
-    unit = np.where(time <= course.at, unit, -1)
-    never = np.full(len(time), log.NEVER)
-    # a score made at a moment may be used at it
-    times = (time - 1, time, never)
-    values = scores["score"].to_numpy().astype(np.float64)
-    return standing.versions(len(course.names), unit, np.arange(len(time)), times), values
+    time = log.microseconds(each.rows["time"])
+    return _Several(
+        model=np.full(len(time), model),
+        unit=np.where(time <= course.at, unit, -1),
+        time=time,
+        score=each.rows["score"].to_numpy().astype(np.float64),
+    )
+
+
+def _versions(course: Course, several: _Several) -> Versions:
+    """Return by unit the place of its scores; one that was made at a moment may be used at it."""
+    never = np.full(len(several.time), log.NEVER)
+    times = (several.time - 1, several.time, never)
+    places = np.arange(len(several.time))
+    return standing.versions(len(course.names), several.unit, places, times)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TABLE = "backtests"
 ALL = "all"  # the series of all units
 OURS = "ours"  # the forecaster that the others are compared with
+UNSCORED = "ours_without_scores"  # ours, had there been no scores
 SCHEMA = pa.schema(
     [
         pa.field("run", pa.string(), nullable=False),

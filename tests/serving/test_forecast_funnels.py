@@ -76,7 +76,8 @@ def test_the_last_band_holds_for_all_beyond() -> None:
         ({"segment": {}}, "give one of attribute and key"),
         ({"segment": {"attribute": "region", "key": "rep"}}, "give one of attribute and key"),
         ({"owner": {"key": "salesman"}}, "'owner.key'"),
-        ({"scores": {"target": "x", "bands": 1}}, "'scores.bands'"),
+        ({"scores": {"target": "x", "bands": 1}}, "'scores.0.bands'"),
+        ({"scores": [{"target": "x"}, {"target": "x"}]}, "each target once"),
         ({"amounts": []}, "unknown key 'amounts': did you mean 'amount'"),
     ],
 )

@@ -66,6 +66,11 @@ def learnt(world: units.Course) -> learning.Learnt:
     return found
 
 
+def leads(rows: pa.Table) -> tuple[strata.Scored, ...]:
+    """Return rows as the scores of leads."""
+    return (strata.Scored("lead_qualification", "lead", rows.cast(strata.SCORES)),)
+
+
 def random_scores(world: units.Course, seed: int = 0) -> pa.Table:
     """Return a score of every lead at its beginning that says nothing."""
     leads = world.keys.leads
@@ -195,7 +200,7 @@ def test_chances_without_shocks_are_the_given_ones_on_average() -> None:
 
 
 def test_scores_that_say_nothing_do_no_harm(world: units.Course, learnt: learning.Learnt) -> None:
-    scored = learning.fit(world, STEPS, scores=("lead", random_scores(world)))
+    scored = learning.fit(world, STEPS, scores=leads(random_scores(world)))
     assert isinstance(scored, learning.Learnt) and scored.moves.shape[0] == 6
     one, several = (moves.shares(each.moves) for each in (learnt, scored))
     # leads of every band qualify about as all do
@@ -209,7 +214,7 @@ def test_scores_that_tell_are_used_whatever_their_scale(world: units.Course) -> 
     became = {name for name, deal in zip(world.names, world.members.opportunity, strict=True)
               if deal >= 0}  # fmt: skip
     scores["score"] = scores["score"] * 10.0 + 10.0 * scores["entity"].isin(became)
-    found = learning.fit(world, STEPS, scores=("lead", pa.table(dict(scores.items()))))
+    found = learning.fit(world, STEPS, scores=leads(pa.Table.from_pandas(scores)))
     assert isinstance(found, learning.Learnt)
     qualify = moves.shares(found.moves)[1:, 0, 2, 1]
     assert qualify[-1] > 5.0 * qualify[:3].mean()
@@ -217,7 +222,7 @@ def test_scores_that_tell_are_used_whatever_their_scale(world: units.Course) -> 
 
 def test_only_scores_of_before_the_step_count(world: units.Course) -> None:
     scores = random_scores(world)
-    found = strata.strata(world, ("lead", scores), (np.arange(10), np.full(10, world.at)))
+    found = strata.strata(world, leads(scores), (np.arange(10), np.full(10, world.at)))
     first = np.full(len(world.names), log.NEVER)
     unit = np.searchsorted(world.keys.leads.to_numpy(zero_copy_only=False), scores["entity"])
     np.minimum.at(first, unit, log.microseconds(scores["time"]))

@@ -1,0 +1,1 @@
+"""Scores of past moments, each by a model that was taught only what was known before it."""

@@ -66,7 +66,7 @@ def _fitted(design: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
     """Return the logistic regression by Newton's method; NaN where it runs away."""
     found = np.array([1.0, 0.0])
     for _ in range(_STEPS):
-        chance = 1.0 / (1.0 + np.exp(-design @ found))
+        chance = 0.5 + 0.5 * np.tanh(0.5 * (design @ found))  # the logistic function
         curve = (design * (chance * (1.0 - chance))[:, None]).T @ design
         if np.linalg.cond(curve) > 1.0 / np.finfo(float).eps:
             break

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ from serving.forecast import (
     standing,
     strata,
     swings,
+    telling,
 )
 from serving.forecast.given import Arrivals, Frame, Parameters, Start
 
@@ -90,7 +91,8 @@ def fit(
     cut = strata.strata(course, scores, looked)
     stratum = cut.at(*looked)
     faded = fading.weights(rows, steps)
-    weights = moves.posterior(moves.counts(rows, stratum, cut.count, faded))
+    tells = telling.stages(rows, stratum, cut.count)
+    weights = telling.posterior(moves.counts(rows, stratum, cut.count, faded), tells)
     segment = groups.told(course, course.funnel.segment)
     among = groups.groups(course, _relevant(course, rows), segment)
     average = swings.average(rows, stratum, weights)
@@ -108,7 +110,7 @@ def fit(
         tilts=week,
         tilt=swings.ahead(course, week, steps),
         groups=among,
-        strata=cut,
+        strata=replace(cut, tells=tells),
         unit_steps=len(rows),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from cluster.errors import Refusal
@@ -21,6 +22,7 @@ from serving.forecast import (
     seasons,
     shocks,
     strata,
+    telling,
     tilts,
     units,
 )
@@ -229,6 +231,89 @@ def test_only_scores_of_before_the_step_count(world: units.Course) -> None:
     there = np.flatnonzero(first < log.NEVER)
     assert (found.at(there, first[there] - 1) == strata.NO_SCORE).all()
     assert (found.at(there, first[there]) != strata.NO_SCORE).all()
+
+
+def test_the_scores_of_deals_stand_beside_those_of_leads(world: units.Course) -> None:
+    """Each model has bands of its own, and the latest score of a unit counts."""
+    (of_leads,) = leads(random_scores(world))
+    told = world.events.filter(log.named(world.events, "opportunity", ("created",)))
+    made = {"entity": told["opportunity"], "time": told["known_at"]}
+    rng = np.random.default_rng(3)
+    scored = pa.table({**made, "score": rng.random(len(told))}).cast(strata.SCORES)
+    of_deals = strata.Scored("opportunity_win", "opportunity", scored, 3)
+    every = np.arange(len(world.names))
+    now = np.full(len(every), world.at)
+    found = strata.strata(world, (of_leads, of_deals), (every, now))
+    assert found.count == 9 and found.names == (
+        "",
+        *["lead_qualification"] * 5,
+        *["opportunity_win"] * 3,
+    )
+    deal = world.members.opportunity >= 0
+    stratum = found.at(every, now)
+    scored_deals = pc.is_in(
+        world.keys.opportunities.take(pa.array(world.members.opportunity[deal])),
+        value_set=scored["entity"].combine_chunks(),
+    ).to_numpy(zero_copy_only=False)
+    assert (stratum[deal][scored_deals] > 5).mean() > 0.99
+    assert (stratum[~deal] <= 5).all() and np.unique(stratum[~deal]).size > 4
+    shares = np.bincount(stratum[deal], minlength=9)[6:] / (stratum[deal] > 5).sum()
+    assert shares == pytest.approx(np.full(3, 1 / 3), abs=0.03)
+
+
+def test_a_landmark_lies_within_the_horizon_and_the_life_of_the_unit(world: units.Course) -> None:
+    rows = person.table(world)
+    landmark = strata.landmarks(rows, 4)
+    first = rows.begins[rows.is_first][np.argsort(rows.unit[rows.is_first])]
+    assert (landmark >= first[rows.unit]).all(), "nobody had a score before they were known"
+    age = (rows.begins - landmark) // rows.funnel.step
+    assert age.max() == 3 and (landmark <= rows.begins).all()
+    old = (rows.begins - first[rows.unit]) // rows.funnel.step > 8
+    assert np.bincount(age[old]) / old.sum() == pytest.approx(np.full(4, 0.25), abs=0.01)
+    assert (strata.landmarks(rows, 1) == rows.begins).all()
+
+
+def test_what_is_learnt_of_a_band_is_as_old_as_what_is_simulated(world: units.Course) -> None:
+    """A score that jumps in the week before a lead qualifies says little of later weeks: with the
+    bands of the day, all steps ahead would have the chances of the first.
+    """
+    rows = person.table(world)
+    jumps = (rows.stage == 0) & (rows.then == 1) & ~rows.is_first
+    near = (rows.stage == 0) & ~rows.is_first
+    scores = pa.table(
+        {
+            "entity": pa.array(world.names[rows.unit[near]], pa.string()),
+            "time": pa.array(rows.begins[near], log.MICROSECONDS),
+            "score": jumps[near] + 0.5 * np.random.default_rng(4).random(near.sum()),
+        }
+    )
+    (ahead, day) = (learning.fit(world, steps, scores=leads(scores)) for steps in (8, 1))
+    assert isinstance(ahead, learning.Learnt) and isinstance(day, learning.Learnt)
+    of_top = [moves.shares(each.moves)[5, 0, 1, 1] for each in (ahead, day)]
+    assert of_top[0] < 0.6 * of_top[1], "mutant: the bands of the day"
+
+
+def test_scores_that_say_nothing_tell_no_stage(world: units.Course) -> None:
+    rows = person.table(world)
+    tells, off = [], []
+    for seed in range(6):
+        stratum = np.random.default_rng(seed).integers(1, 6, len(world.names))[rows.unit]
+        tells.append(telling.stages(rows, stratum, 6))
+        counts = moves.counts(rows, stratum, 6)
+        found = moves.shares(telling.posterior(counts, tells[-1]))[1:]
+        mutant = moves.shares(moves.posterior(counts))[1:]  # every stage is told apart
+        off.append([np.abs(each - each.mean(axis=0)).mean() for each in (found, mutant)])
+    assert np.mean(tells) < 0.25
+    ours, theirs = np.mean(off, axis=0)
+    assert ours < 0.4 * theirs
+
+
+def test_scores_that_tell_are_told_from_those_that_do_not(world: units.Course) -> None:
+    """Who will be a deal is told in the stage of leads, and says nothing of deals."""
+    rows = person.table(world)
+    became = (world.members.opportunity >= 0)[rows.unit].astype(np.int64)
+    assert telling.stages(rows, 1 + became, 3)[0]
+    assert not telling.stages(rows, np.zeros(len(rows), np.int64), 3).any()
 
 
 # shocks

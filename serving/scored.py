@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from cluster.errors import WrongUse
 from features import log
 from features.targets import load_target
 from serving.forecast.strata import SCORES, Scored
@@ -40,7 +41,7 @@ _READ = ["entity", "time", "probability"]
 
 
 def past(tables: Tables, funnel: Funnel) -> tuple[Scored, ...]:
-    """Return the scores of past moments of a funnel's targets, as far as there are any."""
+    """Return the scores of past moments of a funnel's targets; WrongUse for one of accounts."""
     return tuple(_read(tables, funnel, only_past=True))
 
 
@@ -70,15 +71,22 @@ def made(tables: Tables, funnel: Funnel) -> dict[str, list[str]]:
 
 
 def _read(tables: Tables, funnel: Funnel, *, only_past: bool) -> Iterator[Scored]:
+    """Yield the scores of each target; none of one that has none, so that bands keep their
+    numbers.
+    """
     for each in funnel.scores:
         target = load_target(each.target)
         name = _table(tables, target, only_past=only_past)
-        if target.entity != "account" and tables.head(name) is not None:
-            rows = tables.read(name, columns=["entity", "time", "probability"])
-            said = rows.select(["entity", "time", "probability"]).rename_columns(SCORES.names)
-            yield Scored(
-                name=target.name, entity=target.entity, rows=said.cast(SCORES), bands=each.bands
+        if target.entity == "account":
+            raise WrongUse(
+                f"scores of '{funnel.name}' must be of leads or opportunities, got '{target.name}'"
+                " of accounts: take another target"
             )
+        rows = SCORES.empty_table()
+        if tables.head(name) is not None:
+            said = tables.read(name, columns=_READ).select(_READ)
+            rows = said.rename_columns(SCORES.names).cast(SCORES)
+        yield Scored(target.name, target.entity, rows, each.bands)
 
 
 def _table(tables: Tables, target: Target, *, only_past: bool) -> str:

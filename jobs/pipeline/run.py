@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobs.console import Done, Job
 
 NEEDS = None  # each step asks for itself
+PARTS = ("train.past",)  # jobs within a job that a step may name
 
 
 class Step(Frozen):
@@ -73,9 +74,10 @@ def steps(
 
 
 def _resolved(plan: Pipeline) -> Iterator[tuple[Job[Any], Any]]:
+    verbs = [*console.verbs(), *PARTS]
     for step in plan.steps:
-        if step.job not in console.verbs():
-            hint = nearest(step.job, console.verbs())
+        if step.job not in verbs:
+            hint = nearest(step.job, verbs)
             raise WrongUse(f"a step must name a job, got '{step.job}': {hint}")
         job: Job[Any] = importlib.import_module(f"jobs.{step.job}.run").JOB
         known = [field.name for field in dataclasses.fields(job.settings)]

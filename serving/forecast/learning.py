@@ -91,8 +91,8 @@ def fit(
     cut = strata.strata(course, scores, looked)
     stratum = cut.at(*looked)
     faded = fading.weights(rows, steps)
-    tells = telling.stages(rows, stratum, cut.count)
-    weights = telling.posterior(moves.counts(rows, stratum, cut.count, faded), tells)
+    told = telling.weights(rows, stratum, cut.count)
+    weights = telling.posterior(moves.counts(rows, stratum, cut.count, faded), told)
     segment = groups.told(course, course.funnel.segment)
     among = groups.groups(course, _relevant(course, rows), segment)
     average = swings.average(rows, stratum, weights)
@@ -110,7 +110,7 @@ def fit(
         tilts=week,
         tilt=swings.ahead(course, week, steps),
         groups=among,
-        strata=replace(cut, tells=tells),
+        strata=replace(cut, told=told),
         unit_steps=len(rows),
     )
 

@@ -56,7 +56,7 @@ class Strata:
     of_score: np.ndarray  # int64, by place in the scores: 1 for the lowest of the first model
     versions: Versions | None  # by unit, the place in the scores; None: there are none
     names: tuple[str, ...] = ("",)  # of the targets, by stratum; empty where there is no score
-    tells: np.ndarray | None = None  # bool [stages], do they tell units of the stage apart?
+    told: np.ndarray | None = None  # float64 [stages], 0 to 1: how much they tell of the stage
 
     def at(self, unit: np.ndarray, moment: np.ndarray) -> np.ndarray:
         """Return the stratum of each unit at each moment: NO_SCORE, or that of its latest score."""

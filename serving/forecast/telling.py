@@ -1,9 +1,10 @@
-"""Which stages scores tell apart: those whose later half they would have told better. Pure.
+"""How much scores tell of each stage: as much as they would have told of the later history. Pure.
 
 Chances are learnt by stratum, and without strata, from the steps before the middle of the scored
-rows; what each says of the steps after it is compared by the logarithmic score (Dawid, "Statistical
-theory: the prequential approach", JRSS A 147, 1984). Where strata say no more, their chances would
-only be noisier: units of that stage then have those of all. So scores that say nothing do no harm.
+rows. Of each stage that mean of the two is taken which gives what came after the middle the best
+logarithmic score (a linear opinion pool: Hall, Mitchell, "Combining density forecasts",
+International Journal of Forecasting 23, 2007). Chances by stratum alone would be noisier wherever
+scores say little; so scores that say nothing do no harm.
 """
 
 from __future__ import annotations
@@ -19,33 +20,40 @@ from serving.forecast.strata import NO_SCORE
 if TYPE_CHECKING:
     from serving.forecast.person import Person
 
+GRID = np.linspace(0.0, 1.0, 11)  # weights that are tried
 
-def stages(rows: Person, stratum: np.ndarray, strata: int) -> np.ndarray:
-    """Return in which stages the strata [rows] tell units apart: bool [stages]."""
-    is_scored = stratum != NO_SCORE
-    count = len(rows.funnel.stages)
+
+def weights(rows: Person, stratum: np.ndarray, strata: int) -> np.ndarray:
+    """Return the weight of chances by stratum [rows] in each stage: float64 [stages]."""
+    is_scored, count = stratum != NO_SCORE, len(rows.funnel.stages)
     if not is_scored.any():
-        return np.zeros(count, bool)
+        return np.zeros(count)
     middle = np.median(rows.step[is_scored])
     later = np.flatnonzero(is_scored & (rows.step > middle))
-    weight = (rows.step <= middle).astype(float)
-    found = moves.counts(rows, stratum, strata, weight)
-    whole = found.sum(axis=0, keepdims=True)
-    gain = _score(found, rows, later, stratum) - _score(whole, rows, later, stratum * 0)
-    return np.asarray(np.bincount(rows.stage[later], gain, minlength=count) > 0.0)
+    found = moves.counts(rows, stratum, strata, (rows.step <= middle).astype(float))
+    apart = _said(found, rows, later, stratum)
+    alike = _said(found.sum(axis=0, keepdims=True), rows, later, stratum * 0)
+    pool = np.log(GRID[:, None] * apart + (1.0 - GRID[:, None]) * alike) * rows.exposure[later]
+    gained = [np.bincount(rows.stage[later], each - pool[0], minlength=count) for each in pool]
+    return np.asarray(GRID[np.argmax(gained, axis=0)])
 
 
-def posterior(counts: np.ndarray, tells: np.ndarray) -> np.ndarray:
-    """Return moves.posterior of counts, but where strata do not tell a stage that of all."""
-    found = moves.posterior(counts)
-    alone = moves.posterior(counts.sum(axis=0, keepdims=True))
-    found[:, ~tells] = alone[:, ~tells]
-    return found
+def posterior(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return Dirichlet weights like moves.posterior, those of a stratum and those of all pooled by
+    the weight of the stratum's in each stage [stages].
+    """
+    apart = moves.posterior(counts)
+    alike = moves.posterior(counts.sum(axis=0, keepdims=True))
+    part = weight[:, None, None]
+    chances = part * moves.shares(apart) + (1.0 - part) * moves.shares(alike)
+    sizes = (each.sum(axis=-1, keepdims=True) for each in (apart, alike))
+    of_stratum, of_all = sizes
+    return np.asarray(chances * (part * of_stratum + (1.0 - part) * of_all))
 
 
-def _score(counts: np.ndarray, rows: Person, at: np.ndarray, stratum: np.ndarray) -> np.ndarray:
-    """Return the log of the chance of what came, of some rows: float64 [rows]."""
+def _said(counts: np.ndarray, rows: Person, at: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+    """Return the chance that was given to what came, of some rows: float64 [rows], above 0."""
     chances = moves.shares(moves.posterior(counts))
     band = banded(rows.funnel.band_of, rows.stayed[at])
     said = chances[stratum[at], rows.stage[at], band, rows.then[at]]
-    return np.asarray(rows.exposure[at] * np.log(np.maximum(said, np.finfo(float).tiny)))
+    return np.asarray(np.maximum(said, np.finfo(float).tiny))

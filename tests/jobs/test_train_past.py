@@ -169,10 +169,12 @@ def test_a_lot_is_drawn_from_the_others_of_the_moment() -> None:
 def test_the_scores_of_a_funnel_are_read_back(whole: Workspace) -> None:
     """As they are by the forecast: those of now only where there are none of the past."""
     funnel = load_funnel("sales")
-    (found,) = [each for each in scored.past(whole.tables, funnel) if each.name == NAME]
-    assert (found.entity, found.rows.num_rows) == ("lead", len(rows(whole)))
+    found, others = scored.past(whole.tables, funnel)
+    assert (found.name, found.entity, found.rows.num_rows) == (NAME, "lead", len(rows(whole)))
+    assert others.entity == "opportunity" and not others.rows.num_rows
     assert scored.made(whole.tables, funnel)[NAME] == [rows(whole)["made"].iloc[0]]
-    assert len(scored.known(whole.tables, funnel)) == 1
+    assert scored.known(whole.tables, funnel)[0].rows.equals(found.rows)
+    assert TARGET.past_scores_table in scored.heads(whole.tables, funnel)
 
 
 def test_without_enough_outcomes_there_is_no_score(whole: Workspace) -> None:

@@ -293,27 +293,39 @@ def test_what_is_learnt_of_a_band_is_as_old_as_what_is_simulated(world: units.Co
     assert of_top[0] < 0.6 * of_top[1], "mutant: the bands of the day"
 
 
-def test_scores_that_say_nothing_tell_no_stage(world: units.Course) -> None:
+def test_scores_that_say_nothing_have_next_to_no_weight(world: units.Course) -> None:
     rows = person.table(world)
-    tells, off = [], []
+    told, off = [], []
     for seed in range(6):
         stratum = np.random.default_rng(seed).integers(1, 6, len(world.names))[rows.unit]
-        tells.append(telling.stages(rows, stratum, 6))
+        told.append(telling.weights(rows, stratum, 6))
         counts = moves.counts(rows, stratum, 6)
-        found = moves.shares(telling.posterior(counts, tells[-1]))[1:]
+        found = moves.shares(telling.posterior(counts, told[-1]))[1:]
         mutant = moves.shares(moves.posterior(counts))[1:]  # every stage is told apart
         off.append([np.abs(each - each.mean(axis=0)).mean() for each in (found, mutant)])
-    assert np.mean(tells) < 0.25
+    assert np.mean(told) < 0.25
     ours, theirs = np.mean(off, axis=0)
     assert ours < 0.4 * theirs
 
 
-def test_scores_that_tell_are_told_from_those_that_do_not(world: units.Course) -> None:
-    """Who will be a deal is told in the stage of leads, and says nothing of deals."""
+def test_scores_that_tell_have_weight_where_they_do(world: units.Course) -> None:
+    """Who will be a deal is told in the stage of leads; where nobody has a score nothing is."""
     rows = person.table(world)
     became = (world.members.opportunity >= 0)[rows.unit].astype(np.int64)
-    assert telling.stages(rows, 1 + became, 3)[0]
-    assert not telling.stages(rows, np.zeros(len(rows), np.int64), 3).any()
+    assert telling.weights(rows, 1 + became, 3)[0] > 0.8
+    assert not telling.weights(rows, np.zeros(len(rows), np.int64), 3).any()
+
+
+def test_weights_lead_from_the_chances_of_all_to_those_of_the_stratum(world: units.Course) -> None:
+    rows = person.table(world)
+    counts = moves.counts(rows, rows.unit % 3, 3)
+    apart, alike = moves.posterior(counts), moves.posterior(counts.sum(axis=0, keepdims=True))
+    ends = np.array([0.0, 1.0, 0.5, 0.0, 1.0])
+    found = telling.posterior(counts, ends)
+    assert found[:, 1] == pytest.approx(apart[:, 1])
+    assert found[2, 0] == pytest.approx(alike[0, 0])
+    middle = (moves.shares(apart[:, 2]) + moves.shares(alike[:, 2])) / 2
+    assert moves.shares(found[:, 2]) == pytest.approx(middle)
 
 
 # shocks

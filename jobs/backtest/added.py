@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.backtest import deals
 from jobs.backtest.comparison import Verdict
 from serving.forecast.tested import ALL, UNSCORED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import pandas as pd
+    from collections.abc import Sequence
 
     from jobs.backtest.comparison import Compared
     from jobs.backtest.results import Against
@@ -26,9 +23,9 @@ SAID = {
 }
 
 
-def said(against: Sequence[Against], single: pd.DataFrame | None) -> list[str]:
+def said(against: Sequence[Against], single: Compared | None) -> list[str]:
     """Return what scores add to each measure over all horizons, and to the chances of single deals
-    (rows as of single.judged); nothing where there was no forecast without them.
+    (by their log loss); nothing where there was no forecast without them.
     """
     mine = [each for each in against if (each.forecaster, each.series) == (UNSCORED, ALL)]
     lines = []
@@ -37,7 +34,9 @@ def said(against: Sequence[Against], single: pd.DataFrame | None) -> list[str]:
         if found:
             pooled = min(found, key=lambda each: each.horizon)
             lines.append(f"scores change the CRPS of {words} by {_changed(pooled.found)}")
-    return [*lines, *_deals(single)]
+    if single is not None:
+        lines.append(f"scores change the log loss of single deals by {_changed(single)}")
+    return lines
 
 
 def _changed(found: Compared) -> str:
@@ -47,15 +46,4 @@ def _changed(found: Compared) -> str:
     return (
         f"{mid:+.1%} (90 % interval {low:+.1%} to {high:+.1%}) over {found.origins} origins:"
         f" {SAID[found.verdict]}"
-    )
-
-
-def _deals(single: pd.DataFrame | None) -> Iterator[str]:
-    if single is None or UNSCORED not in set(single["stage"]):
-        return
-    loss = single.set_index("stage")["log_loss"]
-    with_them, without = float(loss[deals.ALL]), float(loss[UNSCORED])
-    yield (
-        f"the log loss of single deals is {with_them:.4f} with scores and {without:.4f} without"
-        f" ({with_them / without - 1.0:+.1%})"
     )

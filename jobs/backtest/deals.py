@@ -35,6 +35,12 @@ def calibration(chance: np.ndarray, is_won: np.ndarray) -> tuple[float, float]:
     return _fitted(np.stack([logit, np.ones(len(logit))], axis=1), wanted)
 
 
+def losses(chance: np.ndarray, is_won: np.ndarray) -> np.ndarray:
+    """Return the log loss of each deal, float64 [deals]."""
+    inside = np.clip(chance, _CLIP, 1.0 - _CLIP)
+    return np.asarray(-(is_won * np.log(inside) + (1.0 - is_won) * np.log1p(-inside)))
+
+
 def curve(chance: np.ndarray, is_won: np.ndarray, bins: int = 8) -> pd.DataFrame:
     """Return how many of the deals [deals] with about the same chance were won: columns chance
     (mean), share, error (standard error of the share by chance alone), deals; bins hold as many.
@@ -56,10 +62,8 @@ def _row(
     name: object, chance: np.ndarray, is_won: np.ndarray, members: np.ndarray
 ) -> tuple[object, ...]:
     said, came = chance[members], is_won[members].astype(float)
-    inside = np.clip(said, _CLIP, 1.0 - _CLIP)
-    loss = -(came * np.log(inside) + (1.0 - came) * np.log1p(-inside)).mean()
-    brier = float(((said - came) ** 2).mean())
-    return name, len(said), int(came.sum()), float(loss), brier, *calibration(said, came)
+    loss, brier = float(losses(said, came).mean()), float(((said - came) ** 2).mean())
+    return name, len(said), int(came.sum()), loss, brier, *calibration(said, came)
 
 
 def _fitted(design: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:

@@ -86,7 +86,7 @@ def dossier(found: Asked, rows: pd.DataFrame, told: pd.DataFrame) -> Dossier:
         against=against,
         absent=_absent(rows) | _unscored(found, rows),
         recalibration=_recalibration(found, rows),
-        added=added.said(against, deals),
+        added=added.said(against, single.compared(rng, told, tested.UNSCORED, found.every)),
         deals=deals,
         curve=None if deals is None else single.curve(told),
     )

@@ -10,14 +10,15 @@ import pandas as pd
 import pyarrow as pa
 
 from features import log
-from jobs.backtest import deals
-from serving.forecast import learning, risk
+from jobs.backtest import comparison, deals
+from serving.forecast import covered, learning, risk
 from serving.forecast.tested import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from jobs.backtest.comparison import Compared
     from jobs.backtest.walk import Plan
     from serving.forecast.given import Outcome, Start
     from serving.forecast.units import Course
@@ -87,6 +88,25 @@ def judged(rows: pd.DataFrame, beside: str) -> pd.DataFrame | None:
     found = _judged(mine[mine["origin"].isin(other["origin"])])
     last = _judged(other).iloc[[-1]].assign(stage=beside)
     return pd.concat([found, last], ignore_index=True)
+
+
+def compared(
+    rng: np.random.Generator, rows: pd.DataFrame, beside: str, every: int
+) -> Compared | None:
+    """Compare the log loss of ours with that of another by origin, an origin every so many steps;
+    None where the other said nothing.
+    """
+    mine, other = (_by_origin(_of(rows, name)) for name in (OURS, beside))
+    both = pd.concat([mine, other], axis=1, join="inner").sort_index()
+    if not len(both):
+        return None
+    lap = covered.overlap(int(rows["horizon"].max()), every)
+    return comparison.compared(rng, both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy(), lap)
+
+
+def _by_origin(rows: pd.DataFrame) -> pd.Series:
+    loss = deals.losses(rows["chance"].to_numpy(float), rows["is_won"].to_numpy(float))
+    return pd.Series(loss, rows["origin"]).groupby(level=0).mean()
 
 
 def curve(rows: pd.DataFrame) -> pd.DataFrame:

@@ -50,10 +50,21 @@ def scores(found: Answer) -> Iterator[str]:
     counts = {name: int((owner == name).sum()) for name in given}
     told = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
     if told:
-        yield f"scores: {sum(counts.values()):,} of {len(owner):,} open units have one ({told})"
+        yield (
+            f"scores: {sum(counts.values()):,} of {len(owner):,} open units have one ({told});"
+            f" {_weights(found)}"
+        )
     else:
         targets = " and ".join(given)
         yield f"scores: no open unit has one; python -m jobs.train.past makes those of {targets}"
+
+
+def _weights(found: Answer) -> str:
+    """Return how much chances by score count in each stage, against those of all."""
+    told = found.asked.learnt.strata.told
+    weights = zip(found.names.stages, told if told is not None else (), strict=False)
+    said = [f"{stage} {weight:.0%}" for stage, weight in weights if weight > 0.0]
+    return f"their weight: {', '.join(said)}" if said else "they told nothing so far, weight 0%"
 
 
 def slippage(course: Course) -> str | None:

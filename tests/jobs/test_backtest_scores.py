@@ -138,7 +138,7 @@ def test_what_scores_add_is_said_and_shown(report: Report) -> None:
     said = " ".join(report.decided)
     assert "scores change the CRPS of what is won by" in said
     assert "too few for an interval" in said
-    assert "the log loss of single deals is" in said
+    assert "scores change the log loss of single deals by -" in said
     html = Path(str(report.wrote["page"])).read_text()
     for words in ("What scores add", "ours without scores", "all, without scores", "Single deals"):
         assert words in html
@@ -152,6 +152,10 @@ def test_scores_that_tell_tell_single_deals_apart(filled: Workspace, report: Rep
     assert loss["all"] < 0.9 * loss[tested.UNSCORED]
     again = single.judged(pd.concat([rows, rows]), tested.UNSCORED)
     pd.testing.assert_frame_equal(found, again), "an origin that was forecast twice counts once"
+    rng = np.random.default_rng(1)
+    by_origin = single.compared(rng, rows, tested.UNSCORED, ASKED["every"])
+    assert by_origin is not None and by_origin.origins == 2 and by_origin.skill > 0.1
+    assert single.compared(rng, rows, "nobody", ASKED["every"]) is None
     curve = single.curve(rows)
     assert curve["chance"].is_monotonic_increasing and curve["share"].iloc[-1] > 0.2
 
@@ -227,6 +231,7 @@ def test_a_forecast_says_how_many_open_units_have_a_score(
     said = simulate(filled, SimulateSettings(scenario=str(scenario), runner="inline"), _quiet)
     (line,) = [each for each in said.decided if each.startswith("scores: ")]
     assert "open units have one" in line and "of opportunity_win" in line
+    assert "their weight: " in line
     html = Path(str(said.wrote["page"])).read_text()
     assert "<dt>scores</dt>" in html and "Aalen-Johansen" in html
     assert "<dt>close dates</dt>" in html and "the day expected first" in html

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,12 @@ import pyarrow.compute as pc
 import pytest
 
 from cluster.errors import WrongUse
-from cluster.settings import Settings
+from cluster.settings import CONFIGS, Settings, load
 from cluster.workspace import Workspace
 from features import log
 from features.sources.world import WorldConfig, generate
 from features.targets import load_target
+from jobs.pipeline import run as pipeline
 from jobs.train.past import lots, taught
 from jobs.train.past import run as job
 from jobs.train.past.grid import Grid, midnight
@@ -201,6 +201,12 @@ def test_a_wrong_option_is_one_line(options: dict[str, Any]) -> None:
         PastSettings(target=NAME, **options)
 
 
-def test_a_past_of_nothing_is_refused(whole: Workspace, tmp_path: Path) -> None:
+def test_a_pipeline_may_name_it() -> None:
+    plan = load(pipeline.Pipeline, CONFIGS / "pipelines" / "demo.yaml")
+    asked = [settings for each, settings in pipeline._resolved(plan) if each is job.JOB]
+    assert {each.target for each in asked} == {NAME, "opportunity_win"}
+
+
+def test_a_past_of_nothing_is_refused(whole: Workspace) -> None:
     with pytest.raises(WrongUse, match="must have 1 to 10,000 moments"):
         past(whole, to="2024-01-01T00:00Z")

@@ -157,6 +157,18 @@ def test_who_forbids_it_has_the_score_of_another(whole: Workspace) -> None:
         assert set(one.loc[~one["is_own"], "probability"]) <= own, moment
 
 
+def test_who_was_erased_has_no_past(whole: Workspace) -> None:
+    """One whom the log knows no more makes all be made again, without them."""
+    asked = ask(whole, PastSettings(**OPTIONS))
+    assert job._there(whole, asked).num_rows == len(rows(whole))
+    before = whole.tables.read(TARGET.past_scores_table)
+    gone = rows(whole).head(1).assign(entity="lead-erased")
+    erased = pa.Table.from_pandas(gone, scored.SCHEMA, preserve_index=False)
+    whole.tables.append(TARGET.past_scores_table, erased)
+    assert not job._there(whole, asked).num_rows
+    whole.tables.replace(TARGET.past_scores_table, before.cast(scored.SCHEMA))
+
+
 def test_a_lot_is_drawn_from_the_others_of_the_moment() -> None:
     time = np.array([1, 1, 1, 2, 3, 3])
     is_withheld = np.array([False, False, True, True, True, False])

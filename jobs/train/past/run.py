@@ -67,13 +67,15 @@ def run(workspace: Workspace, settings: PastSettings, progress: Progress) -> Rep
 
 
 def _there(workspace: Workspace, asked: Asked) -> pa.Table:
-    """Return the scores that were made so before; none if any was made otherwise, or somebody who
-    forbids it by now was scored: then all are made again.
+    """Return the scores that were made so before; none if any was made otherwise, or is of somebody
+    who forbids it by now, or whom the log knows no more: then all are made again.
     """
-    rows = batch.plain(workspace.tables.read(asked.table))
+    rows, key = batch.plain(workspace.tables.read(asked.table)), asked.target.entity
+    known = workspace.tables.read(log.TABLE, asked.snapshot, columns=[key])[key].cast(pa.string())
+    is_known = pc.is_in(rows["entity"], value_set=pc.unique(known))
     withheld = pc.is_in(rows["entity"], value_set=pa.array(asked.withheld, pa.string()))
     is_other = pc.or_(pc.not_equal(rows["made"], asked.made), pc.and_(withheld, rows["is_own"]))
-    return rows.slice(0, 0) if pc.any(is_other).as_py() else rows
+    return rows if pc.all(pc.and_not(is_known, is_other)).as_py() else rows.slice(0, 0)
 
 
 def _todo(asked: Asked, there: pa.Table) -> Iterator[tuple[Stretch, set[datetime]]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cluster import canonical
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError
 from features import compute, engine, log, registered
@@ -45,8 +46,8 @@ class _Given(NamedTuple):
 def inputs(workspace: Workspace, settings: PastSettings) -> dict[str, str]:
     """Return the identity of the log's snapshot, and of what is asked of it."""
     asked = question.ask(workspace, settings)
-    ends = asked.grid.last.isoformat()
-    return {"log": str(asked.snapshot), "made": asked.made, "to": ends, **_left_out(asked)}
+    ends, withheld = asked.grid.last.isoformat(), canonical.digest(asked.withheld)
+    return {"log": str(asked.snapshot), "made": asked.made, "to": ends, "withheld": withheld}
 
 
 def run(workspace: Workspace, settings: PastSettings, progress: Progress) -> Report:
@@ -170,10 +171,6 @@ def _said(asked: Asked, rows: pa.Table, models: int, before: int) -> Iterator[st
             f"{len(asked.withheld):,} leads do not allow to be scored: a score of another, drawn by"
             " lot, stands in the place of theirs"
         )
-
-
-def _left_out(asked: Asked) -> dict[str, str]:
-    return {"withheld": ",".join(asked.withheld)}
 
 
 JOB = Job(

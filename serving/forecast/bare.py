@@ -23,6 +23,7 @@ BARE: dict[str, Any] = {
 }
 # what is not called from Python
 INNER: dict[str, Any] = BARE | {"no_cpython_wrapper": True}
+_zeros: Any = trailing_zeros
 
 
 def lowest(bits: np.uint64) -> int:
@@ -33,6 +34,6 @@ def lowest(bits: np.uint64) -> int:
 @overload(lowest)
 def _lowest(bits: np.uint64) -> Callable[[np.uint64], int]:
     def compiled(bits: np.uint64) -> int:
-        return np.int64(trailing_zeros(bits))
+        return int(np.int64(_zeros(bits)))  # of 64 signed bits: else sums with others are floats
 
     return compiled

@@ -36,7 +36,7 @@ def arrive(state: State, world: World, laws: Laws, chance: Chance) -> int:
     reach = state.size[PLACES]
     for i in range(_late(state.drawn[2, :n], state.found)):
         _arrive(state, world, state.found[i], chance.step + 1)
-    return reach
+    return int(reach)
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -111,7 +111,9 @@ def _moving(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _destination(opened: Open, world: World, laws: Laws, place: int, chance: Chance) -> int:
+def _destination(
+    opened: Open, world: World, laws: Laws, place: int | np.uint32, chance: Chance
+) -> int:
     """Return where a unit goes, or its stage."""
     cell = np.uint32(opened.cell[place])
     age = np.uint32(min(chance.step - opened.entered[place], laws.ages - 1))

@@ -231,7 +231,7 @@ def _number(state: State) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def stage_at(state: State, world: World, place: int) -> int:
+def stage_at(state: State, world: World, place: int | np.uint32) -> int:
     """Return the stage of the open unit at a place."""
     return int(world.stage_of[state.open.cell[place]])
 

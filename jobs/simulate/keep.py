@@ -44,7 +44,7 @@ def facts(answer: Answer) -> dict[str, object]:
         "as_of": question.as_of.isoformat(),
         "log": str(question.snapshot),
         "grade": question.scenario.grade(),
-        "shock_sd": answer.asked.learnt.shock_sd.tolist(),
+        "shock_sd": answer.asked.learnt.swings.shock_sd.tolist(),
         "arms": list(answer.outcomes),
     }
 

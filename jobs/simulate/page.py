@@ -77,7 +77,7 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     yield "funnel", f"{found.question.funnel.name}, {scenario.horizon} {step}s ahead"
     yield "draws", f"{scenario.draws:,}, seed {scenario.seed}"
     yield "learnt from", f"{learnt.unit_steps:,} {step}s of units"
-    yield "shared shock", f"sd {learnt.shock_sd[0]:.2f} on the log odds of going forward"
+    yield "shared shock", f"sd {learnt.swings.shock_sd[0]:.2f} on the log odds of going forward"
     for told in words.scores(found):
         yield "scores", told.removeprefix("scores: ")
     if (slips := words.slippage(found.course)) is not None:

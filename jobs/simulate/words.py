@@ -21,7 +21,7 @@ NOT_YET = "how often such intervals held is not yet known: python -m jobs.backte
 
 def decided(found: Answer) -> list[str]:
     """Return what an answer rests on, and what it says."""
-    scenario, shock = found.question.scenario, found.asked.learnt.shock_sd
+    scenario, shock = found.question.scenario, found.asked.learnt.swings.shock_sd
     lines = [
         f"runner: {found.ran}",
         f"{scenario.draws:,} draws over {scenario.horizon} steps, seed {scenario.seed}",

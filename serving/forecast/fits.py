@@ -103,6 +103,9 @@ def _of_parameters(parameters: Parameters, arrivals: Arrivals, frame: Frame, spa
     tilt = parameters.tilt
     whole = tilt.shape == (span.steps, stages) and bool(np.isfinite(tilt).all())
     yield "tilts are by step and stage", whole
+    level = parameters.level
+    whole = level.shape == (draws, span.steps) and bool(np.isfinite(level).all())
+    yield "levels are by draw and step", whole
     yield "rates are 0 or more", bool((parameters.rates >= 0.0).all())
     yield "each kind has a spread", parameters.spread.shape == (kinds,)
     amounts = parameters.amounts.shape == parameters.revised.shape == (draws, 2)

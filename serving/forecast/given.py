@@ -47,7 +47,8 @@ class Parameters(NamedTuple):
     amounts: np.ndarray  # float64 [draws, 2], mean and sd of the log cents of an unknown amount
     revised: np.ndarray  # float64 [draws, 2], the same of log(cents won / cents known before)
     shock_sd: np.ndarray  # float64 [1 + segments], on the log odds of going forward
-    tilt: np.ndarray  # float64 [steps, stages], what the day of the week adds to those log odds
+    tilt: np.ndarray  # float64 [steps, stages], what the calendar adds to those log odds
+    level: np.ndarray  # float64 [draws, steps], what else is added to those of all units
 
 
 class Frame(NamedTuple):

@@ -100,6 +100,7 @@ def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
         arrivals=counts[0],
         amounts=parameters.amounts[0],
         revised=parameters.revised[0],
+        level=parameters.level[0],
     )
 
 
@@ -126,6 +127,7 @@ def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -
         laws = Laws(
             tables.ages, rows.moves[draw], tables.rising, tables.limits, tables.brief, tables.phi,
             tables.effect, draws.arrivals[draw], rows.amounts[draw], rows.revised[draw],
+            rows.level[draw],
         )  # fmt: skip
         happened = Outcome(
             told.won[draw], told.cents[draw], told.open[draw], told.contacts[draw],
@@ -144,7 +146,7 @@ def tabulate(laws: Laws, world: World, first: Chance) -> None:
     limits(laws.moves, world.band_of, laws.limits)
     shorten(laws.limits, laws.brief)
     rise(laws.moves, laws.rising)
-    shocks(world.shock_sd, world.segment_of, first, laws.phi)
+    shocks(world.shock_sd, world.segment_of, laws.level, first, laws.phi)
     effects(world.levers, first, laws.effect)
 
 

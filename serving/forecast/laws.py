@@ -46,6 +46,7 @@ class Laws(NamedTuple):
     arrivals: np.ndarray  # int64 [steps, kinds]
     amounts: np.ndarray  # float64 [2]
     revised: np.ndarray  # float64 [2]
+    level: np.ndarray  # float64 [steps], on the log odds of going forward
 
 
 @njit(**BARE)
@@ -140,10 +141,12 @@ def destination(rising: np.ndarray, stages: int, x: float, law: tuple[float, flo
 
 
 @njit(**BARE)
-def shocks(sd: np.ndarray, segment_of: np.ndarray, first: Chance, phi: np.ndarray) -> None:
-    """Write exp(shock of the step + shock of the segment in the step) for each step and group."""
+def shocks(
+    sd: np.ndarray, segment_of: np.ndarray, level: np.ndarray, first: Chance, phi: np.ndarray
+) -> None:
+    """Write exp(level + shock of the step + shock of the segment in it) by step and group."""
     for step in range(phi.shape[0]):
-        of_all = sd[0] * _shock(first, step, 0)
+        of_all = level[step] + sd[0] * _shock(first, step, 0)
         for segment in range(sd.size - 1):
             own = sd[1 + segment] * _shock(first, step, 1 + segment)
             for group in range(segment_of.size):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from serving.forecast import (
     amounts,
     fading,
     groups,
+    levels,
     moves,
     person,
     rates,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from serving.forecast.person import Person
     from serving.forecast.rates import Rates
     from serving.forecast.strata import Scored, Strata
+    from serving.forecast.swings import Swings
     from serving.forecast.units import Course
 
 RECENT_DAYS = 182  # new units are spread over strata and groups as those of these days
@@ -56,12 +58,7 @@ class Learnt:
     share: np.ndarray  # float64 [kinds, strata, groups]
     amounts: LogNormal
     revised: LogNormal
-    shock_sd: np.ndarray  # float64 [1 + segments]
-    shock_variance: float  # of both shocks together, on the average unit-step
-    tilts: (
-        np.ndarray
-    )  # float64 [stages, DAYS], on the log odds of going forward; 0 where a step is a week
-    tilt: np.ndarray  # float64 [steps to come, stages], those of their days
+    swings: Swings
     groups: Groups
     strata: Strata
     unit_steps: int  # rows that it was learnt from
@@ -95,9 +92,7 @@ def fit(
     weights = telling.posterior(moves.counts(rows, stratum, cut.count, faded), told)
     segment = groups.told(course, course.funnel.segment)
     among = groups.groups(course, _relevant(course, rows), segment)
-    average = swings.average(rows, stratum, weights)
-    week = swings.tilts(rows, average)
-    shock_sd, variance = swings.shocks(rows, average, week, segment, faded)
+    swung = swings.fit(course, rows, (stratum, weights, faded), segment, steps)
     return Learnt(
         funnel=course.funnel,
         moves=weights,
@@ -105,10 +100,7 @@ def fit(
         share=_share(rows, stratum, among, cut.count),
         amounts=amount,
         revised=amounts.revised(worth),
-        shock_sd=shock_sd,
-        shock_variance=variance,
-        tilts=week,
-        tilt=swings.ahead(course, week, steps),
+        swings=swung,
         groups=among,
         strata=replace(cut, told=told),
         unit_steps=len(rows),
@@ -118,15 +110,16 @@ def fit(
 def sample(learnt: Learnt, seed: int, first_draw: int, draws: int) -> Parameters:
     """Draw parameters: row i belongs to draw first_draw + i."""
     drawn = [_one(learnt, seed, draw) for draw in range(first_draw, first_draw + draws)]
-    chances, expected, worth, changed = (np.stack(part) for part in zip(*drawn, strict=True))
-    return _parameters(learnt, chances, expected, worth, changed)
+    return _parameters(learnt, _Drawn(*(np.stack(part) for part in zip(*drawn, strict=True))))
 
 
 def mean(learnt: Learnt) -> Parameters:
     """Return the centre of the posterior as one draw."""
     expected = np.stack([rates.mean(each) for each in learnt.rates], axis=-1)
     worth, changed = (np.array([[each.mean, each.sd]]) for each in (learnt.amounts, learnt.revised))
-    return _parameters(learnt, moves.shares(learnt.moves)[None], expected[None], worth, changed)
+    level = levels.mean(learnt.swings.level, learnt.swings.calendar)[None]
+    chances = moves.shares(learnt.moves)[None]
+    return _parameters(learnt, _Drawn(chances, expected[None], worth, changed, level))
 
 
 def start(course: Course, learnt: Learnt) -> Start:
@@ -175,33 +168,40 @@ def frame(learnt: Learnt) -> Frame:
     )
 
 
-def _parameters(
-    learnt: Learnt,
-    chances: np.ndarray,
-    expected: np.ndarray,
-    worth: np.ndarray,
-    changed: np.ndarray,
-) -> Parameters:
+class _Drawn(NamedTuple):
+    """What differs between draws, see Parameters."""
+
+    moves: np.ndarray  # averages over the shocks
+    rates: np.ndarray
+    amounts: np.ndarray
+    revised: np.ndarray
+    level: np.ndarray
+
+
+def _parameters(learnt: Learnt, drawn: _Drawn) -> Parameters:
+    swung = learnt.swings
     return Parameters(
-        moves=moves.without_shocks(chances, learnt.shock_variance, learnt.tilts),
-        rates=expected,
+        moves=moves.without_shocks(drawn.moves, swung.shock_variance, swung.tilts),
+        rates=drawn.rates,
         spread=np.array([each.spread for each in learnt.rates]),
-        amounts=worth,
-        revised=changed,
-        shock_sd=learnt.shock_sd,
-        tilt=learnt.tilt,
+        amounts=drawn.amounts,
+        revised=drawn.revised,
+        shock_sd=swung.shock_sd,
+        tilt=swung.tilt,
+        level=drawn.level,
     )
 
 
-def _one(learnt: Learnt, seed: int, draw: int) -> tuple[np.ndarray, ...]:
+def _one(learnt: Learnt, seed: int, draw: int) -> _Drawn:
     rng = np.random.Generator(np.random.Philox(key=np.array([seed % _SEED_WORD, draw], np.uint64)))
     chances = moves.sample(learnt.moves, rng)
     expected = np.stack([rates.sample(each, rng) for each in learnt.rates], axis=-1)
-    return (
+    return _Drawn(
         chances,
         expected,
         amounts.sample(learnt.amounts, rng),
         amounts.sample(learnt.revised, rng),
+        levels.sample(learnt.swings.level, learnt.swings.calendar, rng),
     )
 
 

@@ -38,6 +38,14 @@ def calendar(middles: np.ndarray, step_days: int, past_days: float) -> np.ndarra
     return np.concatenate(columns, axis=1)
 
 
+def swinging(middles: np.ndarray, step_days: int, past_days: float) -> np.ndarray:
+    """Return the columns that moves may depend on, [steps, effects]: the end of the quarter, where
+    a step is a week, and the year.
+    """
+    columns = calendar(middles, step_days, past_days)
+    return columns[:, 7:] if step_days == 1 else columns[:, 2:]
+
+
 def measured(course: Course, what: Input, bounds: np.ndarray) -> np.ndarray:
     """Return an input in every step between the bounds, float64 [steps]: what was known of it when
     the first step began that may use it, so that a report that comes late is late in the past too.

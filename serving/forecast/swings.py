@@ -5,19 +5,53 @@ Tilts are of days of the week, shocks of any step; see tilts and shocks for how 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from serving.forecast import moves, seasons
+from serving.forecast import levels, moves, readings, seasons
 from serving.forecast import tilts as tilting
 from serving.forecast.funnels import banded
+from serving.forecast.levels import Level, Readings
 from serving.forecast.shocks import shock_sd
 
 if TYPE_CHECKING:
     from serving.forecast.groups import Property
     from serving.forecast.person import Person
     from serving.forecast.units import Course
+
+
+class Swings(NamedTuple):
+    """What is learnt of them, and what the calendar says of the steps to come."""
+
+    tilts: np.ndarray  # float64 [stages, DAYS], see tilts
+    tilt: np.ndarray  # float64 [steps to come, stages], what days and the quarter add to log odds
+    shock_sd: np.ndarray  # float64 [1 + segments], of single steps
+    shock_variance: float  # of all that units share in history, on the average unit-step
+    level: Level
+    calendar: np.ndarray  # float64 [steps to come, effects], what the level depends on
+
+
+def fit(
+    course: Course,
+    rows: Person,
+    learnt: tuple[np.ndarray, np.ndarray, np.ndarray],
+    segment: Property,
+    steps: int,
+) -> Swings:
+    """Estimate all, so many steps ahead; `learnt` has the stratum of each row, the weights of the
+    chances (see moves), and what each row counts.
+    """
+    stratum, weights, faded = learnt
+    usual = average(rows, stratum, weights)
+    week = tilts(rows, usual)
+    sd, variance = shocks(rows, usual, week, segment, faded)
+    columns, past = _columns(rows, steps), len(rows.bounds) - 1
+    level = levels.fit(_readings(rows, learnt, week, float(sd[0])), columns[1:past])
+    sd[0] = levels.shock_sd(level)
+    tilt = ahead(course, week, steps)
+    tilt[:, -1] += (columns[past:, 1] - columns[past:, 0]) @ levels.effects(level)
+    return Swings(week, tilt, sd, variance, level, columns[past:, 0])
 
 
 def average(rows: Person, stratum: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -60,6 +94,31 @@ def ahead(course: Course, week: np.ndarray, steps: int) -> np.ndarray:
     """Return the tilts of the steps after T: float64 [steps, stages]."""
     step = course.funnel.step
     return np.asarray(week.T[_days(course.at + step * np.arange(steps), step)])
+
+
+def _readings(
+    rows: Person, learnt: tuple[np.ndarray, np.ndarray, np.ndarray], week: np.ndarray, sd: float
+) -> Readings:
+    """Return the readings of the whole steps; the sd is that of all that all share."""
+    stratum, weights, faded = learnt
+    chances = moves.without_shocks(moves.shares(weights), sd**2, week)
+    tilt = week.T[_days(rows.bounds[:-1], rows.funnel.step)]
+    counts = np.zeros(len(rows.bounds) - 1)
+    counts[rows.step] = faded
+    told = readings.centred(readings.read(rows, stratum, chances, tilt), sd**2, counts)
+    return Readings(told.shift[1:], told.weight[1:])  # what there is begins within the first
+
+
+def _columns(rows: Person, steps: int) -> np.ndarray:
+    """Return what moves may depend on in all steps and those to come, [steps, kinds, effects]: the
+    last stage has an effect of the first column, the end of the quarter, of its own.
+    """
+    funnel, past = rows.funnel, len(rows.bounds) - 1
+    middles = rows.bounds[0] + funnel.step // 2 + funnel.step * np.arange(past + steps)
+    columns = seasons.swinging(middles, funnel.step_days, past * funnel.step_days)
+    own = columns[:, :1]
+    kinds = [np.concatenate([columns, each], axis=1) for each in (0.0 * own, own)]
+    return np.stack(kinds, axis=1)
 
 
 def _days(begins: np.ndarray, step: int) -> np.ndarray:

@@ -96,6 +96,7 @@ def _parameters(rng: np.random.Generator, units: int, draws: int) -> Parameters:
         revised=np.tile([-0.05, 0.2], (draws, 1)),
         shock_sd=np.array([0.2, *[0.15] * SEGMENTS]),
         tilt=np.zeros((WEEKS, STAGES)),
+        level=np.zeros((draws, WEEKS)),
     )
 
 

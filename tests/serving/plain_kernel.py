@@ -193,7 +193,7 @@ class Plain:
 
     def shocks(self, step: int) -> list[float]:
         sd = self.parameters.shock_sd
-        of_all = sd[0] * self.normal(step, 4096)
+        of_all = self.parameters.level[self.row, step] + sd[0] * self.normal(step, 4096)
         of_segment = [sd[1 + s] * self.normal(step, 4097 + s) for s in range(sd.size - 1)]
         return [of_all + of_segment[segment] for segment in self.frame.segment_of]
 

@@ -89,6 +89,7 @@ def parameters(rng: np.random.Generator, draws: int, steps: int) -> Parameters:
         revised=np.tile([-0.1, 0.2], (draws, 1)),
         shock_sd=np.array([0.3, 0.0, 0.5]),
         tilt=np.linspace(-0.3, 0.3, steps * STAGES).reshape(steps, STAGES),
+        level=rng.normal(0.0, 0.3, (draws, steps)),
     )
 
 

@@ -32,6 +32,7 @@ def alone(seed: int, units: int, draws: int, steps: int) -> Case:
         rates=np.zeros_like(rows.rates),
         shock_sd=np.zeros(3),
         tilt=np.zeros((steps, STAGES)),
+        level=np.zeros((draws, steps)),
     )
     asked["levers"] = small_funnels.no_levers()
     return asked
@@ -211,7 +212,7 @@ def waiting_line(discipline: int, capacity: int, draws: int = 30, steps: int = 6
         "frame": base["frame"]._replace(stages=1, band_of=np.arange(6), segment_of=zeros),
         "parameters": base["parameters"]._replace(
             moves=moves, rates=np.full((draws, steps, 1), 20.0), spread=np.zeros(1),
-            shock_sd=np.zeros(2), tilt=np.zeros((steps, 1)),
+            shock_sd=np.zeros(2), tilt=np.zeros((steps, 1)), level=np.zeros((draws, steps)),
         ),
         "levers": levers,
         "desks": Desks(np.full((1, steps), capacity), np.array([discipline]), zeros),

@@ -81,6 +81,7 @@ MUTANTS: dict[str, Change] = {
         "opened.words[0], (laws",
     ),
     "shocks of segments are that of all": ("laws", "math.exp(of_all + own)", "math.exp(of_all)"),
+    "levels do not count": ("laws", "of_all = level[step] + ", "of_all = "),
     "all stages have the same week": (
         "state",
         "np.exp(parameters.tilt)[:, stage_of]",

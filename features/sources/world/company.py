@@ -83,12 +83,13 @@ class Market:
     season: np.ndarray  # on log hazards: the same every year
     push: np.ndarray  # on the log hazard of winning: the end of the quarter
     drift: np.ndarray  # on log hazards: slow, in one direction
+    shift: np.ndarray  # on log hazards: at once, from one week on
     mix: np.ndarray  # share of the leads by campaign: one row per week
 
     @property
     def mood(self) -> np.ndarray:
         """All that moves every hazard, per week."""
-        return np.asarray(self.shock + self.season + self.drift)
+        return np.asarray(self.shock + self.season + self.drift + self.shift)
 
 
 def accounts(division: Division) -> Accounts:
@@ -139,6 +140,7 @@ def market(config: WorldConfig, brought: Campaigns) -> Market:
         season=season,
         push=QUARTER_END_PUSH * is_quarter_end,
         drift=config.hazard_drift * np.linspace(0.0, 1.0, config.weeks),
+        shift=config.hazard_shift * (np.arange(config.weeks) >= config.shift_week),
         mix=_mix(config, brought),
     )
 

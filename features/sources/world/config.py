@@ -37,6 +37,8 @@ class WorldConfig(Frozen):
     market_shock_sd: float = Field(default=0.08, ge=0)  # weekly, on log hazards, shared by all
     channel_drift: float = Field(default=0.6, ge=-5, le=5)  # of log shares, from start to end
     hazard_drift: float = Field(default=-0.1, ge=-5, le=5)  # of log hazards, from start to end
+    hazard_shift: float = Field(default=0.0, ge=-5, le=5)  # of log hazards, from shift_week on
+    shift_week: int = Field(default=0, ge=0)
     ticket_effect: float = Field(default=1.4, gt=0)  # of a recent ticket on losing and on churn
     withdrawals: float = Field(default=0.004, ge=0, le=1)  # of consent, per contact and week
     duplicates: float = Field(default=0.05, ge=0, le=0.5)  # share of records that are second ones

@@ -234,6 +234,7 @@ def _market(config: WorldConfig, told: Story) -> pd.DataFrame:
             "shock": market.shock,
             "season": market.season,
             "drift": market.drift,
+            "shift": market.shift,
             "quarter_end_push": market.push,
             "arrivals": market.arrivals,
         }

@@ -21,10 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 SHOCKS = (0.0, 0.05, 0.08, 0.12, 0.17, 0.23, 0.3, 0.38, 0.47, 0.57, 0.7, 0.85, 1.05, 1.3)
-WALKS = ((1.0, (0.015, 0.03, 0.06, 0.12, 0.25)), (0.9, (0.08, 0.16, 0.32)), (0.6, (0.1, 0.2, 0.4)))
-
-
-LASTING = 0.5  # prior probability that anything lasts
+# phi, walk, and how likely before any reading: little stands still, and most drifts slowly
+WALKS = (
+    *((1.0, 0.0, 0.2), (1.0, 0.015, 0.35), (1.0, 0.03, 0.2)),
+    *((1.0, 0.06, 0.07), (1.0, 0.12, 0.04), (1.0, 0.25, 0.02)),
+    *((0.9, 0.08, 0.02), (0.9, 0.16, 0.02), (0.9, 0.32, 0.02)),
+    *((0.6, 0.1, 0.02), (0.6, 0.2, 0.02), (0.6, 0.4, 0.02)),
+)
 CONSTANT_SD, EFFECT_SD = 1.0, 0.15  # priors, on the log odds
 _C, _M, _E = 0, 1, 2  # places of the state; the effects come behind
 
@@ -103,10 +106,8 @@ def _root(spread: np.ndarray) -> np.ndarray:
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    several = sum(len(walks) for _, walks in WALKS)
-    lasting = [(1.0 - LASTING, 1.0, 0.0)]
-    lasting += [(LASTING / several, phi, walk) for phi, walks in WALKS for walk in walks]
-    rows = np.array([(*each, shock) for each in lasting for shock in SHOCKS])
+    """Return the prior of the rows, and their phi, walk and shock: float64 [rows] each."""
+    rows = np.array([(chance, phi, walk, sd) for phi, walk, chance in WALKS for sd in SHOCKS])
     return rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3]
 
 

@@ -32,14 +32,12 @@ def read(person: Person, stratum: np.ndarray, chances: np.ndarray, tilt: np.ndar
     strata, stages, bands = forward.shape
     steps = len(person.bounds) - 1
     band = banded(person.funnel.band_of, person.stayed)
-    cell = np.ravel_multi_index(
-        (person.step, stratum, person.stage, band), (steps, strata, stages, bands)
-    )
     shape = (steps, strata, stages, bands)
-    exposed = np.bincount(cell, person.exposure, np.prod(shape)).reshape(shape)
+    exposed = np.zeros(shape)
+    np.add.at(exposed, (person.step, stratum, person.stage, band), person.exposure)
     log_odds = np.log(forward / (1.0 - forward)) + tilt[:, None, :, None]
-    went = np.bincount(person.step * stages + person.stage, person.is_forward, steps * stages)
-    went = went.reshape(steps, stages)
+    went = np.zeros((steps, stages))
+    np.add.at(went, (person.step, person.stage), person.is_forward)
     last = np.arange(stages) == stages - 1
     kinds = [
         _read(exposed[:, :, which], log_odds[:, :, which], went[:, which].sum(axis=1))

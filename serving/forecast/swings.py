@@ -111,12 +111,12 @@ def _readings(
 
 def _columns(rows: Person, steps: int) -> np.ndarray:
     """Return what moves may depend on in all steps and those to come, [steps, kinds, effects]: the
-    last stage has an effect of the first column, the end of the quarter, of its own.
+    last stage has an effect of its own of the first column, the end of the quarter.
     """
     funnel, past = rows.funnel, len(rows.bounds) - 1
     middles = rows.bounds[0] + funnel.step // 2 + funnel.step * np.arange(past + steps)
     columns = seasons.swinging(middles, funnel.step_days, past * funnel.step_days)
-    own = columns[:, :1]
+    own = columns[:, : int(funnel.step_days != 1)]
     kinds = [np.concatenate([columns, each], axis=1) for each in (0.0 * own, own)]
     return np.stack(kinds, axis=1)
 

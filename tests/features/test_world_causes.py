@@ -305,6 +305,20 @@ def test_hazards_drift_as_planted() -> None:
     assert wins[-1.5] < 0.6 * wins[0.0]
 
 
+def test_hazards_shift_from_the_planted_week_on() -> None:
+    wins = {}
+    for shift in (0.0, -1.5):
+        planted = {"hazard_shift": shift, "shift_week": 40, "scale": 0.6}
+        made = generate(CONFIG.model_copy(update=planted))
+        leads = made.truth["leads"]
+        late = leads["created"] > START + 40 * WEEK
+        wins[shift] = [leads.loc[part, "qualified"].notna().mean() for part in (~late, late)]
+        told = made.truth["market"]["shift"]
+        assert (told[:40] == 0.0).all() and (told[40:] == shift).all()
+    assert wins[-1.5][1] < 0.6 * wins[0.0][1]
+    assert wins[-1.5][0] > 0.7 * wins[0.0][0]
+
+
 def test_a_story_without_tickets_or_leavers_can_be_told() -> None:
     quiet = generate(WorldConfig(scale=0.05, withdrawals=0.0, trial_share=0.0, faults=0.0))
     assert quiet.truth["consent"]["withdrawn"].isna().all()

@@ -120,7 +120,8 @@ def test_where_nothing_lasts_the_level_is_known_to_the_root_of_the_steps() -> No
 def test_steps_that_tell_nothing_leave_what_was_believed() -> None:
     nothing = Readings(np.zeros((STEPS, 2)), np.zeros((STEPS, 2)))
     level = levels.fit(nothing, COLUMNS[:STEPS])
-    assert level.chance[level.walk > 0.0].sum() == pytest.approx(levels.LASTING)
+    prior = sum(chance for _, walk, chance in levels.WALKS if walk == 0.0)
+    assert level.chance[level.walk == 0.0].sum() == pytest.approx(prior)
     assert not level.centre.any()
 
 

@@ -84,7 +84,7 @@ def test_a_draw_that_took_the_number_of_its_row_would_be_seen() -> None:
 def cut(asked: Case, chunk: int) -> list[Case]:
     """Cut the draws of a case."""
     span, rows = asked["span"], asked["parameters"]
-    by_draw = ("moves", "rates", "amounts", "revised")
+    by_draw = ("moves", "rates", "amounts", "revised", "level")
     parts = []
     for first in range(0, span.draws, chunk):
         own = {name: getattr(rows, name)[first : first + chunk] for name in by_draw}

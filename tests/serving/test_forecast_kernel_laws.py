@@ -159,7 +159,7 @@ def test_amounts_are_whole_cents_within_bounds(
     amounts, revised = (other, row) if known >= 0 else (row, other)
     moves, limits, brief = np.zeros((1, 1, 3)), np.zeros((3, 1)), np.zeros(1, np.uint64)
     shapes = (moves, moves, limits, brief, np.zeros((1, 1)), empty[0])
-    of_draw = Laws(1, *shapes, np.zeros((1, 1), np.int64), amounts, revised)
+    of_draw = Laws(1, *shapes, np.zeros((1, 1), np.int64), amounts, revised, np.zeros(1))
     assert laws.cents(known, 0.5, of_draw) == value
 
 

@@ -63,8 +63,10 @@ def _since(world: World, weeks: Iterable[int]) -> list[datetime]:
 
 
 def _config(seed: int, sd: float, shift: float = 0.0) -> WorldConfig:
-    calm = {"faults": 0.0, "late": 0.0, "hazard_shift": shift, "shift_week": SHIFTED}
-    return WorldConfig(seed=seed, weeks=150, scale=4.0, market_shock_sd=sd, **calm)
+    return WorldConfig(
+        seed=seed, weeks=150, scale=4.0, market_shock_sd=sd, faults=0.0, late=0.0,
+        hazard_shift=shift, shift_week=SHIFTED,
+    )  # fmt: skip
 
 
 def _unshared(learnt: Learnt) -> Learnt:
@@ -107,7 +109,10 @@ def _held(world: World, at: Iterable[datetime], arms: Arms) -> list[tuple[np.nda
         assert not isinstance(learnt, Refusal)
         for row, known in zip(rows, arms, strict=True):
             row.append(_judged(_said(course, known(learnt), world.place), came))
-    return [tuple(np.array(part, float) for part in zip(*row, strict=True)) for row in rows]
+    return [
+        (np.array([total for total, _ in row], float), np.array([each for _, each in row], float))
+        for row in rows
+    ]
 
 
 def _judged(

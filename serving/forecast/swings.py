@@ -1,7 +1,7 @@
 """Swings: how far the chances of a person-period table go together, known beforehand or by chance.
 
-Tilts are of days of the week, shocks of any step, levels what lasts of those of all; see tilts, shocks,
-readings and levels for how they are estimated.
+Tilts are of days of the week, shocks of any step, levels what lasts of those of all; see tilts,
+shocks, readings and levels for how they are estimated.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""`python -m jobs.effects`: learn what an action does, from the log, with its evidence."""

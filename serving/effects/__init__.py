@@ -1,0 +1,1 @@
+"""Effects of actions: doubly robust, cross-fitted, with their evidence. Pure."""

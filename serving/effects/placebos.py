@@ -1,0 +1,66 @@
+"""What must show nothing: actions drawn again by the same chances, and outcomes from before the
+action (negative controls: Lipsitch, Tchetgen Tchetgen and Cohen 2010, Epidemiology 21, 383-388).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from serving.effects import measured, scores
+from serving.effects.known import NegativeControl, Placebo
+
+if TYPE_CHECKING:
+    from serving.effects.definition import Definition
+    from serving.effects.evidence import Basis
+    from serving.effects.panel import Panel
+
+DRAWS = 200
+
+
+def placebo(panel: Panel, rng: np.random.Generator) -> Placebo:
+    """Return how often the interval of an action that was drawn again, and so did nothing, held 0:
+    about 90 % if errors are as large as told.
+    """
+    basis, number = panel.basis, panel.main
+    column, rows = panel.columns[number], basis.rows
+    # what is expected whatever is done: nothing of it depends on the arm
+    expected = (basis.chance * panel.expected[:, :, number]).sum(axis=1)
+    same = np.repeat(expected[:, None], 2, axis=1)
+    held = []
+    for _ in range(DRAWS):
+        arm = drawn(basis.chance, rng)
+        two = np.where(arm == 0, 0, np.where(arm == 1, 1, -1))
+        score = scores.scores(column.of, two, basis.chance[:, :2], same)
+        low, high = scores.average(score[:, 1] - score[:, 0], rows.cluster).interval
+        held.append(low <= 0.0 <= high)
+    return Placebo(outcome=column.name, draws=DRAWS, held=float(np.mean(held)))
+
+
+def drawn(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an arm for each row by its chances (n, arms): (n,) int64."""
+    below = np.cumsum(chance, axis=1)[:, :-1]
+    return np.asarray((rng.random(len(chance))[:, None] >= below).sum(axis=1))
+
+
+def negative_controls(definition: Definition, basis: Basis) -> list[NegativeControl]:
+    """Return the effect of each arm on what came before it, by weights alone: a model of what is
+    known at T would know it.
+    """
+    rows, found = basis.rows, []
+    for each in definition.negative_controls:
+        came = measured.certain(rows.before[each.name].before(len(rows), each.days))
+        score = scores.weighted(came, rows.arm, basis.chance)
+        for arm in range(1, len(rows.arms)):
+            effect = scores.average(score[:, arm] - score[:, 0], rows.cluster)
+            found.append(
+                NegativeControl(
+                    arm=rows.arms[arm],
+                    name=each.name,
+                    days=each.days,
+                    effect=effect.value,
+                    sd=effect.sd,
+                )
+            )
+    return found

@@ -1,0 +1,183 @@
+"""The effect of every row on nine outcomes, and on average: ours and EconML's DRLearner, on planted
+data.
+
+Both have the same rows, the same five folds, and XGBoost with the same parameters for the chance of
+treatment, the outcomes and the last stage; both have one thread. EconML's learner takes one
+outcome, and learns the chances again for each; ours learns them once, grows trees of outcomes arm
+by arm whose leaves hold all outcomes, and weighs the last stage by precision. The outcomes are
+alike, as those of one action at several horizons are: trees that share their splits gain from
+that, as EconML's cannot. `error_ratio` is the root mean square error of the
+rows' effects, ours over theirs, each averaged over outcomes and seeds; `average_error_ratio` that
+of the average effects. `vs_econml_time` is by the clock, for all outcomes, `_processor` by the time
+of processors, `_one_outcome` by the clock for one. Each is timed after its imports and after a
+first fit of few rows, in turn. EconML has an environment of its own in the workspace, made once.
+
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cluster.settings import load_settings
+from serving.effects import measured, nuisances, scores, targeting
+from serving.effects.nuisances import Asked, Fit, Recipe
+from tests.bench import effects_data
+from tests.bench.apart import environment
+
+if TYPE_CHECKING:
+    from tests.bench.effects_data import Data
+
+ROWS, SEEDS, THREADS = 20_000, 3, 1
+VERSION = "0.17.0"
+RECIPE = Recipe(rounds=100, depth=3, rate=0.1, leaf=10.0)
+LOWEST = 0.01
+
+type Figures = dict[str, Any]
+
+
+class Ours(NamedTuple):
+    """What ours found of one seed, and what it took."""
+
+    effect: np.ndarray  # (n, OUTCOMES)
+    average: list[scores.Average]
+    seconds: float
+    processor: float
+    alone: float  # by the clock, one outcome
+
+
+def main() -> Figures:
+    """Measure both."""
+    with tempfile.TemporaryDirectory(prefix="bench-effects-") as made:
+        folder = Path(made)
+        told = [effects_data.drawn(ROWS, seed) for seed in range(SEEDS)]
+        for seed, data in enumerate(told):
+            np.savez(folder / f"data-{seed}.npz", **data._asdict())
+        _learnt(effects_data.drawn(500, 0))
+        ours = [_timed(data) for data in told]
+        theirs = _econml(folder)
+        counts = {"rows": ROWS, "outcomes": effects_data.OUTCOMES, "seeds": SEEDS}
+        return {**counts, **_figures(told, ours, theirs)}
+
+
+def _timed(data: Data) -> Ours:
+    begun = time.perf_counter()
+    _learnt(data._replace(value=data.value[:, :1]))
+    alone = time.perf_counter() - begun
+    begun, used = time.perf_counter(), time.process_time()
+    effect, average = _learnt(data)
+    seconds = time.perf_counter() - begun
+    return Ours(effect, average, seconds, time.process_time() - used, alone)
+
+
+def _learnt(data: Data) -> tuple[np.ndarray, list[scores.Average]]:
+    """Return the effects of each row, and their averages with errors."""
+    run, ones = nuisances.inline(THREADS), np.ones(data.value.shape)
+    asked = Asked(features=data.features, arm=data.arm, arms=2, value=data.value, weight=ones,
+                  recipe=RECIPE)  # fmt: skip
+    chance = np.clip(nuisances.chances(asked, data.fold, run), LOWEST, 1 - LOWEST)
+    expected, every = nuisances.expected(asked, data.fold, run), np.arange(len(data.arm))
+    contrast = np.empty(data.value.shape)
+    for number, value in enumerate(data.value.T):
+        told = measured.certain(value)
+        score = scores.scores(told, data.arm, chance, expected[:, :, number])
+        contrast[:, number] = score[:, 1] - score[:, 0]
+    weight = targeting.precision(chance)[:, None] * ones
+    halves = np.array_split(np.arange(data.value.shape[1]), THREADS)
+    tasks = [
+        Fit(train=every, asked=every, value=contrast[:, half], weight=weight[:, half],
+            recipe=RECIPE)
+        for half in halves if len(half)
+    ]  # fmt: skip
+    effect = np.column_stack(list(run(data.features, tasks)))
+    return effect, [scores.average(column, every) for column in contrast.T]
+
+
+def _econml(folder: Path) -> Figures | None:
+    """Return what EconML's process says; None where it cannot be installed."""
+    home = load_settings(os.environ).home
+    python = environment(home, "econml", VERSION, [f"econml=={VERSION}", "xgboost-cpu>=3.4,<3.5"])
+    if python is None:
+        return None
+    params = {
+        "n_estimators": RECIPE.rounds, "max_depth": RECIPE.depth, "learning_rate": RECIPE.rate,
+        "min_child_weight": RECIPE.leaf, "max_bin": nuisances.BINS, "tree_method": "hist",
+        "n_jobs": THREADS,
+    }  # fmt: skip
+    (folder / "params.json").write_text(json.dumps(params))
+    worker = Path(__file__).with_name("effects_econml_worker.py")
+    told = subprocess.run(
+        [python, worker, folder], capture_output=True, text=True, check=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(THREADS)},
+    )  # fmt: skip
+    said: Figures = json.loads(told.stdout.splitlines()[-1])
+    several = [np.load(folder / f"econml-{seed}.npy") for seed in range(SEEDS)]
+    return {**said, "effects": several}
+
+
+def _figures(told: list[Data], ours: list[Ours], theirs: Figures | None) -> Figures:
+    errors = [_error(data, each.effect) for data, each in zip(told, ours, strict=True)]
+    means = [np.array([each.value for each in one.average]) for one in ours]
+    off = [_off(data, mean) for data, mean in zip(told, means, strict=True)]
+    figures: Figures = {
+        "seconds": _rounded(statistics.median(each.seconds for each in ours)),
+        "processor_seconds": _rounded(statistics.median(each.processor for each in ours)),
+        "error": _rounded(np.mean(errors)),
+        "average_error": _rounded(np.mean(off)),
+        "intervals_held": _rounded(_held(told, ours)),
+    }
+    if theirs is None:
+        return figures
+    their_errors = [_error(d, e) for d, e in zip(told, theirs["effects"], strict=True)]
+    their_off = [_off(d, e.mean(axis=0)) for d, e in zip(told, theirs["effects"], strict=True)]
+    return figures | {
+        "econml_seconds": _rounded(statistics.median(theirs["seconds"])),
+        "econml_processor_seconds": _rounded(statistics.median(theirs["processor"])),
+        "econml_error": _rounded(np.mean(their_errors)),
+        "econml_average_error": _rounded(np.mean(their_off)),
+        "vs_econml_time": _times(theirs["seconds"], [each.seconds for each in ours]),
+        "vs_econml_processor": _times(theirs["processor"], [each.processor for each in ours]),
+        "vs_econml_time_one_outcome": _times(theirs["alone"], [each.alone for each in ours]),
+        "error_ratio": _rounded(np.mean(errors) / np.mean(their_errors)),
+        "average_error_ratio": _rounded(np.mean(off) / np.mean(their_off)),
+        "econml": theirs["version"],
+    }
+
+
+def _times(theirs: list[float], ours: list[float]) -> float:
+    return _rounded(statistics.median(t / o for t, o in zip(theirs, ours, strict=True)))
+
+
+def _error(data: Data, effect: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((effect - data.effect) ** 2, axis=0)).mean())
+
+
+def _off(data: Data, mean: np.ndarray) -> float:
+    return float(np.abs(mean - data.effect.mean(axis=0)).mean())
+
+
+def _held(told: list[Data], ours: list[Ours]) -> float:
+    """Return the share of the 90 % intervals of average effects that held the truth."""
+    pairs = [
+        (each.interval, truth)
+        for data, one in zip(told, ours, strict=True)
+        for each, truth in zip(one.average, data.effect.mean(axis=0), strict=True)
+    ]
+    return float(np.mean([low <= truth <= high for (low, high), truth in pairs]))
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

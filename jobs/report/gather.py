@@ -12,7 +12,7 @@ from cluster.errors import Refusal
 from features.targets import load_target
 from jobs import withheld
 from serving.forecast import record
-from serving.forecast.scenario import GRADE_WORDS, Grade
+from serving.forecast.evidence import GRADE_WORDS, Grade
 from serving.registry import Registry, alias
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class ForecastPart:
         """What the answer rests on, in words."""
         grade = self.facts.get("grade")
         return GRADE_WORDS[Grade(grade) if grade else None]
+
+    @property
+    def draws(self) -> int:
+        """How many draws it has; a forecast kept by an older program names one scenario."""
+        one = self.facts.get("scenario") or self.facts["comparison"]["scenarios"][0]
+        return int(one["draws"])
 
 
 def model_part(workspace: Workspace, name: str, shows: Privacy) -> ModelPart | Refusal:

@@ -4,47 +4,56 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from cluster import canonical, runner, session
-from cluster.errors import FunnelcastError, WrongUse, done
+from jobs.simulate import known as knowing
 from jobs.simulate import question as questions
 from jobs.simulate.finished import Finished
-from serving import scored
-from serving.forecast import answers, effect, experiment, learning, payoff, person, pulled, tested
-from serving.forecast.experiment import Arm
-from serving.forecast.pulled import Names
+from jobs.simulate.put import put
+from jobs.simulate.whole import Whole
+from serving.forecast import (
+    answers,
+    evidence,
+    experiment,
+    hours,
+    learning,
+    payoff,
+    reaching,
+    tested,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from cluster.settings import Settings
     from cluster.workspace import Workspace
     from jobs.console import Progress
+    from jobs.simulate.put import Put
     from jobs.simulate.question import Question
-    from serving.forecast.effect import Estimate
+    from jobs.simulate.ways import Way
+    from serving.forecast.evidence import Grade
     from serving.forecast.experiment import Experiment
     from serving.forecast.given import Outcome
+    from serving.forecast.hours import HourPrice
     from serving.forecast.kernel import Span
     from serving.forecast.payoff import Payoff
-    from serving.forecast.scenario import Scenario
+    from serving.forecast.planned import Planned
+    from serving.forecast.pulled import Names
     from serving.forecast.tested import Held
     from serving.forecast.units import Course
 
+DIFFERENCE = "difference"
 FORMAT = 1  # of what is on record of a run; another one is not gone on with
 LEAST_CHUNKS = 16  # of draws, so that there is something to share out and to resume
 MOST_DRAWS_PER_CHUNK = 250  # bounds the memory of a chunk
-WORTH_A_RECORD = 500_000_000  # steps of one unit: some seconds
+WORTH_A_RECORD = 3_000_000_000  # steps of one unit: half a minute; a record takes a third more
 STEPS_PER_ROW = 10_000  # steps of one unit that cost as much as a row of a feature job
-
-
-class NotEnough(FunnelcastError):
-    """The log says too little for this question."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,11 +64,14 @@ class Answer:
     course: Course
     asked: Experiment
     names: Names
+    ways: dict[str, Way]  # the arms in words
     outcomes: dict[str, Outcome]
-    estimate: Estimate | None
+    estimates: tuple[str, ...]  # what is said of effects that were estimated
     ran: str
     coverage: tuple[str, ...]  # how often such intervals held in the past, in words
     held: tuple[Held, ...]  # business as usual, as recalibrated by that
+    hours: Mapping[str, list[HourPrice]]  # of each arm, what more hours would bring
+    plan: Planned | None
 
     @property
     def keys(self) -> list[str]:
@@ -73,21 +85,48 @@ class Answer:
         ]
 
     @property
-    def payoff(self) -> Payoff | None:
-        """The levers against the baseline; None without a lever."""
-        levers = self.question.scenario.levers
-        if not levers:
-            return None
-        baseline, with_levers = self.outcomes.values()
-        cost = np.array([lever.cost_per_contact_cents for lever in levers], np.int64)
-        return payoff.payoff(baseline, with_levers, cost)
+    def against(self) -> str:
+        """The arm that the others are compared with."""
+        asked = self.question.comparison.against
+        return asked if asked in self.outcomes else next(iter(self.outcomes))
+
+    @cached_property
+    def payoffs(self) -> dict[str, Payoff]:
+        """Every other arm against that one."""
+        other = self.way(self.against)
+        names = [name for name in self.outcomes if name != self.against]
+        return {name: payoff.payoff(other, self.way(name)) for name in names}
+
+    def way(self, name: str) -> payoff.Way:
+        """Return what came of an arm, and what it costs."""
+        return payoff.Way(self.outcomes[name], self.ways[name].costs)
+
+    def capacity(self, name: str) -> np.ndarray:
+        """Return the contacts that the desks of an arm can make: int64 [desks, steps]."""
+        return self.asked.arms[list(self.ways).index(name)].desks.capacity
+
+    def made(self, name: str) -> np.ndarray:
+        """Return the contacts that the desks of an arm made, int64 [draws, steps, desks]: without
+        those of a system.
+        """
+        arm = self.asked.arms[list(self.ways).index(name)]
+        return np.asarray(self.outcomes[name].contacts @ (~arm.levers.at_once).astype(np.int64))
 
     @property
     def told(self) -> dict[str, Outcome]:
-        """The outcomes, and the difference that the levers make."""
-        if len(self.outcomes) < 2:
-            return self.outcomes
-        return {**self.outcomes, "difference": answers.difference(*self.outcomes.values())}
+        """The outcomes, and the differences to that which the others are compared with."""
+        other, said = self.outcomes[self.against], dict(self.outcomes)
+        several = len(self.payoffs) > 1
+        for name in self.payoffs:
+            title = f"{name} less {self.against}" if several else DIFFERENCE
+            said[title] = answers.difference(other, self.outcomes[name])
+        return said
+
+    @property
+    def grade(self) -> Grade | None:
+        """The lowest grade of evidence of all arms."""
+        grades = (way.scenario.grade() for way in self.ways.values())
+        return evidence.lowest(each for each in grades if each is not None)
 
 
 def answer(
@@ -97,62 +136,50 @@ def answer(
     that names what the funnel does not have.
     """
     course = questions.course(workspace, question)
-    found = _estimate(question, course)
-    scenario = question.scenario
-    if found is not None:
-        scenario = scenario.with_effect(found.as_effect(question.funnel.step_days))
-    known = replace(question, scenario=scenario)
-    asked, names = put(workspace, known, course)
-    outcomes, ran = _simulated(workspace, known, asked, asked_runner, progress)
+    known, estimates = knowing.known(workspace, question, course)
+    there = put(workspace, known, course)
+    outcomes, ran = _simulated(workspace, known, there.asked, asked_runner, progress)
+    names = [way.scenario.name for way in there.ways]
+    ways = dict(zip(names, there.ways, strict=True))
+    shown = dict(zip(names, outcomes, strict=False))
     coverage, held = _tested(workspace, known, outcomes[0])
     return Answer(
         question=known,
         course=course,
-        asked=asked,
-        names=names,
-        outcomes={arm.name: found for arm, found in zip(asked.arms, outcomes, strict=True)},
-        estimate=found,
+        asked=there.asked,
+        names=there.names,
+        ways=ways,
+        outcomes=shown,
+        estimates=estimates,
         ran=ran,
         coverage=coverage,
         held=held,
+        plan=there.plan,
+        hours=_hours(there, shown, outcomes[len(names) :]),
     )
 
 
-def put(workspace: Workspace, question: Question, course: Course) -> tuple[Experiment, Names]:
-    """Return the question as an experiment, and what its numbers stand for."""
-    scenario = question.scenario
-    scores = scored.known(workspace.tables, question.funnel)
-    learnt = done(learning.fit(course, scenario.horizon, scores=scores), NotEnough)
-    names = Names(
-        stages=tuple(stage.name for stage in question.funnel.stages),
-        strata=learnt.strata.count,
-        labels=pd.DataFrame(learnt.groups.names, columns=["segment", "team", "owner"]),
-    )
-    desk_of = pulled.desk_of(done(pulled.fitting(scenario, names), WrongUse), names)
-    start, arrivals = learning.start(course, learnt), learning.arrivals(learnt)
-    arms = [scenario.baseline(), scenario] if scenario.levers else [scenario]
-    return experiment.Experiment(
-        start=start._replace(desk=desk_of[start.group]),
-        arrivals=arrivals._replace(desk_of=desk_of),
-        frame=learning.frame(learnt),
-        learnt=learnt,
-        arms=tuple(_arm(question, each, course, names) for each in arms),
-        seed=scenario.seed,
-        draws=scenario.draws,
-        steps=scenario.horizon,
-    ), names
+def _hours(
+    there: Put, shown: Mapping[str, Outcome], more: Sequence[Outcome]
+) -> dict[str, list[HourPrice]]:
+    """Return of each arm what more hours of its desks would bring."""
+    found: dict[str, list[HourPrice]] = {}
+    ways = {way.scenario.name: way for way in there.ways}
+    desks = {arm.name: arm.desks for arm in there.asked.arms}
+    for (name, place), outcome in zip(there.longer, more, strict=True):
+        way = ways[name]
+        both = payoff.Way(shown[name], way.costs), payoff.Way(outcome, way.costs)
+        minutes = reaching.minutes(way.scenario)
+        desk = way.scenario.desks[place].name
+        each = hours.price(desk, place, desks[name], both, minutes)
+        found.setdefault(name, []).append(each)
+    return found
 
 
 def under_way(workspace: Workspace, question: Question) -> Finished:
     """Return the record of what is finished of an answer."""
     spans = [FORMAT, _chunk(question.scenario.draws)]
     return Finished(workspace, canonical.digest([questions.pins(workspace, question), spans]))
-
-
-def _estimate(question: Question, course: Course) -> Estimate | None:
-    if not question.scenario.needs_estimate():
-        return None
-    return done(effect.estimate(effect.lots(course), course.at), NotEnough)
 
 
 def _tested(
@@ -172,18 +199,6 @@ def _tested(
     return tuple(found[1]), tuple(tested.held(found[0], so_far))
 
 
-def _arm(question: Question, scenario: Scenario, course: Course, names: Names) -> Arm:
-    rows = person.table(course) if scenario.levers else None
-    stages = {names.stages.index(s) for lever in scenario.levers for s in lever.stages}
-    share = effect.contacted(course, rows, frozenset(stages)) if rows is not None else 0.0
-    days = question.funnel.step_days
-    return Arm(
-        name=scenario.name,
-        levers=pulled.pulled(scenario, names, share),
-        desks=pulled.desks(scenario, names, question.as_of.date(), days_per_step=days),
-    )
-
-
 def _simulated(
     workspace: Workspace, question: Question, asked: Experiment, runs: str, progress: Progress
 ) -> tuple[tuple[Outcome, ...], str]:
@@ -195,15 +210,17 @@ def _simulated(
     missing = {number: span for number, span in spans.items() if number not in there}
     choice = runner.choose(runs, asked.unit_steps // STEPS_PER_ROW, workspace.settings)
     simulate = _on_ray if choice.runner == "ray" else _inline
+    whole, resumed = Whole(asked.draws), len(there)
+    for number, outcomes in there.items():
+        whole.put(spans[number], outcomes)
     with closing(simulate(workspace.settings, asked, missing)) as parts:
-        for number, outcomes in parts:
+        for done, (number, outcomes) in enumerate(parts, start=resumed + 1):
             if finished:
                 finished.add(number, outcomes)
-            there[number] = outcomes
-            progress(len(there), len(spans), "chunks")
-    resumed = len(spans) - len(missing)
+            whole.put(spans[number], outcomes)
+            progress(done, len(spans), "chunks")
     said = f"{choice}" + (f"; {resumed} of {len(spans)} chunks were done before" if resumed else "")
-    return experiment.joined([there[number] for number in spans]), said
+    return whole.outcomes, said
 
 
 def _spans(asked: Experiment) -> list[Span]:
@@ -221,7 +238,7 @@ def _inline(
         tasks = {pool.submit(experiment.run, asked, span): n for n, span in spans.items()}
         try:
             for task in as_completed(tasks):
-                yield tasks[task], task.result()
+                yield tasks.pop(task), task.result()
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cluster import canonical
 from cluster.errors import FunnelcastError
 from features import log
+from jobs.simulate import result
 from serving.forecast import record
 
 if TYPE_CHECKING:
@@ -28,22 +30,31 @@ def keep(workspace: Workspace, answer: Answer, table: pd.DataFrame) -> dict[str,
     """Write blob, rows and ref, and return what was written."""
     question = answer.question
     run = workspace.blobs.put(record.blob(answer.outcomes, facts(answer)))
+    document = result.told(answer, run)
+    said = workspace.blobs.put(canonical.dumps(document.model_dump(mode="json")))
     rows = record.rows(table, run, question.as_of)
     made_from = {"funnelcast.run": run, log.MADE_FROM: str(question.snapshot)}
     snapshot = _add(workspace, run, rows, made_from)
-    name = record.ref(question.scenario.name)
+    name = record.ref(question.name)
     _move(workspace, name, run)
-    return {"run": run, "ref": name, "table": record.TABLE, "rows": len(rows), "snapshot": snapshot}
+    return {
+        "run": run,
+        "ref": name,
+        "result": said,
+        "table": record.TABLE,
+        "rows": len(rows),
+        "snapshot": snapshot,
+    }
 
 
 def facts(answer: Answer) -> dict[str, object]:
     """Return what the run says about itself, as plain JSON values."""
     question = answer.question
     return {
-        "scenario": question.scenario.model_dump(mode="json"),
+        "comparison": question.comparison.model_dump(mode="json"),
         "as_of": question.as_of.isoformat(),
         "log": str(question.snapshot),
-        "grade": question.scenario.grade(),
+        "grade": answer.grade,
         "shock_sd": answer.asked.learnt.swings.shock_sd.tolist(),
         "arms": list(answer.outcomes),
     }

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cluster import canonical
 from jobs import pages
-from jobs.simulate import pictures, words
+from jobs.simulate import pictures, several, words
 from serving.forecast import answers, risk
 
 if TYPE_CHECKING:
@@ -26,15 +24,19 @@ MOST_DEALS = 15
 MOST_ROWS = 20  # of a table of shares
 
 
-def written(found: Answer, table: pd.DataFrame, folder: Path) -> dict[str, object]:
-    """Write page, Parquet and JSON of the rows into a folder, and return where they are."""
-    name = f"forecast-{found.question.scenario.name}"
+def written(found: Answer, table: pd.DataFrame, document: bytes, folder: Path) -> dict[str, object]:
+    """Write page, the document of the answer, and Parquet and JSON of the rows into a folder, and
+    return where they are.
+    """
+    name = f"forecast-{found.question.name}"
     path = folder / f"{name}.html"
     pages.write(path, render(found, table).encode())
     table.to_parquet(folder / f"{name}.parquet", index=False)
     rows = {"columns": list(table.columns), "rows": table.to_numpy().tolist()}
     pages.write(folder / f"{name}.json", canonical.dumps(rows))
-    return {"page": str(path), "numbers": [f"{name}.parquet", f"{name}.json"]}
+    pages.write(folder / f"{name}-result.json", document)
+    numbers = [f"{name}.parquet", f"{name}.json", f"{name}-result.json"]
+    return {"page": str(path), "numbers": numbers}
 
 
 def render(found: Answer, table: pd.DataFrame) -> str:
@@ -42,19 +44,17 @@ def render(found: Answer, table: pd.DataFrame) -> str:
     template = pages.environment(_FOLDER).get_template("page.html")
     deals = risk.carried(found.asked.start, _main(found))
     return template.render(
-        name=found.question.scenario.name,
+        name=", ".join(each.name for each in found.question.comparison.scenarios),
         as_of=f"{found.question.as_of:%Y-%m-%d %H:%M:%S}",
         description=found.question.funnel.description,
         verdicts=list(_verdicts(found)),
         facts=list(_facts(found)),
         won=list(_won(found, table)),
-        coverage=[
-            f"{said[:1].upper()}{said[1:]}."
-            for said in (*(found.coverage or (words.NOT_YET,)), *words.held(found))
-        ],
+        coverage=[f"{said[:1].upper()}{said[1:]}." for said in words.coverage(found)],
         shares=list(_shares(found)),
         open=list(_open(found, deals)),
         deals=list(_deals(found, deals)),
+        several=several.several(found, table),
     )
 
 
@@ -64,9 +64,8 @@ def _main(found: Answer) -> Outcome:
 
 
 def _verdicts(found: Answer) -> Iterator[dict[str, Any]]:
-    if found.payoff is not None:
-        told = words.payoff(found.question.scenario.name, found.payoff)
-        yield {"told": f"{told}.", "is_bad": found.payoff.pays < 0.5}
+    for name, each in found.payoffs.items():
+        yield {"told": f"{words.payoff(name, each)}.", "is_bad": each.pays < 0.5}
     for goal in words.goals(found):
         yield {"told": f"{goal}.", "is_bad": False}
 
@@ -90,8 +89,11 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
 
 def _won(found: Answer, table: pd.DataFrame) -> Iterator[Picture]:
     step = found.question.funnel.step_name
-    shown = table[table["scenario"] != "difference"]
+    shown = table[table["scenario"].isin(found.outcomes)]
     name = list(found.outcomes)[-1]
+    if len(found.outcomes) > several.TOGETHER:
+        yield from several.fans(found, shown, _measures(found))
+        return
     for measure in _measures(found):
         yield pictures.fan(shown, measure, step)
         yield pictures.waterfall(table, name, measure)
@@ -137,12 +139,7 @@ def _open(found: Answer, deals: pd.DataFrame) -> Iterator[Picture]:
     outcome, names = _main(found), found.names
     rows = answers.occupancy(outcome, names.labels, names.stages)
     yield pictures.stages(rows, names.stages, step)
-    desks = [desk.name for desk in found.question.scenario.desks]
-    if desks:
-        capacity = found.asked.arms[-1].desks.capacity.astype(float)
-        made = outcome.contacts.sum(axis=-1).mean(axis=0).T
-        load = np.divide(made, capacity, out=np.full_like(made, np.nan), where=capacity > 0)
-        yield pictures.heat(load, desks, step)
+    yield from several.heats(found)
     if len(deals) and deals["share"].any():
         yield pictures.risks(deals, _keys(found))
 

@@ -22,10 +22,10 @@ OF_PART = {"existing": "deals\nopen now", "leads": "leads\nopen now", "new": "wh
 UNITS = {"won": ("won", 1.0), "value_cents": ("value won, thousands", 1e5)}
 
 
-def fan(rows: pd.DataFrame, measure: str, step: str) -> Picture:
+def fan(rows: pd.DataFrame, measure: str, step: str, title: str = "Forecast") -> Picture:
     """Draw the cumulative forecast of each scenario: median, 50 % and 90 % band."""
     words, scale = UNITS[measure]
-    figure, axes = canvas(f"Forecast: {words}", step, f"{words}, so far", width=5.6)
+    figure, axes = canvas(f"{title}: {words}", step, f"{words}, so far", width=5.6)
     chosen = rows[(rows["part"] == "all") & (rows["dimension"] == "all")]
     chosen = chosen[(chosen["measure"] == measure) & (chosen["span"] == "cumulative")]
     told = []
@@ -40,10 +40,12 @@ def fan(rows: pd.DataFrame, measure: str, step: str) -> Picture:
     return picture(figure, "; ".join(told) + " (90 % interval)")
 
 
-def waterfall(rows: pd.DataFrame, scenario: str, measure: str) -> Picture:
+def waterfall(
+    rows: pd.DataFrame, scenario: str, measure: str, title: str = "Existing and new"
+) -> Picture:
     """Draw what each part adds to the total by the last step: means, with 90 % intervals."""
     words, scale = UNITS[measure]
-    figure, axes = canvas("Existing and new", "", words, width=5.6)
+    figure, axes = canvas(title, "", words, width=5.6)
     last = _last(rows, scenario, measure)
     base = 0.0
     for place, part in enumerate(OF_PART):
@@ -75,13 +77,13 @@ def stages(rows: pd.DataFrame, names: Sequence[str], step: str) -> Picture:
     )
 
 
-def heat(load: np.ndarray, desks: Sequence[str], step: str) -> Picture:
+def heat(
+    load: np.ndarray, desks: Sequence[str], step: str, title: str = "How full the desks are"
+) -> Picture:
     """Draw how full each desk is: the share of its capacity that is used, float64 [desks, steps],
     not a number where it has none.
     """
-    figure, axes = canvas(
-        "How full the desks are", step, "", width=5.6, height=1.3 + 0.3 * len(desks)
-    )
+    figure, axes = canvas(title, step, "", width=5.6, height=1.3 + 0.3 * len(desks))
     steps = np.arange(1, load.shape[1] + 2) - 0.5
     mesh = axes.pcolormesh(
         steps, np.arange(len(desks) + 1) - 0.5, load, cmap="Blues", vmin=0, vmax=1

@@ -39,7 +39,7 @@ def run(workspace: Workspace, settings: SimulateSettings, progress: Progress) ->
     table = answers.table(found.told, found.names.labels)
     wrote = keep(workspace, found, table)
     folder = Path(settings.to or workspace.settings.home / "reports").resolve()
-    wrote |= page.written(found, table, folder)
+    wrote |= page.written(found, table, workspace.blobs.get(str(wrote["result"])), folder)
     under_way(workspace, found.question).drop()
     return Report(
         read={
@@ -52,7 +52,7 @@ def run(workspace: Workspace, settings: SimulateSettings, progress: Progress) ->
         wrote=wrote,
         decided=words.decided(found),
         figures=_figures(found),
-        table=_headline(table, max(1, asked.scenario.horizon // 13)),
+        table=_headline(_shown(found, table), max(1, asked.scenario.horizon // 13)),
         inputs=[Dataset.table(log.TABLE, asked.snapshot, found.course.events.num_rows)],
         outputs=[
             Dataset.blob(str(wrote["ref"]), str(wrote["run"])),
@@ -62,12 +62,16 @@ def run(workspace: Workspace, settings: SimulateSettings, progress: Progress) ->
 
 
 def _figures(found: Answer) -> dict[str, object]:
-    figures: dict[str, object] = {"grade": found.question.scenario.grade()}
+    figures: dict[str, object] = {"grade": found.grade}
     for name, outcome in found.outcomes.items():
         figures[f"{name}_won_mean"] = float(outcome.won.sum(axis=(1, 2, 3)).mean())
-    if found.payoff is not None:
-        figures["payoff"] = dataclasses.asdict(found.payoff)
-    return figures
+    payoffs = {name: dataclasses.asdict(each) for name, each in found.payoffs.items()}
+    return figures | ({"payoffs": payoffs} if payoffs else {})
+
+
+def _shown(found: Answer, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a reader is shown: of two arms their difference too."""
+    return rows if len(found.payoffs) < 2 else rows[rows["scenario"].isin(list(found.outcomes))]
 
 
 def _headline(rows: pd.DataFrame, every: int) -> pd.DataFrame:

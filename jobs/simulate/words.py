@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.forecast import aalen, amounts, moves, person, risk
-from serving.forecast.scenario import GRADE_WORDS
+from serving.forecast import aalen, amounts, moves, person, reaching, risk
+from serving.forecast.evidence import GRADE_WORDS
+from serving.forecast.kinds import Outreach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,23 +22,44 @@ NOT_YET = "how often such intervals held is not yet known: python -m jobs.backte
 
 def decided(found: Answer) -> list[str]:
     """Return what an answer rests on, and what it says."""
+    return [f"runner: {found.ran}", *said(found)]
+
+
+def said(found: Answer) -> list[str]:
+    """Return what an answer rests on and says, wherever it was simulated."""
     scenario, shock = found.question.scenario, found.asked.learnt.swings.shock_sd
     lines = [
-        f"runner: {found.ran}",
         f"{scenario.draws:,} draws over {scenario.horizon} steps, seed {scenario.seed}",
         f"shock common to all units of a step: sd {shock[0]:.2f} on the log odds",
         f"evidence: {grade(found)}",
         *scores(found),
         "intervals carry chance, rates and shocks",
-        *(found.coverage or (NOT_YET,)),
-        *held(found),
+        *coverage(found),
         *goals(found),
     ]
-    if found.estimate is not None:
-        lines.append(f"effect of a contact, estimated: {found.estimate}")
-    if found.payoff is not None:
-        lines.append(payoff(scenario.name, found.payoff))
-    return lines
+    several = len(found.payoffs) > 1
+    told = [
+        payoff(f"{name} against {found.against}" if several else name, each)
+        for name, each in found.payoffs.items()
+    ]
+    return [*lines, *found.estimates, *rates(found), *told]
+
+
+def rates(found: Answer) -> Iterator[str]:
+    """Give what rate `more` became."""
+    for name, way in found.ways.items():
+        for lever, past in zip(reaching.reached(way.scenario), way.pasts, strict=True):
+            if isinstance(lever, Outreach) and lever.more is not None:
+                yield (
+                    f"{name}: {lever.more:.0%} more than in history, which made"
+                    f" {past.per_step:.3f} contacts to a unit in a step ({past.counted}), is a rate"
+                    f" of {reaching.rate(lever, past):.4f}"
+                )
+
+
+def coverage(found: Answer) -> list[str]:
+    """Return how often such intervals held, and what that makes of this one."""
+    return [*(found.coverage or (NOT_YET,)), *held(found)]
 
 
 def scores(found: Answer) -> Iterator[str]:
@@ -121,17 +143,17 @@ def goals(found: Answer) -> Iterator[str]:
 def payoff(name: str, payoff: Payoff) -> str:
     """Return whether the levers pay."""
     extra, low, high = payoff.won
-    value = payoff.value_cents[0] / 100
+    value, cost = payoff.value_cents.mean / 100, payoff.cost_cents.mean / 100
     return (
-        f"{name}: {extra:+.1f} won (90 % interval {low:+d} to {high:+d}), {value:+,.0f} in value,"
-        f" for {payoff.contacts:,.0f} contacts that cost {payoff.cost_cents / 100:,.0f};"
+        f"{name}: {extra:+.1f} won (90 % interval {low:+.0f} to {high:+.0f}),"
+        f" {value:+,.0f} in value, for {payoff.contacts:,.0f} contacts; it costs {cost:,.0f};"
         f" {payoff.unsubscribed:,.0f} unsubscribe; it pays with probability {payoff.pays:.2f}"
     )
 
 
 def grade(found: Answer) -> str:
     """Return what the effects of the levers rest on."""
-    return GRADE_WORDS[found.question.scenario.grade()]
+    return GRADE_WORDS[found.grade]
 
 
 def held(found: Answer) -> Iterator[str]:

@@ -101,14 +101,23 @@ def occupancy(outcome: Outcome, labels: pd.DataFrame, stages: tuple[str, ...]) -
 
 
 def difference(before: Outcome, after: Outcome) -> Outcome:
-    """Return, draw by draw on the same luck, the second minus the first; winners
-    are marked where they differ.
+    """Return, draw by draw on the same luck, the second minus the first; winners are marked where
+    they differ, contacts and who waits are of all desks and levers together.
     """
-    counts = [late - early for early, late in zip(before[:-1], after[:-1], strict=True)]
-    return before._replace(
-        **dict(zip(before._fields[:-1], counts, strict=True)),
-        winners=before.winners ^ after.winners,
-    )
+    counts = {
+        name: getattr(after, name) - getattr(before, name)
+        for name in ("won", "cents", "open", "lost_to")
+    }
+    # they may have other levers and other desks
+    contacts = _whole(after.contacts, 2) - _whole(before.contacts, 2)
+    waiting = _whole(after.waiting, 1) - _whole(before.waiting, 1)
+    winners = before.winners ^ after.winners
+    return after._replace(**counts, contacts=contacts, waiting=waiting, winners=winners)
+
+
+def _whole(counts: np.ndarray, axes: int) -> np.ndarray:
+    """Return whole numbers [draws, steps, ...] summed over so many last axes, which stay as 1."""
+    return np.asarray(counts.sum(axis=tuple(range(-axes, 0)), keepdims=True))
 
 
 def _of(outcome: Outcome, measure: str) -> np.ndarray:

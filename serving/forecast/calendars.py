@@ -23,7 +23,7 @@ MONDAY_TO_FRIDAY = frozenset(range(5))
 
 @dataclass(frozen=True, kw_only=True)
 class Absence:
-    """Reps of a desk who are away, on both days and all between."""
+    """Reps of a desk who are away, on both days and all between; below 0, who join it."""
 
     first: date
     last: date

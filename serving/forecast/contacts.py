@@ -44,9 +44,11 @@ def _lists_soon(levers: Levers, lever: int, step: int) -> bool:
 
 
 @njit(**INNER)
-def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
+def enlist(
+    state: State, world: World, laws: Laws, happened: Outcome, reach: int, chance: Chance
+) -> None:
     """List whom chance names among the first `reach` places, if they are free and in the stages of
-    the lever.
+    the lever; a system contacts them at once.
     """
     levers = world.levers
     for lever in range(levers.rate.size):
@@ -54,7 +56,9 @@ def enlist(state: State, world: World, reach: int, chance: Chance) -> None:
             words = state.open.listed[lever, chance.step % TOGETHER]
             named = _named(words[:reach], world.listed_below[lever], state.found)
             for i in range(_meant(state.open.cell, world.meant[lever], named, state.found)):
-                _enlist(state, world, state.found[i], lever, chance.step)
+                place = state.found[i]
+                if _is_listed(state, world, place, lever, chance):
+                    _enlist(state, world, laws, happened, (place, lever), chance)
 
 
 @njit(**INNER)
@@ -79,11 +83,44 @@ def _meant(cell: np.ndarray, meant: np.ndarray, named: int, found: np.ndarray) -
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _enlist(state: State, world: World, place: int, lever: int, step: int) -> None:
+def _is_listed(state: State, world: World, place: int, lever: int, chance: Chance) -> bool:
+    """Is the unit at a place, named and meant, free to be listed, and is it its time?"""
+    ticket = state.open.unit[place] * world.levers.rate.size + lever
+    if state.tickets[ticket]["until"] > chance.step:
+        return False
+    return bool(world.is_plain[lever] or _is_time(state, world, place, lever, chance))
+
+
+@njit(cache=True, nogil=True)
+def _is_time(state: State, world: World, place: int, lever: int, chance: Chance) -> bool:
+    """Has the unit stalled for as long as the lever says, and is it of the share that it lists?"""
+    levers, stratum = world.levers, state.open.cell[place] // world.stages
+    word = state.open.listed[lever, chance.step % TOGETHER, place]
+    stalled = chance.step - state.open.entered[place] - levers.stalled[lever]
+    is_time = stalled >= 0
+    if levers.once[lever] and chance.step != levers.first[lever]:
+        is_time = stalled == 0
+    return bool(is_time and word < world.listed_in[lever, stratum, state.open.group[place]])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _enlist(
+    state: State,
+    world: World,
+    laws: Laws,
+    happened: Outcome,
+    at: tuple[int, int],
+    chance: Chance,
+) -> None:
+    """Put a unit at the place (of a place and lever) on the list, or contact it at once."""
+    place, lever = at
     number = state.open.unit[place]
     ticket = number * world.levers.rate.size + lever
-    if state.tickets[ticket]["until"] <= step:
-        desk, turn = state.units[number]["desk"], state.units[number]["turn"]
+    desk, turn = state.units[number]["desk"], state.units[number]["turn"]
+    if world.levers.at_once[lever]:
+        happened.contacts[chance.step, desk, lever] += 1
+        _contact(state, world, laws, happened, ticket, chance)
+    else:
         is_first = world.desks.discipline[desk] == FRESHEST
         join(state.tickets, state.queues.ends[desk, turn], ticket, is_first)
         state.queues.waiting[desk] += 1
@@ -115,7 +152,7 @@ def _contact(
     number, lever = ticket // levers.rate.size, ticket % levers.rate.size
     unit = state.units[number]
     tired = unit["tired"] * world.left[chance.step - unit["tired_at"]]
-    unit["tired"], unit["tired_at"] = tired + 1.0, chance.step
+    unit["tired"], unit["tired_at"] = tired + levers.tires[lever], chance.step
     name = state.open.name[unit["place"]]
     u = uniform(chance.seed, chance.draw, name, chance.step, UNSUBSCRIBES + lever)
     state.tickets[ticket]["until"] = chance.step + levers.lasts[lever]
@@ -124,10 +161,9 @@ def _contact(
         happened.lost_to[chance.step] += 1
         _unsubscribe(state, number, levers.rate.size)
     else:
-        felt = laws.effect[lever] * math.exp(-levers.saturation[lever] * tired)
-        state.tickets[ticket]["felt"] = felt
+        state.tickets[ticket]["felt"] = math.exp(-levers.saturation[lever] * tired)
         _tell(state, number, lever, chance.step + levers.lasts[lever])
-    _feel(state, number, levers.rate.size)
+    _feel(state, world, laws, number)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -147,7 +183,7 @@ def _tell(state: State, number: int, lever: int, end: int) -> None:
 
 
 @njit(**INNER)
-def expire(state: State, step: int) -> None:
+def expire(state: State, world: World, laws: Laws, step: int) -> None:
     """End the contacts whose first step without them has come."""
     levers = state.span.shape[0]
     for lever in range(levers):
@@ -157,14 +193,21 @@ def expire(state: State, step: int) -> None:
             ticket = state.tickets[number * levers + lever]
             if ticket["until"] == told[span[0], 1]:  # not closed, and if another's, then over too
                 ticket["felt"] = 0.0
-                _feel(state, number, levers)
+                _feel(state, world, laws, number)
             span[0] = (span[0] + 1) % told.shape[0]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _feel(state: State, number: int, levers: int) -> None:
-    """Set the factor on the odds of going forward by the contacts in force, in order of levers."""
-    total = 0.0
-    for ticket in range(number * levers, (number + 1) * levers):
-        total += state.tickets[ticket]["felt"]
-    state.open.boost[state.units[number]["place"]] = math.exp(total)
+def _feel(state: State, world: World, laws: Laws, number: int) -> None:
+    """Set the factors on the odds of going forward, and of being lost, by the contacts in force, in
+    order of levers.
+    """
+    forward, lost, levers = 0.0, 0.0, world.levers.rate.size
+    for lever in range(levers):
+        felt = state.tickets[number * levers + lever]["felt"]
+        forward += laws.effect[0, lever] * felt
+        lost += laws.effect[1, lever] * felt
+    place = state.units[number]["place"]
+    state.open.boost[place] = math.exp(forward)
+    if world.loses:
+        state.open.risk[place] = math.exp(lost)

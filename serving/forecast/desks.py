@@ -25,7 +25,7 @@ TICKET = np.dtype(
         ("until", np.int32),  # first step its unit may be listed, or WAITING, or NEVER
         ("before", np.int32),  # the ticket in front
         ("after", np.int32),  # the ticket behind
-        ("felt", np.float64),  # log ratio of the contact in force, else 0
+        ("felt", np.float64),  # what fatigue leaves of the contact in force, else 0
     ]
 )
 

@@ -21,8 +21,8 @@ from cluster.errors import Refusal
 from features import log
 from features.targets import Named
 from serving.forecast import standing
+from serving.forecast.evidence import Effect, Grade
 from serving.forecast.funnels import DAY
-from serving.forecast.scenario import Effect, Grade
 
 if TYPE_CHECKING:
     from serving.forecast.person import Person

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.forecast import kernel, learning
+from serving.forecast import kernel, learning, timing
 from serving.forecast.given import Outcome
 from serving.forecast.kernel import Span
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from serving.forecast.desks import Desks
     from serving.forecast.given import Arrivals, Frame, Start
+    from serving.forecast.growth import Growth
     from serving.forecast.learning import Learnt
     from serving.forecast.levers import Levers
 
@@ -27,6 +28,8 @@ class Arm:
     name: str
     levers: Levers
     desks: Desks
+    desk_of: np.ndarray | None = None  # int64 [groups]; none: the desks of start and arrivals
+    growth: Growth | None = None  # of arrivals; none: as usual
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +44,7 @@ class Experiment:
     seed: int
     draws: int
     steps: int
+    against: int = 0  # the arm that the timing of others is compared with
 
     @property
     def unit_steps(self) -> int:
@@ -62,18 +66,35 @@ def spans(experiment: Experiment, chunk: int) -> list[Span]:
 def run(experiment: Experiment, span: Span) -> tuple[Outcome, ...]:
     """Simulate one span of draws in every arm, with the same parameters and the same luck."""
     parameters = learning.sample(experiment.learnt, span.seed, span.first_draw, span.draws)
-    return tuple(
+    found = [
         kernel.simulate(
-            experiment.start,
-            experiment.arrivals,
+            *_served(experiment, arm),
             experiment.frame,
             parameters,
             levers=arm.levers,
             desks=arm.desks,
+            growth=arm.growth,
             span=span,
         )
         for arm in experiment.arms
-    )
+    ]
+    there = found[experiment.against].won_at
+    return tuple(_timed(outcome, there) for outcome in found)
+
+
+def _timed(outcome: Outcome, there: np.ndarray) -> Outcome:
+    """Count the timing, and drop the steps of winning: they are many."""
+    counted = timing.counts(there, outcome.won_at)
+    return outcome._replace(timing=counted, won_at=outcome.won_at[:, :0])
+
+
+def _served(experiment: Experiment, arm: Arm) -> tuple[Start, Arrivals]:
+    """Return units and arrivals at the desks of an arm."""
+    start, arrivals = experiment.start, experiment.arrivals
+    if arm.desk_of is None:
+        return start, arrivals
+    served = start._replace(desk=arm.desk_of[start.group])
+    return served, arrivals._replace(desk_of=arm.desk_of)
 
 
 def joined(parts: Sequence[tuple[Outcome, ...]]) -> tuple[Outcome, ...]:

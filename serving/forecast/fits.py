@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from serving.forecast.desks import Desks
     from serving.forecast.given import Arrivals, Frame, Parameters, Start
+    from serving.forecast.growth import Growth
     from serving.forecast.kernel import Span
     from serving.forecast.levers import Levers
 
@@ -37,6 +38,7 @@ def require(
     levers: Levers,
     desks: Desks,
     span: Span,
+    growth: Growth,
 ) -> None:
     """Raise ValueError with every rule that does not hold."""
     strata, groups = arrivals.share.shape[1:]
@@ -49,6 +51,7 @@ def require(
         *_of_parameters(parameters, arrivals, frame, span),
         *_of_levers(levers, sizes),
         *_of_desks(desks, sizes, span),
+        *_of_growth(growth, arrivals, sizes),
         ("seed, draws and steps are within what addresses hold", _addressed(span)),
     ]
     broken = [rule for rule, holds in rules if not holds]
@@ -122,8 +125,15 @@ def _of_levers(levers: Levers, sizes: dict[str, int]) -> Rules:
     ):
         yield f"levers say yes or no for all {kind}", mask.shape == (n, sizes[kind])
     yield "levers say yes or no for all parts", levers.parts.shape == (n, sizes["parts"] + 1)
-    numbers = [field for field in levers[4:] if isinstance(field, np.ndarray)]
-    yield "each lever has each number", all(field.shape == (n,) for field in numbers)
+    several = (levers.stages, levers.strata, levers.groups, levers.parts, levers.share)
+    single = [x for x in levers if isinstance(x, np.ndarray) and not any(x is y for y in several)]
+    yield "each lever has each number", all(field.shape == (n,) for field in single)
+    shape = (n, sizes["strata"], sizes["groups"])
+    yield "levers have a share of each stratum and group", levers.share.shape == shape
+    yield "shares are 0 to 1", bool(((levers.share >= 0.0) & (levers.share <= 1.0)).all())
+    yield "steps stalled are 0 or more", _within(levers.stalled, _MOST_STAYED)
+    yield "what is once is at once", not (levers.once & ~levers.at_once).any()
+    yield "what is won is worth 0 or more", bool((levers.worth >= 0.0).all())
     lasts = levers.lasts
     yield "a contact lasts 1 to 2^29 steps", bool(((lasts >= 1) & (lasts <= _MOST_LASTS)).all())
     yield "what is left of being tired is a share", 0.0 <= levers.decay <= 1.0
@@ -134,6 +144,16 @@ def _of_desks(desks: Desks, sizes: dict[str, int], span: Span) -> Rules:
     yield "each desk has a capacity in each step", desks.capacity.shape == (n, span.steps)
     yield "each desk has a discipline", _within(desks.discipline, len(DISCIPLINES))
     yield "each stratum has a rank", desks.rank.shape == (sizes["strata"],)
+
+
+def _of_growth(growth: Growth, arrivals: Arrivals, sizes: dict[str, int]) -> Rules:
+    n = growth.budget.size
+    yield "there are at most 256 campaigns", n <= MOST_LEVERS
+    masks = growth.kinds.shape == (n, arrivals.stage.size)
+    yield "campaigns say yes or no for all kinds", masks
+    yield "campaigns say yes or no for all groups", growth.groups.shape == (n, sizes["groups"])
+    yield "each campaign has each number", all(field.shape == (n,) for field in growth[2:])
+    yield "budgets are 0 or more", bool((growth.budget >= 0.0).all())
 
 
 def _addressed(span: Span) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+TIMING = ("earlier", "later", "more", "displaced", "steps gained", "both")  # see timing
 PARTS = ("existing", "leads", "new")  # deals open at T; leads open at T; what arrives after it
 
 
@@ -70,3 +71,6 @@ class Outcome(NamedTuple):
     waiting: np.ndarray  # int64 [draws, steps, desks], listed and not yet reached
     lost_to: np.ndarray  # int64 [draws, steps], units that unsubscribed
     winners: np.ndarray  # uint8 [draws, ceil(units of the start / 8)], bit i: unit i was won
+    won_at: np.ndarray  # uint16 [draws, units of the start], 1 + the step in which each was won, 0
+    # for never; [draws, 0] once the timing is counted
+    timing: np.ndarray  # int64 [draws, TIMING], against the arm that others are compared with

@@ -20,8 +20,19 @@ from serving.forecast import fits
 from serving.forecast.bare import BARE
 from serving.forecast.coming import arrive
 from serving.forecast.contacts import draw_listed, enlist, expire, serve
-from serving.forecast.given import PARTS, Outcome, Parameters, Start
-from serving.forecast.laws import WIDTH, Laws, arriving, effects, limits, rise, shocks, shorten
+from serving.forecast.given import PARTS, TIMING, Outcome, Parameters, Start
+from serving.forecast.growth import factors, greatest, none
+from serving.forecast.laws import (
+    WIDTH,
+    Laws,
+    arriving,
+    beside,
+    effects,
+    limits,
+    rise,
+    shocks,
+    shorten,
+)
 from serving.forecast.luck import TOGETHER, Chance
 from serving.forecast.moving import draw_moves, move
 from serving.forecast.state import CLOSED, PLACES, State, World, begin, pack, room, world
@@ -29,6 +40,7 @@ from serving.forecast.state import CLOSED, PLACES, State, World, begin, pack, ro
 if TYPE_CHECKING:
     from serving.forecast.desks import Desks
     from serving.forecast.given import Arrivals, Frame
+    from serving.forecast.growth import Growth
     from serving.forecast.levers import Levers
 
 _SPARSE = 8  # the open are packed when one place in so many is that of a closed unit
@@ -49,6 +61,8 @@ class Draws(NamedTuple):
     start: Start
     parameters: Parameters
     arrivals: np.ndarray  # int64 [draws, steps, kinds], how many arrive
+    beside: np.ndarray  # int64 [draws, steps, kinds], how many may arrive beside them
+    factor: np.ndarray  # float64 [draws, campaigns], what each does to arrivals
     outcome: Outcome
 
 
@@ -61,20 +75,27 @@ def simulate(
     levers: Levers,
     desks: Desks,
     span: Span,
+    growth: Growth | None = None,
 ) -> Outcome:
-    """Simulate the draws of `span`; row i of `parameters` belongs to draw first_draw + i.
+    """Simulate the draws of `span`; row i of `parameters` belongs to draw first_draw + i. Without
+    `growth` as many arrive as usual.
 
     ValueError where the arrays do not fit together (see fits).
     """
-    fits.require(start, arrivals, frame, parameters, levers=levers, desks=desks, span=span)
-    given = world(frame, arrivals, parameters, levers=levers, desks=desks)
+    growth = growth or none(arrivals.stage.size, frame.segment_of.size)
+    fits.require(
+        start, arrivals, frame, parameters, levers=levers, desks=desks, span=span, growth=growth
+    )
+    given = world(frame, arrivals, parameters, levers=levers, desks=desks, growth=growth)
     first = Chance(span.seed, span.first_draw, 0)
     counts = arriving(parameters.rates, parameters.spread, first)
-    most = start.name.size + int(counts.sum(axis=(1, 2)).max(initial=0))
+    factor = factors(growth, first, span.draws)
+    more = beside(parameters.rates, parameters.spread, greatest(growth, factor, span.steps), first)
+    most = start.name.size + int((counts + more).sum(axis=(1, 2)).max(initial=0))
     outcome = _nothing(start, given, span)
     if span.draws:
         rows = _by_cell(parameters)
-        draws = Draws(start, rows, counts, outcome)
+        draws = Draws(start, rows, counts, more, factor, outcome)
         run(draws, room(most, given), given, _tables(rows, given, counts), first)
     return outcome
 
@@ -93,11 +114,13 @@ def _tables(parameters: Parameters, world: World, counts: np.ndarray) -> Laws:
         ages=world.band_of.size,
         moves=parameters.moves[0],
         rising=np.zeros((*parameters.moves.shape[1:3], -(-(world.stages + 2) // WIDTH) * WIDTH)),
-        limits=np.zeros((3, columns)),
+        limits=np.zeros((4, columns)),
         brief=np.zeros(columns, np.uint64),
         phi=np.ones((counts.shape[1], world.segment_of.size)),
-        effect=np.zeros(world.levers.rate.size),
+        effect=np.zeros((2, world.levers.rate.size)),
         arrivals=counts[0],
+        beside=counts[0],
+        factor=np.ones(world.growth.budget.size),
         amounts=parameters.amounts[0],
         revised=parameters.revised[0],
         level=parameters.level[0],
@@ -116,6 +139,8 @@ def _nothing(start: Start, world: World, span: Span) -> Outcome:
         waiting=np.zeros((*shape, desks), np.int64),
         lost_to=np.zeros(shape, np.int64),
         winners=np.zeros((span.draws, -(-start.name.size // 8)), np.uint8),
+        won_at=np.zeros((span.draws, start.name.size), np.uint16),
+        timing=np.zeros((span.draws, len(TIMING)), np.int64),
     )
 
 
@@ -126,12 +151,13 @@ def run(draws: Draws, state: State, world: World, tables: Laws, first: Chance) -
     for draw in range(rows.moves.shape[0]):
         laws = Laws(
             tables.ages, rows.moves[draw], tables.rising, tables.limits, tables.brief, tables.phi,
-            tables.effect, draws.arrivals[draw], rows.amounts[draw], rows.revised[draw],
-            rows.level[draw],
+            tables.effect, draws.arrivals[draw], draws.beside[draw], draws.factor[draw],
+            rows.amounts[draw], rows.revised[draw], rows.level[draw],
         )  # fmt: skip
         happened = Outcome(
             told.won[draw], told.cents[draw], told.open[draw], told.contacts[draw],
-            told.waiting[draw], told.lost_to[draw], told.winners[draw],
+            told.waiting[draw], told.lost_to[draw], told.winners[draw], told.won_at[draw],
+            told.timing[draw],
         )  # fmt: skip
         number = first.draw + draw
         tabulate(laws, world, Chance(first.seed, number, 0))
@@ -153,7 +179,7 @@ def tabulate(laws: Laws, world: World, first: Chance) -> None:
 @njit(**BARE)
 def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: Chance) -> None:
     """Take one step."""
-    expire(state, chance.step)
+    expire(state, world, laws, chance.step)
     known = state.size[PLACES]
     if chance.step % TOGETHER == 0:
         if state.size[CLOSED] * _SPARSE > known:
@@ -162,7 +188,7 @@ def advance(state: State, world: World, laws: Laws, happened: Outcome, chance: C
     reach = arrive(state, world, laws, chance)
     draw_moves(state, known, chance)
     draw_listed(state, world, known, chance)
-    enlist(state, world, reach, chance)
+    enlist(state, world, laws, happened, reach, chance)
     serve(state, world, laws, happened, chance)
     move(state, world, laws, happened, reach, chance)
     _count(state.now, happened.open[chance.step])

@@ -4,10 +4,12 @@ The law of moves. A unit in a stratum, stage s and band moves with chances q: fo
 stages beyond s and WON. A factor phi, the exponential of a shift of the log odds (shocks of the
 step, contacts in force), makes of them q'_d = phi q_d / D for d in F and q_d / D else, with
 D = 1 + p_F (phi - 1) and p_F the sum of q over F: the multinomial logit with one more term for F
-(McFadden, "Conditional logit analysis of qualitative choice behavior", 1974).
+(McFadden, "Conditional logit analysis of qualitative choice behavior", 1974). Where contacts change
+the odds of being lost by a factor psi too, q'_lost = psi q_lost / D, and D has p_L (psi - 1) more.
 
 A number u is compared in the order LOST, stages before s, s, stages beyond s, WON. So a unit that
-goes forward without a lever goes forward with one too, wherever phi >= 1: comparisons are sharp.
+goes forward without a lever goes forward with one too, wherever phi >= 1 >= psi: comparisons are
+sharp.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 from numba import njit
 
 from serving.forecast.bare import BARE
-from serving.forecast.luck import ARRIVALS, EFFECT, FACTOR, SHOCK, Chance
+from serving.forecast.luck import ARRIVALS, BESIDE, EFFECT, FACTOR, LOST_EFFECT, SHOCK, Chance
 from serving.forecast.philox import uniform
 from serving.forecast.variates import gamma, normal, poisson
 
@@ -39,11 +41,14 @@ class Laws(NamedTuple):
     ages: int  # steps in a stage that are told apart
     moves: np.ndarray  # float64 [cells, bands, stages + 2]; cell: stratum * stages + stage
     rising: np.ndarray  # float64 [cells, bands, a multiple of WIDTH], sums of moves, see rise
-    limits: np.ndarray  # float64 [3, (cells + 1) * ages]: stays from, stays below, p_F
+    limits: np.ndarray  # float64 [4, (cells + 1) * ages]: stays from, stays below, p_F, p_L
     brief: np.ndarray  # uint64 [(cells + 1) * ages], limits in brief, see shorten
     phi: np.ndarray  # float64 [steps, groups], of the shocks
-    effect: np.ndarray  # float64 [levers], log ratio of a contact against the mix of history
+    effect: np.ndarray  # float64 [2, levers], log ratios of a contact (forward, lost) against the
+    # mix of history
     arrivals: np.ndarray  # int64 [steps, kinds]
+    beside: np.ndarray  # int64 [steps, kinds], who may arrive beside them; see growth
+    factor: np.ndarray  # float64 [campaigns], what each does to arrivals
     amounts: np.ndarray  # float64 [2]
     revised: np.ndarray  # float64 [2]
     level: np.ndarray  # float64 [steps], on the log odds of going forward
@@ -74,6 +79,7 @@ def _limits(chances: np.ndarray, stage: int, row: np.ndarray) -> None:
     row[0] = back
     row[1] = back + chances[stage] if ahead > 0.0 else np.inf
     row[2] = ahead
+    row[3] = chances[stages + 1]
 
 
 @njit(**BARE)
@@ -161,15 +167,18 @@ def _shock(first: Chance, step: int, which: int) -> float:
 
 @njit(**BARE)
 def effects(levers: Levers, first: Chance, effect: np.ndarray) -> None:
-    """Write the log ratio of a contact, drawn once per draw, against the mix that history holds.
+    """Write the log ratios of a contact, drawn once per draw, against the mix that history holds.
 
     History already contains contacts, in a share p of unit-steps, and the chances are its averages:
     for a log ratio b against no contact that is b - log(1 + p (exp(b) - 1)).
     """
-    for lever in range(effect.size):
+    for lever in range(effect.shape[1]):
         z = normal(uniform(first.seed, first.draw, 0, 0, EFFECT + lever))
         ratio = levers.log_ratio[lever] + levers.log_ratio_sd[lever] * z
-        effect[lever] = ratio - math.log1p(levers.contacted[lever] * math.expm1(ratio))
+        effect[0, lever] = ratio - math.log1p(levers.contacted[lever] * math.expm1(ratio))
+        z = normal(uniform(first.seed, first.draw, 0, 0, LOST_EFFECT + lever))
+        lost = levers.lost_log_ratio[lever] + levers.lost_log_ratio_sd[lever] * z
+        effect[1, lever] = lost - math.log1p(levers.contacted[lever] * math.expm1(lost))
 
 
 @njit(cache=True, nogil=True)
@@ -183,16 +192,37 @@ def arriving(rates: np.ndarray, spread: np.ndarray, first: Chance) -> np.ndarray
         for step in range(steps):
             for kind in range(kinds):
                 chance = Chance(first.seed, first.draw + row, step)
-                counts[row, step, kind] = _arriving(rates[row, step, kind], spread, kind, chance)
+                rate = _rate(rates[row, step, kind], spread, kind, chance)
+                u = uniform(chance.seed, chance.draw, 0, chance.step, ARRIVALS + kind)
+                counts[row, step, kind] = poisson(rate, u)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def beside(rates: np.ndarray, spread: np.ndarray, most: np.ndarray, first: Chance) -> np.ndarray:
+    """Return int64 [draws, steps, kinds], how many units may arrive beside those of `arriving`,
+    where campaigns multiply the rate of some groups by up to `most`, float64 [draws, steps, kinds],
+    1 at least. Of these each comes as often as its own group's factor says.
+    """
+    draws, steps, kinds = rates.shape
+    counts = np.zeros((draws, steps, kinds), np.int64)
+    for row in range(draws):
+        for step in range(steps):
+            for kind in range(kinds):
+                if most[row, step, kind] > 1.0:
+                    chance = Chance(first.seed, first.draw + row, step)
+                    rate = _rate(rates[row, step, kind], spread, kind, chance)
+                    u = uniform(chance.seed, chance.draw, 0, chance.step, BESIDE + kind)
+                    counts[row, step, kind] = poisson(rate * (most[row, step, kind] - 1.0), u)
     return counts
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _arriving(rate: float, spread: np.ndarray, kind: int, chance: Chance) -> int:
+def _rate(rate: float, spread: np.ndarray, kind: int, chance: Chance) -> float:
     if spread[kind] > _LEAST_VARIANCE:
         u = uniform(chance.seed, chance.draw, 0, chance.step, FACTOR + kind)
         rate = rate * gamma(1.0 / spread[kind], u) * spread[kind]
-    return poisson(rate, uniform(chance.seed, chance.draw, 0, chance.step, ARRIVALS + kind))
+    return rate
 
 
 @njit(cache=True, nogil=True, inline="always")

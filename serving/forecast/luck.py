@@ -21,6 +21,8 @@ from serving.forecast.philox import MULTIPLY_0, MULTIPLY_1, WEYL_0, WEYL_1
 MOVES, AMOUNT, BEGINS = 128, 129, 130
 LISTED, UNSUBSCRIBES, EFFECT = 256, 512, 768  # plus the number of the lever
 ARRIVALS, FACTOR = 1024, 1280  # plus the number of the kind
+LOST_EFFECT, RESPONSE = 1536, 1792  # plus the number of the lever, of the campaign
+BESIDE = 2048  # plus the number of the kind
 SHOCK = 4096  # of all; plus 1 and the number of the segment
 MOST_LEVERS = MOST_KINDS = 256
 MOST_SEGMENTS = 2**15

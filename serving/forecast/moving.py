@@ -41,7 +41,7 @@ def move(
     changed, won, lost = _sorted(state, world, laws, found, chance)
     for i in range(changed):
         _change(state, world, state.found[i], state.further[i], chance.step)
-    _win(state, laws, happened, won, chance)
+    _win(state, world, laws, happened, won, chance)
     for i in range(won):
         close(state, world, state.won[i])
     for i in range(lost):
@@ -78,7 +78,11 @@ def _candidates(
     n = 0
     for first in range(0, reach, _AT_ONCE):
         last = min(first + _AT_ONCE, reach)
-        bits = _moving(opened, laws, words, phis, (first, last, chance.step, world.is_tilted))
+        part = (first, last, chance.step, world.is_tilted)
+        if world.loses:
+            bits = _losing(opened, laws, words, phis, part)
+        else:
+            bits = _moving(opened, laws, words, phis, part)
         while bits != _NONE:
             found[n] = first + lowest(bits)
             bits &= bits - _ONE
@@ -110,6 +114,29 @@ def _moving(
     return bits
 
 
+@njit(cache=True, nogil=True)
+def _losing(
+    opened: Open,
+    laws: Laws,
+    words: np.ndarray,
+    phis: tuple[np.ndarray, np.ndarray],
+    part: tuple[int, int, int, bool],
+) -> np.uint64:
+    """Return what `_moving` does where contacts change the odds of being lost too."""
+    first, last, step, _ = part
+    bits, (of_group, of_cell) = _NONE, phis
+    for place in range(first, last):
+        cell = opened.cell[place]
+        at = cell * laws.ages + min(step - opened.entered[place], laws.ages - 1)
+        phi = of_group[opened.group[place]] * opened.boost[place] * of_cell[cell]
+        shift = laws.limits[3, at] * (opened.risk[place] - 1.0)
+        u = (words[place] + 0.5) * OF_WORD
+        x = u * (1.0 + laws.limits[2, at] * (phi - 1.0) + shift) - shift
+        stays = (x >= laws.limits[0, at]) & (x < laws.limits[1, at])
+        bits |= np.uint64(not stays) << np.uint64(place - first)
+    return bits
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _destination(
     opened: Open, world: World, laws: Laws, place: int | np.uint32, chance: Chance
@@ -121,7 +148,9 @@ def _destination(
     phi *= opened.boost[place]
     at = cell * np.uint32(laws.ages) + age
     word = opened.words[np.uint32(chance.step) % np.uint32(TOGETHER), place]
-    x = (word + 0.5) * OF_WORD * (1.0 + laws.limits[2, at] * (phi - 1.0))
+    # LOST comes first: with its odds as ever, all that follows lies where it does without contacts
+    shift = laws.limits[3, at] * (opened.risk[place] - 1.0)
+    x = (word + 0.5) * OF_WORD * (1.0 + laws.limits[2, at] * (phi - 1.0) + shift) - shift
     low, high = laws.limits[0, at], laws.limits[1, at]
     if not (x < low or x >= high):
         return int(world.stage_of[cell])
@@ -144,7 +173,9 @@ def _change(state: State, world: World, place: int, further: int, step: int) -> 
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _win(state: State, laws: Laws, happened: Outcome, won: int, chance: Chance) -> None:
+def _win(
+    state: State, world: World, laws: Laws, happened: Outcome, won: int, chance: Chance
+) -> None:
     """Count those that are won, each with the amount drawn for it, in whichever step it is won."""
     for i in range(won):
         state.names[i] = state.open.name[state.won[i]]
@@ -155,6 +186,20 @@ def _win(state: State, laws: Laws, happened: Outcome, won: int, chance: Chance) 
         part = state.units[number]["part"]
         u = of_words(state.drawn[0, i], state.drawn[1, i])
         happened.won[chance.step, group, part] += 1
-        happened.cents[chance.step, group, part] += cents(state.units[number]["cents"], u, laws)
+        value = cents(state.units[number]["cents"], u, laws)
+        if world.is_worth:
+            value = int(value * _worth(state, world, number) + 0.5)
+        happened.cents[chance.step, group, part] += value
         if part != NEW:
             happened.winners[number >> 3] |= np.uint8(1 << (number & 7))
+            happened.won_at[number] = chance.step + 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _worth(state: State, world: World, number: int) -> float:
+    """Return the factor on the value of a unit by the contacts in force."""
+    found, levers = 1.0, world.levers.rate.size
+    for lever in range(levers):
+        if state.tickets[number * levers + lever]["felt"] != 0.0:
+            found *= world.levers.worth[lever]
+    return found

@@ -1,48 +1,89 @@
-"""Does a lever pay? The difference to business as usual, draw by draw on the same luck."""
+"""Does a scenario pay? The difference to another one, draw by draw on the same luck."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from serving.forecast.costs import Costs, spent
+from serving.forecast.timing import Timing, timing
 
 if TYPE_CHECKING:
     from serving.forecast.given import Outcome
 
 
+class Range(NamedTuple):
+    """A number that chance spreads."""
+
+    mean: float
+    low: float  # the 5 % quantile, a value that occurred
+    high: float  # the 95 % quantile
+
+
+class Way(NamedTuple):
+    """What came of an arm, and what it costs."""
+
+    outcome: Outcome
+    costs: Costs
+
+
 @dataclass(frozen=True, kw_only=True)
 class Payoff:
-    """Over the whole horizon, against the baseline."""
+    """Over the whole horizon, against another arm."""
 
-    won: tuple[float, int, int]  # extra units: mean, p05, p95
-    value_cents: tuple[float, int, int]  # extra value of units won: mean, p05, p95
-    contacts: float  # mean number
-    cost_cents: float  # mean
-    unsubscribed: float  # mean number
-    pays: float  # share of draws whose extra value exceeds the cost of the contacts
+    won: Range  # extra units
+    value_cents: Range  # extra value of units won
+    cost_cents: Range  # extra cost of contacts, reps and campaigns
+    gain_cents: Range  # extra value less extra cost
+    contacts: float  # mean number, extra
+    unsubscribed: float  # mean number, extra
+    pays: float  # share of draws whose extra value exceeds the extra cost
+    loses: float  # share of draws in which it falls short of it
+    steps_to_value: int | None  # the first step (1, 2, ...) by whose end the mean gain is above 0
+    timing: Timing
 
 
-def payoff(baseline: Outcome, lever: Outcome, cost_per_contact_cents: np.ndarray) -> Payoff:
-    """Compare two arms; the cost of a contact is int64 cents per lever."""
-    won = _total(lever.won) - _total(baseline.won)
-    value = _total(lever.cents) - _total(baseline.cents)
-    contacts = lever.contacts.sum(axis=(1, 2))
-    cost = contacts @ np.asarray(cost_per_contact_cents, np.int64)
-    return Payoff(
-        won=_range(won),
-        value_cents=_range(value),
-        contacts=float(contacts.sum(axis=1).mean()),
-        cost_cents=float(cost.mean()),
-        unsubscribed=float(lever.lost_to.sum(axis=1).mean()),
-        pays=float((value > cost).mean()),
+def payoff(other: Way, arm: Way) -> Payoff:
+    """Compare an arm with another one."""
+    value, cost = by_step(other, arm)
+    gain = (value - cost).cumsum(axis=1)
+    ahead = np.flatnonzero(gain.mean(axis=0) > 0.0)
+    contacts, unsubscribed = (
+        _mean(getattr(arm.outcome, name)) - _mean(getattr(other.outcome, name))
+        for name in ("contacts", "lost_to")
     )
+    return Payoff(
+        won=spread(_total(arm.outcome.won) - _total(other.outcome.won)),
+        value_cents=spread(value.sum(axis=1)),
+        cost_cents=spread(cost.sum(axis=1)),
+        gain_cents=spread(gain[:, -1]),
+        contacts=contacts,
+        unsubscribed=unsubscribed,
+        pays=float((gain[:, -1] > 0).mean()),
+        loses=float((gain[:, -1] < 0).mean()),
+        steps_to_value=int(ahead[0]) + 1 if ahead.size else None,
+        timing=timing(arm.outcome.timing),
+    )
+
+
+def by_step(other: Way, arm: Way) -> tuple[np.ndarray, np.ndarray]:
+    """Return extra value and extra cost in each step: int64 [draws, steps], cents."""
+    value = arm.outcome.cents.sum(axis=(2, 3)) - other.outcome.cents.sum(axis=(2, 3))
+    return value, spent(*arm) - spent(*other)
+
+
+def spread(values: np.ndarray) -> Range:
+    """Return mean, 5 % and 95 % quantile of whole numbers, [draws]."""
+    low, high = np.quantile(values, (0.05, 0.95), method="inverted_cdf")
+    return Range(float(values.mean()), int(low), int(high))
 
 
 def _total(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts.sum(axis=(1, 2, 3)))
 
 
-def _range(values: np.ndarray) -> tuple[float, int, int]:
-    low, high = np.quantile(values, (0.05, 0.95), method="inverted_cdf")
-    return float(values.mean()), int(low), int(high)
+def _mean(counts: np.ndarray) -> float:
+    """Return the mean over draws of all that was counted in one."""
+    return float(counts.sum() / counts.shape[0])

@@ -37,6 +37,15 @@ def reached(totals: np.ndarray, goal: int) -> Reached:
     )
 
 
+def shortfall(totals: np.ndarray, level: float = 0.05) -> tuple[int, float]:
+    """Return the value at risk, a quantile of whole numbers [draws], and the expected shortfall:
+    the mean of the draws that are no larger (Acerbi, Tasche, "On the coherence of expected
+    shortfall", 2002, for a share of draws that is whole).
+    """
+    least = int(np.quantile(totals, level, method="inverted_cdf"))
+    return least, float(totals[totals <= least].mean())
+
+
 def carried(start: Start, outcome: Outcome) -> pd.DataFrame:
     """Return one row per deal open at T, those that carry most of the spread first.
 

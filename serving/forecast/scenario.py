@@ -5,45 +5,25 @@ Each lever's effect carries a grade of evidence; an answer carries the lowest gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from cluster.errors import WrongUse, nearest
 from cluster.settings import Frozen, validated
+from serving.forecast import evidence
+from serving.forecast.evidence import ESTIMATED, Effect, Grade, Response
+from serving.forecast.kinds import KINDS, Campaign, Lever, Outreach, Price, Queue, Reps
 
-ESTIMATED = "estimated"
-BASELINE = "baseline"
-RESERVED = (BASELINE, "difference")
-MOST_LEVERS = 4
+if TYPE_CHECKING:
+    from serving.forecast.kinds import When
 
-
-class Grade(StrEnum):
-    """How the effect of a lever is known, best first."""
-
-    RANDOMISED = "randomised"
-    OBSERVATIONAL = "observational"
-    ASSUMPTION = "assumption"
-
-
-GRADE_WORDS = {
-    None: "business as usual: no lever, no assumed effect",
-    Grade.RANDOMISED: "randomised: measured here, by chance assignment with logged propensity",
-    Grade.OBSERVATIONAL: "observational: from history, not randomised; hidden causes may bias it",
-    Grade.ASSUMPTION: "assumption: the planner's number, nothing measured here supports it",
-}
-
-
-class Effect(Frozen):
-    """What a contact does to the odds of a unit to go forward in a step, against no contact."""
-
-    ratio: float = Field(gt=0.0, allow_inf_nan=False)
-    sd: float = Field(ge=0.0, allow_inf_nan=False)  # standard error of the log ratio
-    grade: Grade
-    lasts: int = Field(default=4, ge=1, le=260)  # steps
+BASELINE, PLAN = "baseline", "plan"
+RESERVED = (BASELINE, PLAN, "difference")
+MOST_LEVERS = 8
 
 
 class Away(Frozen):
@@ -74,37 +54,6 @@ class Desk(Frozen):
         return Fraction(str(self.contacts_per_day))
 
 
-class Outreach(Frozen):
-    """A lever: put units on a list, contact them as the desks can."""
-
-    kind: Literal["outreach"]
-    stages: tuple[str, ...] = Field(min_length=1)  # in which a unit is listed
-    audience: Literal["open", "all"] = "all"  # open: units open at the start alone
-    segments: tuple[str, ...] = ()  # none: all
-    teams: tuple[str, ...] = ()
-    bands: tuple[int, ...] = ()  # of the score, 1 the lowest; none: all
-    first_step: int = Field(default=0, ge=0)
-    last_step: int | None = Field(default=None, ge=0)  # none: to the end
-    rate: float = Field(ge=0.0, le=1.0)  # share of those who may be listed, each step
-    effect: Effect | Literal["estimated"]
-    saturation: float = Field(default=0.0, ge=0.0, le=10.0)  # see docs: contacts wear off
-    unsubscribe: float = Field(default=0.0, ge=0.0, le=10.0)
-    cost_per_contact_cents: int = Field(ge=0)
-
-    @field_validator("effect", mode="before")
-    @classmethod
-    def _name_wrong_effect_keys(cls, value: object) -> object:
-        return validated(Effect, value, where="effect") if isinstance(value, Mapping) else value
-
-    @model_validator(mode="after")
-    def _ends_after_it_begins(self) -> Self:
-        if self.last_step is not None and self.last_step < self.first_step:
-            raise ValueError(
-                f"last_step must not be before first_step {self.first_step}, got {self.last_step}"
-            )
-        return self
-
-
 class Scenario(Frozen):
     """One question to the forecast."""
 
@@ -115,21 +64,18 @@ class Scenario(Frozen):
     seed: int = Field(default=1, ge=0, lt=2**63)
     goals: dict[Literal["won", "value_cents"], int] = {}  # by the end of the horizon
     desks: tuple[Desk, ...] = ()
-    levers: tuple[Outreach, ...] = Field(default=(), max_length=MOST_LEVERS)
+    levers: tuple[Lever, ...] = Field(default=(), max_length=MOST_LEVERS)
     fading: float = Field(default=0.8, ge=0.0, le=1.0)  # of old contacts, what is left of each step
 
-    @field_validator("levers", "desks", mode="before")
+    @field_validator("desks", mode="before")
     @classmethod
-    def _name_wrong_keys(cls, value: object, info: Any) -> object:
-        kind: type[Frozen] = Outreach if info.field_name == "levers" else Desk
-        if not isinstance(value, list):
-            return value
-        return [
-            validated(kind, item, where=f"{info.field_name[:-1]} {place}")
-            if isinstance(item, Mapping)
-            else item
-            for place, item in enumerate(value, start=1)
-        ]
+    def _name_wrong_desk_keys(cls, value: object) -> object:
+        return _each(value, lambda item, where: validated(Desk, item, where=f"desk {where}"))
+
+    @field_validator("levers", mode="before")
+    @classmethod
+    def _name_wrong_lever_keys(cls, value: object) -> object:
+        return _each(value, _lever)
 
     @model_validator(mode="after")
     def _keep_baseline_free_of_levers(self) -> Self:
@@ -140,15 +86,25 @@ class Scenario(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _have_hands_for_levers(self) -> Self:
+    def _tell_desks_apart(self) -> Self:
         names = [desk.name for desk in self.desks]
         if len(set(names)) < len(names):
             raise ValueError(f"every desk must have a name of its own, got {names}")
         teams = [team for desk in self.desks for team in desk.teams]
         if len(set(teams)) < len(teams):
             raise ValueError(f"every team must be of one desk, got {sorted(teams)}")
-        if self.levers and not self.desks:
+        return self
+
+    @model_validator(mode="after")
+    def _have_hands_for_levers(self) -> Self:
+        if not self.desks and any(
+            isinstance(lever, Outreach) and lever.by == "reps" for lever in self.levers
+        ):
             raise ValueError("levers need desks that make the contacts, got none: declare `desks`")
+        names = [desk.name for desk in self.desks]
+        for lever in self.levers:
+            if isinstance(lever, Reps | Queue) and lever.desk not in names:
+                raise ValueError(f"desk must be one of {names}, got '{lever.desk}'")
         return self
 
     def baseline(self) -> Scenario:
@@ -157,18 +113,47 @@ class Scenario(Frozen):
 
     def needs_estimate(self) -> bool:
         """Does any lever leave its effect to be estimated from the log?"""
-        return any(lever.effect == ESTIMATED for lever in self.levers)
+        return any(evidence_of(lever) == ESTIMATED for lever in self.levers)
 
-    def with_effect(self, effect: Effect) -> Scenario:
-        """Return the scenario with `effect` in place of every estimated one."""
+    def with_evidence(self, known: Sequence[Effect | Response | None]) -> Scenario:
+        """Return the scenario with what is known of each lever, where it is not None, in place of
+        what is said of it.
+        """
         levers = tuple(
-            lever.model_copy(update={"effect": effect}) if lever.effect == ESTIMATED else lever
-            for lever in self.levers
+            lever if found is None else _with(lever, found)
+            for lever, found in zip(self.levers, known, strict=True)
         )
         return self.model_copy(update={"levers": levers})
 
     def grade(self) -> Grade | None:
-        """Return the lowest grade of evidence among the levers; None without levers."""
-        ranks = list(Grade)
-        grades = [lever.effect.grade for lever in self.levers if isinstance(lever.effect, Effect)]
-        return max(grades, key=ranks.index) if grades else None
+        """Return the lowest grade of evidence among the levers; None where no effect is used."""
+        found = [evidence_of(lever) for lever in self.levers]
+        return evidence.lowest(each.grade for each in found if isinstance(each, Effect | Response))
+
+
+def _each(value: object, read: Callable[[Mapping[str, Any], int], object]) -> object:
+    """Read each mapping of a list by itself, so that what is wrong is named with its place."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [
+        read(item, place) if isinstance(item, Mapping) else item
+        for place, item in enumerate(value, start=1)
+    ]
+
+
+def _lever(item: Mapping[str, Any], place: int) -> When:
+    kind = str(item.get("kind"))
+    if kind not in KINDS:
+        raise WrongUse(f"lever {place}: kind must be known, got '{kind}': {nearest(kind, KINDS)}")
+    return validated(KINDS[kind], item, where=f"lever {place}")
+
+
+def evidence_of(lever: Lever) -> Effect | Response | str | None:
+    """Return what a lever's effect is known by; None where it has none of its own."""
+    if isinstance(lever, Outreach | Price):
+        return lever.effect
+    return lever.response if isinstance(lever, Campaign) else None
+
+
+def _with(lever: Lever, known: Effect | Response) -> Lever:
+    return lever.model_copy(update={"effect" if isinstance(known, Effect) else "response": known})

@@ -15,11 +15,12 @@ from numba import njit
 
 from serving.forecast.bare import BARE, INNER
 from serving.forecast.desks import TICKET, Desks, Queues, clear, empty, leave, turns
-from serving.forecast.levers import NEVER, WAITING, Levers
-from serving.forecast.luck import OF_WORD, TOGETHER
+from serving.forecast.levers import NEVER, WAITING, Levers, meant, plain, words
+from serving.forecast.luck import TOGETHER
 
 if TYPE_CHECKING:
     from serving.forecast.given import Arrivals, Frame, Parameters, Start
+    from serving.forecast.growth import Growth
 
 _GUIDES = 4  # for each element that is searched
 GONE = -1  # the place of a unit that closed
@@ -44,8 +45,13 @@ class World(NamedTuple):
     guide: np.ndarray  # int64 [kinds, guides], see guides
     desk_of: np.ndarray  # int64 [groups]
     levers: Levers
-    listed_below: np.ndarray  # int64 [levers], words that list
+    listed_below: np.ndarray  # int64 [levers], words that list any
+    listed_in: np.ndarray  # int64 [levers, strata, groups], words that list those
+    is_plain: np.ndarray  # bool [levers], it lists alike all whom it is for, whenever they came
     meant: np.ndarray  # bool [levers, cells + 1], in which a lever lists; not those that closed
+    loses: bool  # does any contact change the odds of being lost?
+    is_worth: bool  # does any change the value of what is won?
+    growth: Growth
     desks: Desks
     turns: np.ndarray  # int64 [desks, strata], chain of the desk's queue
     left: np.ndarray  # float64 [steps + 1], share of what is felt that is left after so many steps
@@ -72,7 +78,8 @@ class Open(NamedTuple):
     cell: np.ndarray  # int32, stratum * stages + stage; past them all for units that closed
     entered: np.ndarray  # int32, first step it may move in this stage
     group: np.ndarray  # int32
-    boost: np.ndarray  # float64, exp of the log ratios in force
+    boost: np.ndarray  # float64, exp of the log ratios of going forward in force
+    risk: np.ndarray  # float64, exp of those of being lost; 1 unless World.loses
     words: np.ndarray  # uint32 [4, places], where it moves
     listed: np.ndarray  # uint32 [levers, 4, places], whether it is listed
 
@@ -101,7 +108,13 @@ NUMBERS, PLACES, CLOSED, FREE = range(4)  # of State.size
 
 
 def world(
-    frame: Frame, arrivals: Arrivals, parameters: Parameters, *, levers: Levers, desks: Desks
+    frame: Frame,
+    arrivals: Arrivals,
+    parameters: Parameters,
+    *,
+    levers: Levers,
+    desks: Desks,
+    growth: Growth,
 ) -> World:
     """Return what no draw changes."""
     (kinds, strata, _), steps = arrivals.share.shape, desks.capacity.shape[1]
@@ -114,27 +127,24 @@ def world(
         band_of=frame.band_of,
         segment_of=frame.segment_of,
         shock_sd=parameters.shock_sd,
-        tilt=np.exp(parameters.tilt)[:, stage_of],
+        tilt=np.ascontiguousarray(np.exp(parameters.tilt)[:, stage_of]),
         is_tilted=bool(parameters.tilt.any()),
         begins=arrivals.stage,
         share=share,
         guide=guides(share),
         desk_of=arrivals.desk_of,
         levers=levers,
-        listed_below=np.ceil(levers.rate / OF_WORD - 0.5).astype(np.int64),
-        meant=_meant(levers),
+        listed_below=words(levers.rate),
+        listed_in=words(levers.rate[:, None, None] * levers.share),
+        is_plain=plain(levers),
+        meant=meant(levers),
+        loses=bool(levers.lost_log_ratio.any() or levers.lost_log_ratio_sd.any()),
+        is_worth=bool((levers.worth != 1.0).any()),
+        growth=growth,
         desks=desks,
         turns=turns(desks),
         left=levers.decay ** np.arange(steps + 1.0),
     )
-
-
-def _meant(levers: Levers) -> np.ndarray:
-    (count, strata), stages = levers.strata.shape, levers.stages.shape[1]
-    meant = np.zeros((count, strata * stages + 1), bool)
-    both = levers.strata[:, :, None] & levers.stages[:, None, :]
-    meant[:, :-1] = both.reshape(count, strata * stages)
-    return meant
 
 
 def guides(share: np.ndarray) -> np.ndarray:
@@ -176,6 +186,7 @@ def _open(most: int, levers: int) -> Open:
         entered=np.zeros(most, np.int32),
         group=np.zeros(most, np.int32),
         boost=np.ones(most),
+        risk=np.ones(most),
         words=np.zeros((TOGETHER, most), np.uint32),
         listed=np.zeros((levers, TOGETHER, most), np.uint32),
     )
@@ -212,7 +223,8 @@ def enter(state: State, world: World, name: np.uint64, kind: Kind, entered: int)
         ticket = state.tickets[number * levers.rate.size + lever]
         ticket["until"] = 0 if is_for and levers.parts[lever, part] else NEVER
         ticket["felt"] = 0.0
-    opened.unit[place], opened.name[place], opened.boost[place] = number, name, 1.0
+    opened.unit[place], opened.name[place] = number, name
+    opened.boost[place], opened.risk[place] = 1.0, 1.0
     opened.cell[place] = stratum * world.stages + stage
     opened.entered[place], opened.group[place] = entered, group
     state.now[group, stage] += 1
@@ -274,4 +286,5 @@ def pack(state: State, dead: int) -> None:
         opened.unit[to], opened.name[to] = number, opened.name[place]
         opened.cell[to], opened.entered[to] = opened.cell[place], opened.entered[place]
         opened.group[to], opened.boost[to] = opened.group[place], opened.boost[place]
+        opened.risk[to] = opened.risk[place]
     state.size[PLACES], state.size[CLOSED] = kept, 0

@@ -116,5 +116,13 @@ def _levers() -> Levers:
         lasts=np.array([4, 3]),
         saturation=np.array([0.2, 0.3]),
         unsubscribe=np.array([0.01, 0.005]),
+        share=np.ones((2, STRATA, GROUPS)),
+        at_once=np.zeros(2, bool),
+        once=np.zeros(2, bool),
+        stalled=np.zeros(2, np.int64),
+        lost_log_ratio=np.zeros(2),
+        lost_log_ratio_sd=np.zeros(2),
+        worth=np.ones(2),
+        tires=np.ones(2),
         decay=0.85,
     )

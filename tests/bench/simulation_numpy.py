@@ -50,6 +50,8 @@ class _Plain:
             waiting=np.zeros((*shape, DESKS), np.int64),
             lost_to=np.zeros(shape, np.int64),
             winners=np.zeros((self.draws, -(-given["start"].name.size // 8)), np.uint8),
+            won_at=np.zeros((self.draws, given["start"].name.size), np.uint16),
+            timing=np.zeros((self.draws, 6), np.int64),
         )
 
     def run(self) -> Outcome:
@@ -202,6 +204,8 @@ class _Plain:
         value = np.where(known, self.cents[units] * value, value) + 0.5
         at = (draw, week, self.group[units], self.part[units])
         np.add.at(self.told.won, at, 1)
+        old = units[self.number[units] < self.told.won_at.shape[1]]
+        self.told.won_at[self.draw[old], self.number[old]] = week + 1
         np.add.at(self.told.cents, at, np.minimum(value, 9e15).astype(np.int64))
 
     def _count(self, week: int) -> None:

@@ -9,53 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
 
 from cluster import schema
 from cluster.errors import WrongUse
-from cluster.settings import Settings
-from cluster.workspace import Workspace
-from features import log
-from features.sources.world import WorldConfig, generate
 from jobs import console
 from jobs.simulate import answer, keep, question
-from jobs.simulate.answer import Answer, NotEnough
 from jobs.simulate.finished import Finished
+from jobs.simulate.known import NotEnough
 from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import JOB, run
 from serving.forecast import experiment, record
 from serving.forecast.given import PARTS
+from tests.jobs.simulating import DESK, EFFECT, LEVER, SMALL, company, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cluster.workspace import Workspace
+    from jobs.simulate.answer import Answer
     from serving.forecast.given import Outcome
 
-SMALL: dict[str, Any] = {"draws": 60, "horizon": 8}
 CHUNKS = 15  # of 60 draws: four in each
-EFFECT = {"ratio": 1.0, "sd": 0.0, "grade": "assumption"}
-LEVER = {
-    "kind": "outreach",
-    "stages": ["lead", "discovery"],
-    "rate": 0.5,
-    "effect": EFFECT,
-    "cost_per_contact_cents": 100,
-}
-DESK = {"name": "inside", "reps": 9, "contacts_per_day": 8}
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """Return a workspace whose log holds the events of a small company."""
-    told = generate(WorldConfig(weeks=60, leads=2200, accounts=400, faults=0.0)).events
-    kinds = ["opportunity", "stage", "outcome", "lead", "intervention", "attribute"]
-    events = log.identified(told.filter(pc.is_in(told["kind"], pa.array(kinds))))
-    with Workspace.open(Settings(home=tmp_path_factory.mktemp("simulate"))) as opened:
-        log.create(opened.tables, 4)
-        opened.tables.append(log.TABLE, events)
+    with company(tmp_path_factory.mktemp("simulate")) as opened:
         yield opened
 
 
@@ -63,10 +46,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 def report(filled: Workspace) -> console.Report:
     """Return the report of a run of the scenario that ships."""
     return simulated(filled)
-
-
-def quiet(done: int, total: int, what: str) -> None:
-    """Tell nobody."""
 
 
 def simulated(workspace: Workspace, **options: Any) -> console.Report:
@@ -125,7 +104,9 @@ def test_page_parquet_and_json_tell_what_the_table_holds(
     assert page.name == "forecast-outreach.html"
     rows = kept(filled, report.wrote["run"]).drop(columns=["run", "as_of"])
     columnar, plain = (page.with_suffix(suffix) for suffix in (".parquet", ".json"))
-    assert report.wrote["numbers"] == [columnar.name, plain.name]
+    assert report.wrote["numbers"] == [
+        *(columnar.name, plain.name, "forecast-outreach-result.json"),
+    ]
     read = pd.read_parquet(columnar)[list(rows.columns)]
     pd.testing.assert_frame_equal(read, rows, check_dtype=False)
     told = json.loads(plain.read_text())
@@ -185,7 +166,7 @@ def test_a_scenario_without_levers_is_simulated_alone(filled: Workspace) -> None
     report = simulated(filled, scenario="baseline")
     assert report.table is not None
     assert list(report.table.columns)[1:] == ["baseline won", "baseline value"]
-    assert report.wrote["ref"] == "forecasts/baseline" and "payoff" not in report.figures
+    assert report.wrote["ref"] == "forecasts/baseline" and "payoffs" not in report.figures
     assert set(kept(filled, report.wrote["run"])["scenario"]) == {"baseline"}
 
 
@@ -234,7 +215,7 @@ def test_arms_that_differ_in_nothing_differ_by_nothing(
     baseline, levers = found.outcomes.values()
     assert levers.contacts.any() == (lever.get("rate") != 0.0)
     assert same(baseline, levers) == is_same
-    assert found.payoff is not None and (found.payoff.won == (0.0, 0, 0)) == is_same
+    assert (found.payoffs["more"].won == (0.0, 0, 0)) == is_same
     assert found.told["difference"].cents.any() != is_same
 
 

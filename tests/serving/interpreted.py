@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     import pytest
 
 ROOM = Path(kernel.__file__).parent
-MODULES = ("luck", "desks", "levers", "laws", "state", "coming", "contacts", "moving", "kernel")
+MODULES = (
+    "luck",
+    "desks",
+    "levers",
+    "growth",
+    "laws",
+    "state",
+    "coming",
+    "contacts",
+    "moving",
+    "kernel",
+)
 
 type Change = tuple[str, str, str]  # module, what it says, what it says instead
 

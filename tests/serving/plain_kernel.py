@@ -37,7 +37,7 @@ class Unit:
     is_open: bool = True
     is_silent: bool = False
     listed: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # by lever, since when
-    felt: dict[int, tuple[float, int]] = field(default_factory=dict)  # by lever: ratio, its end
+    felt: dict[int, tuple[float, float, int]] = field(default_factory=dict)  # by lever: end last
 
 
 def block(seed: int, draw: int, unit: int, step: int, purpose: int) -> list[int]:
@@ -99,6 +99,8 @@ class Plain:
             "waiting": np.zeros((steps, desks), np.int64),
             "lost_to": np.zeros(steps, np.int64),
             "winners": np.zeros(-(-n // 8), np.uint8),
+            "won_at": np.zeros(n, np.uint16),
+            "timing": np.zeros(6, np.int64),
         }
 
     def step(self, step: int) -> None:
@@ -126,20 +128,42 @@ class Plain:
             if spread > 1e-6:
                 u = self.uniform(0, step, 1280 + kind)
                 rate = rate * variates.gamma(1.0 / spread, u) * spread
-            for i in range(variates.poisson(rate, self.uniform(0, step, 1024 + kind))):
-                name = 2**63 | kind << 48 | step << 32 | i
+            most = max(self.factor(kind, g, step) for g in range(self.frame.segment_of.size))
+            usual = variates.poisson(rate, self.uniform(0, step, 1024 + kind))
+            more = rate * max(0.0, most - 1.0)
+            beside = variates.poisson(more, self.uniform(0, step, 2048 + kind)) if more else 0
+            several = [(i, 0) for i in range(usual)] + [(i, 1 << 62) for i in range(beside)]
+            for i, mark in several:
+                name = 2**63 | mark | kind << 48 | step << 32 | i
                 drawn = block(self.seed, self.d, name, step, 130)
-                is_late = drawn[2] < 2**31
-                u = ((drawn[0] << 32 | drawn[1]) >> 12) + 0.5
-                (late if is_late else on_time).append((kind, name, step + is_late, u / 2**52))
-        for kind, name, entered, u in on_time + late:
-            share = np.cumsum(self.arrivals.share[kind].ravel()).tolist()
-            cell = bisect.bisect_right(share, u)
-            stratum, group = divmod(cell, self.frame.segment_of.size)
+                cell = self.cell(kind, drawn)
+                factor = self.factor(kind, cell[1], step)
+                chance = max(0.0, factor - 1.0) / (most - 1.0) if mark else factor
+                if not self.growth.budget.size or (drawn[3] + 0.5) / 2**32 < chance:
+                    is_late = drawn[2] < 2**31
+                    (late if is_late else on_time).append((kind, name, step + is_late, *cell))
+        for kind, name, entered, stratum, group in on_time + late:
             desk = int(self.arrivals.desk_of[group])
             stage = int(self.arrivals.stage[kind])
             number = len(self.units)
             self.units.append(Unit(number, name, stage, stratum, group, desk, 2, entered))
+
+    def cell(self, kind: int, drawn: list[int]) -> tuple[int, int]:
+        """Return stratum and group of an arrival."""
+        share = np.cumsum(self.arrivals.share[kind].ravel()).tolist()
+        u = (((drawn[0] << 32 | drawn[1]) >> 12) + 0.5) / 2**52
+        return divmod(bisect.bisect_right(share, u), self.frame.segment_of.size)
+
+    def factor(self, kind: int, group: int, step: int) -> float:
+        """Return how many times as many arrive of a kind and group."""
+        growth, found = self.growth, 1.0
+        for c in range(growth.budget.size):
+            is_on = growth.first[c] <= step <= growth.last[c]
+            if is_on and growth.kinds[c, kind] and growth.groups[c, group]:
+                z = self.normal(0, 1792 + c)
+                power = growth.elasticity[c] + growth.elasticity_sd[c] * z
+                found *= min(100.0, float(growth.budget[c]) ** power)
+        return found
 
     def list_units(self, there: list[Unit], step: int) -> None:
         levers = self.levers
@@ -147,8 +171,13 @@ class Plain:
             if not levers.first[lever] <= step <= levers.last[lever]:
                 continue
             for unit in there:
-                contacted = lever in unit.felt and unit.felt[lever][1] > step
+                contacted = lever in unit.felt and unit.felt[lever][2] > step
+                once = levers.once[lever]
                 free = not unit.is_silent and lever not in unit.listed and not contacted
+                stayed = step - unit.entered
+                free = free and stayed >= levers.stalled[lever]
+                if once and step != levers.first[lever]:
+                    free = free and stayed == levers.stalled[lever]
                 meant = (
                     levers.stages[lever, unit.stage]
                     and levers.strata[lever, unit.stratum]
@@ -156,8 +185,11 @@ class Plain:
                     and levers.parts[lever, unit.part]
                 )
                 u = self.word(unit.name, step, 256 + lever)
-                if free and meant and u < levers.rate[lever]:
+                rate = levers.rate[lever] * levers.share[lever, unit.stratum, unit.group]
+                if free and meant and u < rate:
                     unit.listed[lever] = (step, lever, unit.number)
+                    if levers.at_once[lever]:
+                        self.contact(unit, lever, step)
 
     def queue(self, desk: int) -> list[tuple[Unit, int]]:
         """Return who waits at a desk and for what, the next first."""
@@ -180,16 +212,19 @@ class Plain:
         self.told["contacts"][step, unit.desk, lever] += 1
         del unit.listed[lever]
         tired = unit.tired * levers.decay ** (step - unit.tired_at)
-        unit.tired, unit.tired_at = tired + 1.0, step
+        unit.tired, unit.tired_at = tired + levers.tires[lever], step
         chance = 1.0 - math.exp(-levers.unsubscribe[lever] * (1.0 + tired))
         if self.uniform(unit.name, step, 512 + lever) < chance:
             self.told["lost_to"][step] += 1
             unit.is_silent, unit.listed, unit.felt = True, {}, {}
         else:
             b = levers.log_ratio[lever] + levers.log_ratio_sd[lever] * self.normal(0, 768 + lever)
-            relative = b - math.log(1.0 + levers.contacted[lever] * (math.exp(b) - 1.0))
-            ratio = relative * math.exp(-levers.saturation[lever] * tired)
-            unit.felt[lever] = (ratio, step + int(levers.lasts[lever]))
+            z = self.normal(0, 1536 + lever)
+            c = levers.lost_log_ratio[lever] + levers.lost_log_ratio_sd[lever] * z
+            wear = math.exp(-levers.saturation[lever] * tired)
+            share, end = levers.contacted[lever], step + int(levers.lasts[lever])
+            forward, lost = (x - math.log(1.0 + share * (math.exp(x) - 1.0)) for x in (b, c))
+            unit.felt[lever] = (forward * wear, lost * wear, end)
 
     def shocks(self, step: int) -> list[float]:
         sd = self.parameters.shock_sd
@@ -202,9 +237,12 @@ class Plain:
         bands, n = self.frame.band_of, self.frame.stages
         band = bands[min(step - unit.entered, bands.size - 1)]
         q = self.parameters.moves[self.row, unit.stratum, unit.stage, band]
-        in_force = sum(ratio for ratio, end in unit.felt.values() if end > step)
-        phi = math.exp(shock + in_force + self.parameters.tilt[step, unit.stage])
+        in_force = [felt for felt in unit.felt.values() if felt[2] > step]
+        forward = sum(felt[0] for felt in in_force)
+        phi = math.exp(shock + forward + self.parameters.tilt[step, unit.stage])
+        psi = math.exp(sum(felt[1] for felt in in_force))
         weights = {d: q[d] * (phi if unit.stage < d <= n else 1.0) for d in (n + 1, *range(n + 1))}
+        weights[n + 1] *= psi
         total = sum(weights.values())
         return {d: weight / total for d, weight in weights.items()}
 
@@ -233,6 +271,12 @@ class Plain:
             mean, sd = self.parameters.revised[self.row]
             value = unit.cents * math.exp(mean + sd * z)
         self.told["won"][step, unit.group, unit.part] += 1
-        self.told["cents"][step, unit.group, unit.part] += math.floor(min(9e15, value) + 0.5)
+        cents = math.floor(min(9e15, value) + 0.5)
+        worth = 1.0
+        for lever in range(self.levers.rate.size):
+            if lever in unit.felt and unit.felt[lever][2] > step:
+                worth *= self.levers.worth[lever]
+        self.told["cents"][step, unit.group, unit.part] += math.floor(cents * worth + 0.5)
         if unit.part < 2:
             self.told["winners"][unit.number // 8] |= np.uint8(1 << unit.number % 8)
+            self.told["won_at"][unit.number] = step + 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.forecast import kernel, levers
+from serving.forecast import growth, kernel, levers
 from serving.forecast.desks import FIFO, FRESHEST, PRIORITY, Desks
 from serving.forecast.given import Arrivals, Frame, Outcome, Parameters, Start
 from serving.forecast.kernel import Span
@@ -37,6 +37,7 @@ def case(seed: int = 0, *, units: int = 60, draws: int = 3, steps: int = 14) -> 
             discipline=np.array([FIFO, FRESHEST, PRIORITY]),
             rank=np.array([1, 5, 3]),
         ),
+        "growth": growth.none(KINDS, GROUPS),
         "span": Span(seed * 2**33 + 7, 11, draws, steps),
     }
 
@@ -109,6 +110,14 @@ def two_levers() -> Levers:
         lasts=np.array([3, 2]),
         saturation=np.array([0.4, 0.0]),
         unsubscribe=np.array([0.05, 0.02]),
+        share=np.ones((LEVERS, STRATA, GROUPS)),
+        at_once=np.zeros(LEVERS, bool),
+        once=np.zeros(LEVERS, bool),
+        stalled=np.zeros(LEVERS, np.int64),
+        lost_log_ratio=np.zeros(LEVERS),
+        lost_log_ratio_sd=np.zeros(LEVERS),
+        worth=np.ones(LEVERS),
+        tires=np.ones(LEVERS),
         decay=0.8,
     )
 
@@ -123,11 +132,13 @@ def stepped(case: Case) -> tuple[State, Callable[[int], None]]:
     rows, span = case["parameters"], case["span"]
     given = world(
         case["frame"], case["arrivals"], rows, levers=case["levers"], desks=case["desks"],
+        growth=case["growth"],
     )  # fmt: skip
     chance = Chance(span.seed, span.first_draw, 0)
     counts = kernel.arriving(rows.rates, rows.spread, chance)
     state = room(case["start"].name.size + int(counts.sum()), given)
     laws = kernel._tables(kernel._by_cell(rows), given, counts)
+    laws = laws._replace(beside=np.zeros_like(counts[0]))
     kernel.tabulate(laws, given, chance)
     begin(state, case["start"], given)
     happened = Outcome(*(field[0] for field in kernel._nothing(case["start"], given, span)))
@@ -135,3 +146,48 @@ def stepped(case: Case) -> tuple[State, Callable[[int], None]]:
         state,
         lambda step: kernel.advance(state, given, laws, happened, chance._replace(step=step)),
     )
+
+
+def every_kind(seed: int = 0, *, units: int = 120, draws: int = 2, steps: int = 18) -> Case:
+    """Return a case with levers of every kind: by reps to those that stalled, by a system, with
+    effects on being lost, at a price; and with campaigns, one for more and one for less.
+    """
+    rng = np.random.default_rng(seed + 1000)
+    asked = case(seed, units=units, draws=draws, steps=steps)
+    n = 4
+    asked["levers"] = Levers(
+        stages=np.array([[True, True, False, False], *[[True] * STAGES] * 3]),
+        strata=np.array([[True] * STRATA, [True] * STRATA, [True, False, True], [True] * STRATA]),
+        groups=np.array([[True] * GROUPS, [True, True, False, True, True], *[[True] * GROUPS] * 2]),
+        parts=np.array([[True] * 3, [True, True, False], *[[True] * 3] * 2]),
+        first=np.array([0, 2, 0, 3]),
+        last=np.array([100, 12, 100, 100]),
+        rate=np.array([0.5, 0.3, 0.25, 1.0]),
+        log_ratio=np.array([0.9, 0.5, -0.2, 0.4]),
+        log_ratio_sd=np.array([0.2, 0.1, 0.0, 0.1]),
+        contacted=np.array([0.2, 0.1, 0.3, 0.0]),
+        lasts=np.array([3, 2, 4, 2]),
+        saturation=np.array([0.4, 0.2, 0.3, 0.0]),
+        unsubscribe=np.array([0.05, 0.08, 0.02, 0.0]),
+        share=rng.uniform(0.3, 1.0, (n, STRATA, GROUPS)),
+        at_once=np.array([False, True, True, True]),
+        once=np.array([False, False, False, True]),
+        stalled=np.array([2, 0, 0, 1]),
+        lost_log_ratio=np.array([0.0, 0.0, 0.8, -0.5]),
+        lost_log_ratio_sd=np.array([0.0, 0.0, 0.2, 0.1]),
+        worth=np.array([1.0, 1.0, 1.0, 0.85]),
+        tires=np.array([1.0, 1.0, 1.0, 0.0]),
+        decay=0.7,
+    )
+    asked["growth"] = growth.Growth(
+        kinds=np.array([[True, False], [True, True], [False, True]]),
+        groups=np.array([[True, True, False, False, True], [True] * GROUPS, [True] * GROUPS]),
+        first=np.array([1, 4, 0]),
+        last=np.array([9, 14, 100]),
+        budget=np.array([3.0, 0.3, 2.0]),
+        elasticity=np.array([0.9, 0.6, 0.4]),
+        elasticity_sd=np.array([0.2, 0.3, 0.0]),
+    )
+    rows = asked["parameters"]
+    asked["parameters"] = rows._replace(rates=rows.rates * 3.0)
+    return asked

@@ -30,6 +30,8 @@ def _outcome(seed: int, *, rate: float = 1.0, units: int = 8) -> Outcome:
         waiting=np.zeros((DRAWS, STEPS, 1), np.int64),
         lost_to=np.zeros((DRAWS, STEPS), np.int64),
         winners=np.packbits(rng.random((DRAWS, units)) < 0.3, axis=1, bitorder="little"),
+        won_at=np.zeros((DRAWS, 0), np.uint16),
+        timing=np.zeros((DRAWS, 6), np.int64),
     )
 
 

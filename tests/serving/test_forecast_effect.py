@@ -15,8 +15,8 @@ from cluster.errors import Refusal
 from features import log
 from serving.forecast import effect, person, units
 from serving.forecast.effect import Lots
+from serving.forecast.evidence import Grade
 from serving.forecast.funnels import DAY, load_funnel
-from serving.forecast.scenario import Grade
 
 SALES = load_funnel("sales")
 WEEK = 7 * DAY

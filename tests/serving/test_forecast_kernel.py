@@ -111,7 +111,8 @@ def test_an_outcome_does_not_depend_on_the_order_of_the_start() -> None:
     )
     assert first.any()
     assert np.array_equal(first[:, order], second)
-    assert same(one._replace(winners=other.winners), other)
+    assert np.array_equal(one.won_at[:, order], other.won_at)
+    assert same(one._replace(winners=other.winners, won_at=other.won_at), other)
 
 
 def test_an_effect_of_nothing_changes_not_a_bit() -> None:
@@ -220,6 +221,10 @@ def test_winners_are_those_of_the_start_that_were_won() -> None:
     bits = np.unpackbits(found.winners, axis=1, bitorder="little")
     assert not bits[:, 60:].any()
     assert np.array_equal(bits.sum(axis=1), found.won[..., :2].sum(axis=(1, 2, 3)))
+    assert np.array_equal(bits[:, :60].astype(bool), found.won_at > 0)
+    steps = np.arange(1, 15)[:, None, None]
+    by_step = (found.won_at[:, None] == steps[:, 0]).sum(axis=2)
+    assert np.array_equal(by_step, found.won[..., :2].sum(axis=(2, 3)))
 
 
 def test_what_does_not_fit_is_refused_with_every_rule_at_once() -> None:

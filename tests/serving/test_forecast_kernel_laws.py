@@ -98,10 +98,10 @@ def test_a_shift_of_the_log_odds_is_that_of_going_forward(
 
 def moved(chances: np.ndarray, stage: int, u: float, phi: float) -> int:
     """Return where a unit goes at the number u, by the table of limits."""
-    table = np.zeros((3, 5))
+    table = np.zeros((4, 5))
     everywhere = np.tile(chances, (STAGES, 1, 1))
     laws.limits(everywhere, np.zeros(1, np.int64), table)
-    low, high, ahead = table[:, stage]
+    low, high, ahead, _ = table[:, stage]
     x = u * (1.0 + ahead * (phi - 1.0))
     rising = np.zeros((1, 1, laws.WIDTH))
     laws.rise(chances[None, None], rising)
@@ -157,9 +157,10 @@ def test_amounts_are_whole_cents_within_bounds(
     empty = [np.zeros(0)] * 3
     row, other = np.array(table), np.array([99.0, 0.0])
     amounts, revised = (other, row) if known >= 0 else (row, other)
-    moves, limits, brief = np.zeros((1, 1, 3)), np.zeros((3, 1)), np.zeros(1, np.uint64)
-    shapes = (moves, moves, limits, brief, np.zeros((1, 1)), empty[0])
-    of_draw = Laws(1, *shapes, np.zeros((1, 1), np.int64), amounts, revised, np.zeros(1))
+    moves, limits, brief = np.zeros((1, 1, 3)), np.zeros((4, 1)), np.zeros(1, np.uint64)
+    shapes = (moves, moves, limits, brief, np.zeros((1, 1)), np.zeros((2, 0)))
+    counts = np.zeros((1, 1), np.int64)
+    of_draw = Laws(1, *shapes, counts, counts, empty[0], amounts, revised, np.zeros(1))
     assert laws.cents(known, 0.5, of_draw) == value
 
 
@@ -197,11 +198,13 @@ def waiting_line(discipline: int, capacity: int, draws: int = 30, steps: int = 6
     moves[..., 0] = 1.0 - moves.sum(axis=-1)
     none = small_funnels.no_levers()
     one = {"rate": 1.0, "log_ratio": 1.5, "log_ratio_sd": 0.0, "contacted": 0.0}
-    one |= {"saturation": 0.0, "unsubscribe": 0.0}
-    steps_of = {"first": 0, "last": steps, "lasts": 1}
+    one |= {"saturation": 0.0, "unsubscribe": 0.0, "worth": 1.0, "tires": 1.0}
+    one |= {"lost_log_ratio": 0.0, "lost_log_ratio_sd": 0.0}
+    steps_of = {"first": 0, "last": steps, "lasts": 1, "stalled": 0}
     levers = none._replace(
         stages=np.ones((1, 1), bool), strata=np.ones((1, 1), bool), groups=np.ones((1, 1), bool),
-        parts=np.ones((1, 3), bool), **{k: np.array([v]) for k, v in one.items()},
+        parts=np.ones((1, 3), bool), share=np.ones((1, 1, 1)), at_once=np.zeros(1, bool),
+        once=np.zeros(1, bool), **{k: np.array([v]) for k, v in one.items()},
         **{k: np.array([v]) for k, v in steps_of.items()},
     )  # fmt: skip
     base = case(0, units=0, draws=draws, steps=steps)

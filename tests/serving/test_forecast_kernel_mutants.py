@@ -51,7 +51,7 @@ MUTANTS: dict[str, Change] = {
         "_tell(state, number, lever, chance.step + levers.lasts[lever] + 1)",
     ),
     "contacts never end": ("contacts", "told[span[0], 1] <= step", "step < 0"),
-    "history had no contacts": ("laws", "levers.contacted[lever] *", "0.0 *"),
+    "history had no contacts": ("laws", "levers.contacted[lever] * math.expm1(ratio)", "0.0"),
     "the effect is known": ("laws", "+ levers.log_ratio_sd[lever] * z", ""),
     "levers do not end": ("contacts", "<= chance.step <= levers.last[lever]", "<= chance.step"),
     "parts are ignored": (
@@ -69,7 +69,11 @@ MUTANTS: dict[str, Change] = {
         "cell[place] != dead)",
         "cell[place] != dead and place > 0)",
     ),
-    "who closed is still meant": ("state", "np.zeros((count, strata", "np.ones((count, strata"),
+    "who closed is still meant": (
+        "levers",
+        "np.zeros((count, strata *",
+        "np.ones((count, strata *",
+    ),
     "the contacts of the closed are another's": (
         "contacts",
         'if ticket["until"] == told[span[0], 1]:',

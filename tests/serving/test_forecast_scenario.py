@@ -13,12 +13,14 @@ import pytest
 
 from cluster import settings
 from cluster.errors import Refusal, WrongUse
-from serving.forecast import pulled, scenario
+from serving.forecast import evidence, pulled, reaching
 from serving.forecast.desks import DISCIPLINES
+from serving.forecast.evidence import Effect, Grade
+from serving.forecast.history import NOTHING, Past
 from serving.forecast.pulled import Names
-from serving.forecast.scenario import Effect, Grade, Scenario
+from serving.forecast.scenario import Scenario
 
-EFFECT = {"ratio": 1.3, "sd": 0.1, "grade": "observational"}
+EFFECT = {"ratio": 1.3, "sd": 0.1, "grade": "assumption"}
 DESK = {"name": "inside", "reps": 2, "contacts_per_day": 4}
 LEVER = {
     "kind": "outreach",
@@ -122,23 +124,30 @@ def test_a_scenario_without_levers_may_have_any_name_and_needs_no_desk() -> None
 
 
 def test_the_answer_carries_the_lowest_grade() -> None:
-    grades = ["randomised", "assumption", "observational"]
-    levers = [LEVER | {"effect": EFFECT | {"grade": grade}} for grade in grades]
-    assert parsed(levers=levers).grade() is Grade.ASSUMPTION
-    assert parsed(levers=levers[::2]).grade() is Grade.OBSERVATIONAL
+    found = [Effect(ratio=1.3, sd=0.1, grade=grade) for grade in Grade]
+    asked = parsed(levers=[LEVER] * 3)
+    assert asked.with_evidence(found).grade() is Grade.ASSUMPTION
+    assert parsed(levers=[LEVER] * 2).with_evidence(found[:2]).grade() is Grade.OBSERVATIONAL
     assert parsed(levers=[]).grade() is None
 
 
+@pytest.mark.parametrize("grade", ["randomised", "observational"])
+def test_evidence_is_earned_by_an_estimate(grade: str) -> None:
+    with pytest.raises(WrongUse, match="grade must be 'assumption' for a number that is written"):
+        with_lever(effect=EFFECT | {"grade": grade})
+
+
 def test_every_grade_has_its_words() -> None:
-    assert set(scenario.GRADE_WORDS) == {None, *Grade}
+    assert set(evidence.GRADE_WORDS) == {None, *Grade}
 
 
 def test_an_estimated_effect_must_be_known_before_the_kernel() -> None:
     asked = with_lever(effect="estimated")
     assert asked.needs_estimate()
     with pytest.raises(ValueError, match="every effect must be known"):
-        pulled.pulled(asked, NAMES, 0.0)
-    known = asked.with_effect(Effect(ratio=2.0, sd=0.2, grade=Grade.RANDOMISED))
+        reaching.pulled(asked, NAMES, [NOTHING])
+    known = asked.with_evidence([Effect(ratio=2.0, sd=0.2, grade=Grade.RANDOMISED)])
+    assert parsed().with_evidence([None]) == parsed()
     assert not known.needs_estimate() and known.grade() is Grade.RANDOMISED
 
 
@@ -158,7 +167,7 @@ def test_a_lever_is_for_whom_it_names() -> None:
         LEVER | {"bands": [1, 3], "audience": "open", "first_step": 2, "last_step": 5},
     ]
     asked = parsed(levers=levers, horizon=9, fading=0.5)
-    found = pulled.pulled(asked, NAMES, 0.25)
+    found = reaching.pulled(asked, NAMES, [Past(0.25, 0.1)] * 3)
     assert found.stages.tolist() == [
         [True, False, False],
         [True, False, True],
@@ -167,13 +176,13 @@ def test_a_lever_is_for_whom_it_names() -> None:
     assert found.groups.tolist() == [[True] * 3, [False, True, False], [True] * 3]
     assert found.strata.tolist() == [[True] * 4, [True] * 4, [False, True, False, True]]
     assert found.parts.tolist() == [[True] * 3, [True] * 3, [True, True, False]]
-    assert found.first.tolist() == [0, 0, 2] and found.last.tolist() == [9, 9, 5]
+    assert found.first.tolist() == [0, 0, 2] and found.last.tolist() == [8, 8, 5]
     assert found.log_ratio == pytest.approx([math.log(1.3)] * 3)
     assert found.contacted.tolist() == [0.25] * 3 and found.decay == 0.5
 
 
 def test_without_levers_there_are_none_of_the_sizes_of_the_funnel() -> None:
-    found = pulled.pulled(parsed(levers=[]), NAMES, 0.0)
+    found = reaching.pulled(parsed(levers=[]), NAMES, [])
     assert [mask.shape for mask in found[:4]] == [(0, 3), (0, 4), (0, 3), (0, 3)]
 
 

@@ -1,0 +1,192 @@
+"""`python -m jobs.simulate --simulation ID`: a simulation that a planner asked the service for.
+
+What is asked stands in the database, and what comes out goes there: how far it is, the result, or
+why there is none. It leaves alone what a run by hand moves: the forecast table, refs and pages.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cluster import canonical
+from cluster.dataset import Dataset
+from cluster.errors import FunnelcastError, WrongUse
+from cluster.settings import load_settings
+from cluster.workspace import Workspace
+from features import log
+from jobs.console import Job, Report, perform
+from jobs.simulate import question
+from jobs.simulate.question import SimulateSettings
+from serving.simulations import questions
+from serving.simulations.store import Run, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobs.console import Progress
+    from jobs.simulate.answer import Answer
+    from serving.simulations.store import Kept
+
+OPTION = "--simulation"
+APART_S = 0.25  # between two words about how far it is
+NICE = 5  # decisions go first
+
+
+class Stopped(FunnelcastError):
+    """It was cancelled, or given up for dead: nobody waits for it."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a simulation and say on record what became of it; return the exit code."""
+    try:
+        run = _run(arguments)
+        os.nice(NICE)
+        with Workspace.open(load_settings(os.environ)) as workspace:
+            return follow(workspace, run)
+    except FunnelcastError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2 if isinstance(error, WrongUse) else 1
+
+
+def follow(workspace: Workspace, run: Run) -> int:
+    """Run one attempt at a simulation of a workspace; return the exit code."""
+    store = Store(workspace.database)
+    kept = store.get(run.id)
+    if kept is None or kept.run != run:
+        raise WrongUse(f"a simulation must be on record, got '{run}': submit it over the API")
+    said = Said(store, run, workspace)
+    try:
+        said(0, 1, "learning")
+        settings = _settings(workspace, kept)
+        done = perform(_job(kept), settings, workspace, said)
+    except Stopped as error:
+        sys.stderr.write(f"{error}\n")
+        return 0
+    except Exception as error:
+        store.failed(run, _why(error), workspace.clock())
+        raise
+    store.done(run, done.report["wrote"]["result"], workspace.clock())
+    return 0
+
+
+class Moved(FunnelcastError):
+    """What a question rests on is another by now."""
+
+
+class Said:
+    """Says how far a simulation is, seldom enough; Stopped when it counts no more."""
+
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        workspace: Workspace,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._run, self._clock = store, run, workspace.clock
+        self._timer = timer
+        self._last: float | None = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Say it, unless something was said just now and this is not the last."""
+        at = self._timer()
+        if self._last is not None and at - self._last < APART_S and done < total:
+            return
+        self._last = at
+        said = {"done": done, "total": total, "what": what}
+        if not self._store.running(self._run, said, self._clock()):
+            raise Stopped("this simulation was cancelled: nothing is kept of it")
+
+
+def _run(arguments: Sequence[str]) -> Run:
+    try:
+        (text,) = [arg for arg in arguments if arg != OPTION]
+        return Run.read(text.removeprefix(f"{OPTION}="))
+    except ValueError:
+        raise WrongUse(
+            f"{OPTION} must be the id of a simulation and its attempt, alone, got"
+            f" '{' '.join(arguments)}': submit one over the API"
+        ) from None
+
+
+def _settings(workspace: Workspace, kept: Kept) -> SimulateSettings:
+    """Return the settings of a run; its question is written to a file named by what it asks."""
+    asked = {name: value for name, value in kept.asked.items() if value is not None}
+    data = canonical.dumps({**asked, "as_of": kept.pinned["as_of"]})
+    file = workspace.settings.home / "simulations" / f"{canonical.sha256_hex(data)}.json"
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_bytes(data)
+    runner = workspace.settings.simulations.runner
+    return SimulateSettings(comparison=str(file), runner=runner)
+
+
+def _job(kept: Kept) -> Job[SimulateSettings]:
+    return Job(
+        verb="simulate",
+        summary="A simulation that was asked for over the API.",
+        settings=SimulateSettings,
+        needs=None,
+        inputs=lambda workspace, settings: _inputs(workspace, settings, kept),
+        run=lambda workspace, settings, progress: simulated(workspace, settings, progress, kept),
+        current=lambda workspace, report: workspace.blobs.has(report["wrote"]["result"]),
+    )
+
+
+def _inputs(workspace: Workspace, settings: SimulateSettings, kept: Kept) -> dict[str, str]:
+    """Return the identity of what a run reads; Moved if it is not what the planner asked about."""
+    asked = _asked(workspace, settings, kept)
+    there = questions.pins(
+        workspace,
+        questions.Question(
+            comparison=asked.comparison,
+            funnel=asked.funnel,
+            snapshot=asked.snapshot,
+            as_of=asked.as_of,
+        ),
+    )
+    if there != kept.pinned:
+        raise Moved(
+            "scores, effects and policies must be those of the question, got newer ones:"
+            " submit it again"
+        )
+    return {**question.pins(workspace, asked), "simulation": kept.id}
+
+
+def _asked(workspace: Workspace, settings: SimulateSettings, kept: Kept) -> question.Question:
+    """Return the question, put to the snapshot of the log that the planner asked about."""
+    return replace(question.ask(workspace, settings), snapshot=int(kept.pinned["log"]))
+
+
+def simulated(
+    workspace: Workspace, settings: SimulateSettings, progress: Progress, kept: Kept
+) -> Report:
+    """Answer the question and keep the result."""
+    from jobs.simulate.answer import answer, under_way  # what a question alone needs not
+
+    asked = _asked(workspace, settings, kept)
+    found = answer(workspace, asked, asked_runner=settings.runner, progress=progress)
+    digest = workspace.blobs.put(_result(found, kept.id))
+    under_way(workspace, found.question).drop()
+    return Report(
+        read={"log snapshot": asked.snapshot, "as of": asked.as_of.isoformat()},
+        wrote={"result": digest, "simulation": kept.id},
+        decided=[found.ran],
+        inputs=[Dataset.table(log.TABLE, asked.snapshot, found.course.events.num_rows)],
+    )
+
+
+def _result(found: Answer, id: str) -> bytes:
+    from jobs.simulate import result
+
+    return result.told(found, id).model_dump_json().encode()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, FunnelcastError):
+        return " ".join(str(error).split())[:1_000]
+    words = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {words}: see the log of its job"

@@ -1,0 +1,136 @@
+"""What is known of the levers of a question: effects that are to be estimated, from the log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster.errors import FunnelcastError, Refusal, WrongUse, done
+from serving.effects import known as effects
+from serving.forecast import effect, person, response
+from serving.forecast.evidence import ESTIMATED
+from serving.forecast.kinds import Campaign, Outreach
+from serving.forecast.scenario import evidence_of
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+    from jobs.simulate.question import Question
+    from serving.forecast.evidence import Effect, Response
+    from serving.forecast.kinds import Lever
+    from serving.forecast.scenario import Scenario
+    from serving.forecast.units import Course
+
+OUTREACH = "outreach"
+
+
+class NotEnough(FunnelcastError):
+    """The log says too little for this question."""
+
+
+class Found(NamedTuple):
+    """An estimate, and what is said of it."""
+
+    value: Effect | Response
+    said: str
+
+
+def known(
+    workspace: Workspace, question: Question, course: Course
+) -> tuple[Question, tuple[str, ...]]:
+    """Return the question with every effect known, and what is said of those that were estimated;
+    NotEnough where the log does not say it.
+    """
+    found: dict[str, Found | None] = {}
+    scenarios = []
+    for scenario in question.comparison.scenarios:
+        keys = [lever.model_dump_json() for lever in scenario.levers]
+        for key, lever in zip(keys, scenario.levers, strict=True):
+            if key not in found:
+                found[key] = _found(workspace, question, course, lever)
+        values = [each and each.value for each in map(found.__getitem__, keys)]
+        scenarios.append(_spending(scenario.with_evidence(values), course))
+    comparison = question.comparison.model_copy(update={"scenarios": tuple(scenarios)})
+    said = dict.fromkeys(each.said for each in found.values() if each)
+    return replace(question, comparison=comparison), tuple(said)
+
+
+def _found(workspace: Workspace, question: Question, course: Course, lever: Lever) -> Found | None:
+    """Return what is estimated of a lever; None where nothing is to be."""
+    if evidence_of(lever) != ESTIMATED:
+        return None
+    if isinstance(lever, Campaign):
+        return _answered(course, lever)
+    learnt = _learnt(workspace, question, _action(lever))
+    if learnt is not None:
+        return learnt
+    if _action(lever) == OUTREACH:
+        of_lots = done(effect.estimate(effect.lots(course), course.at), NotEnough)
+        said = f"effect of a contact, estimated: {of_lots}"
+        return Found(of_lots.as_effect(question.funnel.step_days), said)
+    return done(_nothing(lever), NotEnough)
+
+
+def _learnt(workspace: Workspace, question: Question, action: str) -> Found | None:
+    """Return what was learnt of an action, if it was from no more than is known at the time of the
+    question.
+    """
+    learnt = effects.load(workspace, question.funnel.name, action)
+    if learnt is None or not learnt.causes or learnt.learnt_at > question.as_of:
+        return None
+    value = learnt.as_effect(question.funnel.step_days)
+    low, high = learnt.causes["forward"].interval
+    said = (
+        f"effect of {action}, {learnt.grade} ({value.grade.code}): ratio of hazards"
+        f" {value.ratio:.2f}, 90 % interval {low:.2f} to {high:.2f}, on being lost"
+        f" {value.lost_ratio:.2f}; learnt by {learnt.method} from {sum(learnt.n.values()):,} rows"
+    )
+    return Found(value, said)
+
+
+def _action(lever: Lever) -> str:
+    return lever.action if isinstance(lever, Outreach) else lever.kind
+
+
+def _answered(course: Course, lever: Campaign) -> Found:
+    """Return how arrivals answer to a budget, if such a one was seen."""
+    names = [stage.name for stage in course.funnel.stages]
+    stages = frozenset(names.index(stage) for stage in lever.stages if stage in names)
+    found = done(response.answered(course, person.table(course), stages), NotEnough)
+    known = done(response.within(found, lever.budget), WrongUse).response
+    said = (
+        f"arrivals answer to the budget with elasticity {known.elasticity:.2f}"
+        f" \u00b1 {known.sd:.2f}, {known.lag_steps} steps later, estimated from history"
+    )
+    return Found(known, said)
+
+
+def _spending(scenario: Scenario, course: Course) -> Scenario:
+    """Return the scenario with what campaigns cost of late, where it does not say it."""
+    levers = tuple(
+        lever.model_copy(update={"spend_per_step_cents": done(_spend(lever, course), WrongUse)})
+        if isinstance(lever, Campaign) and lever.spend_per_step_cents is None
+        else lever
+        for lever in scenario.levers
+    )
+    return scenario.model_copy(update={"levers": levers})
+
+
+def _spend(lever: Campaign, course: Course) -> int | Refusal:
+    """Return what is spent in a step of late, on all that comes."""
+    spent = response.spent(course, person.table(course))
+    if spent and not (lever.segments or lever.teams or lever.stages):
+        return spent
+    return Refusal(
+        rule="the spend of a campaign must be known",
+        value="a part of the company" if spent else "none in the log",
+        remedy="give `spend_per_step_cents`",
+    )
+
+
+def _nothing(lever: Lever) -> Refusal:
+    action = _action(lever)
+    return Refusal(
+        rule="an effect that is 'estimated' must have been learnt from the log",
+        value=f"'{action}'",
+        remedy=f"run python -m jobs.effects --action {action}, or state it with grade 'assumption'",
+    )

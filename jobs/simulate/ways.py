@@ -1,0 +1,116 @@
+"""The arms of a question in words: each a scenario, with what history says of its levers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.errors import Refusal, WrongUse, done
+from serving.forecast import campaigning, costs, history, pulled, reaching, routing
+from serving.forecast.experiment import Arm
+from serving.forecast.kinds import Outreach
+from serving.slots import policies
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cluster.workspace import Workspace
+    from jobs.simulate.question import Question
+    from serving.forecast.costs import Costs
+    from serving.forecast.history import Past
+    from serving.forecast.kinds import Routed
+    from serving.forecast.person import Person
+    from serving.forecast.pulled import Names
+    from serving.forecast.reaching import Reaching
+    from serving.forecast.scenario import Scenario
+    from serving.forecast.strata import Scored, Strata
+    from serving.forecast.units import Course
+    from serving.policy import Policy
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Way:
+    """An arm in words: its scenario, what history says of its levers, and what they cost."""
+
+    scenario: Scenario
+    pasts: tuple[Past, ...]  # of each lever that reaches units
+    routed: tuple[np.ndarray | None, ...]  # of each: the share of each stratum that is sent there
+    costs: Costs
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ground:
+    """What the arms of a question stand on."""
+
+    workspace: Workspace
+    question: Question
+    course: Course
+    rows: Person
+    names: Names
+    strata: Strata
+    scores: tuple[Scored, ...]
+    begins: tuple[int, ...]  # stages in which units begin
+
+    def way(self, scenario: Scenario) -> Way:
+        """Return a scenario as an arm in words; WrongUse for what the funnel does not have."""
+        done(pulled.fitting(scenario, self.names), WrongUse)
+        reached = reaching.reached(scenario)
+        return Way(
+            scenario=scenario,
+            pasts=tuple(self._past(lever) for lever in reached),
+            routed=tuple(self._routed(lever.routed) for lever in reached),
+            costs=costs.costs(scenario),
+        )
+
+    def arm(self, way: Way) -> Arm:
+        """Return an arm as the kernel takes it."""
+        scenario, days = way.scenario, self.question.funnel.step_days
+        first = self.question.as_of.date()
+        return Arm(
+            name=scenario.name,
+            levers=reaching.pulled(scenario, self.names, way.pasts, way.routed),
+            desks=pulled.desks(scenario, self.names, first, days_per_step=days),
+            desk_of=pulled.desk_of(scenario, self.names),
+            growth=done(campaigning.grown(scenario, self.names, self.begins), WrongUse),
+        )
+
+    def _past(self, lever: Reaching) -> Past:
+        stages = frozenset(self.names.stages.index(stage) for stage in lever.stages)
+        lasts = reaching.effect_of(lever).lasts
+        if not isinstance(lever, Outreach):
+            return history.NOTHING
+        past = history.past(self.course, self.rows, lever.action, stages=stages, lasts=lasts)
+        if lever.more is not None and not past.per_step:
+            done(_no_history(lever.stages), WrongUse)
+        return past
+
+    def _routed(self, routed: Routed | None) -> np.ndarray | None:
+        if routed is None:
+            return None
+        policy = done(_policy(self.workspace, routed), WrongUse)
+        return done(routing.shares(self.strata, self.scores, policy, routed), WrongUse)
+
+
+def _no_history(stages: tuple[str, ...]) -> Refusal:
+    return Refusal(
+        rule="`more` is more than there was",
+        value=f"no contacts in {', '.join(stages)}",
+        remedy="give `rate` in its place",
+    )
+
+
+def _policy(workspace: Workspace, routed: Routed) -> Policy | Refusal:
+    """Return a version of a policy, or the active one; that of the file where none ever was."""
+    if routed.version is None:
+        return policies.chosen(workspace, routed.policy)
+    known = {
+        each.policy.version: each.policy for each in policies.versions(workspace, routed.policy)
+    }
+    there = known.get(routed.version)
+    if there is not None:
+        return there
+    return Refusal(
+        rule=f"a version of policy '{routed.policy}' must have been published",
+        value=str(routed.version),
+        remedy=f"valid are: {', '.join(map(str, sorted(known))) or 'none'}",
+    )

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0007"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0008"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -218,4 +218,33 @@ replicas = sa.Table(
     sa.Column("epochs", sa.Text, nullable=False),  # canonical JSON: of each ref that it follows
     sa.Column("refused", sa.Text, nullable=False),  # canonical JSON: why, by ref
     sa.Column("at", sa.BigInteger, nullable=False),  # last sign of life
+)
+
+simulations = sa.Table(
+    "simulations",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),  # a hash of all that it depends on
+    sa.Column("asked", sa.Text, nullable=False),  # canonical JSON: the request
+    sa.Column("pinned", sa.Text, nullable=False),  # canonical JSON: of what it rests on, which
+    sa.Column("asked_by", sa.Text, nullable=False),  # who was the first
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, index=True),
+    sa.Column("attempt", sa.BigInteger, nullable=False),  # from 1; what others say is not believed
+    sa.Column("progress", sa.Text, nullable=True),  # canonical JSON
+    sa.Column("why", sa.Text, nullable=True),
+    sa.Column("result", sa.Text, nullable=True),  # digest of a blob
+    sa.Column("heard_at", sa.BigInteger, nullable=False),  # last sign of life
+    sa.Column("finished_at", sa.BigInteger, nullable=True),
+    sa.Column("shared_at", sa.BigInteger, nullable=True),
+)
+
+simulation_asks = sa.Table(
+    "simulation_asks",
+    METADATA,
+    sa.Column("simulation", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("started", sa.Boolean, nullable=False),  # did it start a job?
+    sa.Index("simulation_asks_by_owner", "owner", "at"),
 )

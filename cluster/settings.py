@@ -112,6 +112,18 @@ class ServeSettings(Frozen):
         return self.require_keys or not self.at_this_machine
 
 
+class SimulationSettings(Frozen):
+    """What planners may ask of the cluster; see docs/api.md."""
+
+    per_day: int = Field(default=200, ge=0)  # started by one planner within a day,
+    at_once: int = Field(default=3, ge=1)  # and under way at once
+    queue: int = Field(default=20, ge=1)  # under way of all planners
+    unit_steps: float = Field(default=2e10, gt=0.0)  # of one: units x steps x draws x scenarios
+    cpus: float = Field(default=1.0, ge=0.0)  # that a job waits for
+    runner: Literal["inline", "auto", "ray"] = "inline"  # within a job
+    jobs: bool = True  # does the service have its cluster take jobs?
+
+
 class AccessSettings(Frozen):
     """Who may change by jobs what is governed; see cluster/access/acting.py."""
 
@@ -177,6 +189,7 @@ class Settings(Frozen):
     slice_events: int = Field(default=4_000_000, ge=1)  # of a bucket, to be computed at once
     ray: RaySettings = RaySettings()
     serve: ServeSettings = ServeSettings()
+    simulations: SimulationSettings = SimulationSettings()
     access: AccessSettings = AccessSettings()
     reports: ReportsSettings = ReportsSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()

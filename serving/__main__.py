@@ -112,7 +112,15 @@ def _connect(settings: Settings) -> None:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([before] if before else [])])
     with contextlib.chdir(settings.home):
-        session.connect(settings)
+        session.connect(_taking_jobs(settings))
+
+
+def _taking_jobs(settings: Settings) -> Settings:
+    """Return the settings of a session that takes the jobs of simulations, unless told not to: Ray
+    does with its dashboard, which costs 0.13 GB and 2 % of a core.
+    """
+    takes = settings.ray.dashboard or settings.simulations.jobs
+    return settings.model_copy(update={"ray": settings.ray.model_copy(update={"dashboard": takes})})
 
 
 def _running(settings: Settings, profile: str, version: str) -> Running:

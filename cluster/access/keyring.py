@@ -7,6 +7,7 @@ again but that number. Without the database nobody is let in on memory older tha
 
 from __future__ import annotations
 
+import hmac
 import logging
 import threading
 from dataclasses import dataclass, field
@@ -98,6 +99,22 @@ class KeyRing:
             return _AWAY
         return self._checked(key, reading.keys.get(key.id), now)
 
+    def holder(self, id: str, now: datetime) -> Principal | Unauthenticated | Unavailable:
+        """Return whose key has this id, if it is active at `now`: for who has shown the key before,
+        and brings what proves it.
+        """
+        reading = self._reading
+        if reading is None or not reading.fresh(now):
+            reading = self._renewed(now, KEPT)
+        if reading is None:
+            return _AWAY
+        held = reading.keys.get(id)
+        return _UNKNOWN if held is None else _active(held, now)
+
+    def secret(self, purpose: str) -> bytes:
+        """Return a secret of 32 bytes of its own for a purpose, the same in every process."""
+        return hmac.digest(self._pepper, f"funnelcast/{purpose}\0".encode(), "sha256")
+
     def renew(self, now: datetime) -> bool:
         """Look whether keys changed; False while the database is away.
 
@@ -138,14 +155,7 @@ class KeyRing:
         same = apikeys.matches(key, self._pepper, stored)
         if held is None or not same:
             return _UNKNOWN
-        status = held.record.status(now)
-        if status is Status.ACTIVE:
-            return held.principal
-        return Unauthenticated(
-            rule="an API key must be active",
-            value=f"one that is {status}",
-            remedy="ask an administrator for a new one",
-        )
+        return _active(held, now)
 
     def _read(self, before: _Reading | None, now: datetime) -> _Reading:
         counted = sa.select(sa.func.count(), sa.func.max(_TABLE.c.change)).select_from(_TABLE)
@@ -159,6 +169,17 @@ class KeyRing:
         records = (KeyRecord.of(row) for row in rows)
         keys = {r.id: _Held(record=r, principal=r.principal(self._roles)) for r in records}
         return _Reading(keys=keys, stamp=stamp, at=now, whole_at=now)
+
+
+def _active(held: _Held, now: datetime) -> Principal | Unauthenticated:
+    status = held.record.status(now)
+    if status is Status.ACTIVE:
+        return held.principal
+    return Unauthenticated(
+        rule="an API key must be active",
+        value=f"one that is {status}",
+        remedy="ask an administrator for a new one",
+    )
 
 
 def open_ring(database: Database, settings: Settings) -> KeyRing:

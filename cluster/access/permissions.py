@@ -21,6 +21,7 @@ class Permission(StrEnum):
     INFERENCE_USE = "inference:use"
     METRICS_READ = "metrics:read"
     FORECASTS_RUN = "forecasts:run"
+    FORECASTS_MANAGE = "forecasts:manage"
     REPORTS_READ = "reports:read"
     LINEAGE_READ = "lineage:read"
     REVIEWS_DECIDE = "reviews:decide"

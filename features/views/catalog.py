@@ -9,6 +9,7 @@ from features.views import (
     account,
     application,
     cadence,
+    customer,
     enquiry,
     friction,
     lead,
@@ -27,6 +28,7 @@ VIEWS: tuple[View, ...] = (
     friction.VIEW,
     enquiry.VIEW,
     application.VIEW,
+    customer.VIEW,
     *(rollups.CAMPAIGN, rollups.REP, rollups.SEGMENT),
 )
 

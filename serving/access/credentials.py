@@ -1,4 +1,6 @@
-"""Credentials: who sends a request, by API key, by token, or because it came from this machine."""
+"""Credentials: who sends a request, by key, by token, by the session of a browser, or because it
+came from this machine.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.access.apikeys import PREFIX
 from cluster.access.principal import LOCAL, Unauthenticated
-from serving.access import browsers
+from serving.access import browsers, sessions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from cluster.access.keyring import KeyRing
     from cluster.access.principal import Forbidden, Principal, Unavailable
     from cluster.access.tokens import Tokens
+    from serving.access.sessions import Sessions
 
     type Answer = Principal | Unauthenticated | Forbidden | Unavailable
 
@@ -41,16 +44,30 @@ class Credentials:
     required: bool
     keys: KeyRing | None = None
     tokens: Tokens | None = None
+    sessions: Sessions | None = None  # without, none counts
 
     async def who(self, scope: Scope, now: datetime) -> Answer:
         """Return who sends a request at `now`, or why nobody knows."""
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if not sent:
-            return _NONE if self.required else _local(scope)
+            found = self._in_session(scope, now)
+            return self._unsaid(scope) if found is None else found
         scheme, _, text = sent[0].decode("latin-1").partition(" ")
         if len(sent) > 1 or scheme.lower() != SCHEME or not text:
             return _TWO
         return await self._known(text.strip(), now)
+
+    def _in_session(self, scope: Scope, now: datetime) -> Principal | Unavailable | None:
+        """Return who a session is of, where one counts; None of a session that is over."""
+        text = sessions.sent(scope)
+        if text is None or self.sessions is None or self.keys is None:
+            return None
+        id = self.sessions.key_id(text, now)
+        found = None if id is None else self.keys.holder(id, now)
+        return None if isinstance(found, Unauthenticated) else found
+
+    def _unsaid(self, scope: Scope) -> Principal | Unauthenticated | Forbidden:
+        return _NONE if self.required else _local(scope)
 
     async def _known(self, text: str, now: datetime) -> Answer:
         if text.startswith(PREFIX):

@@ -10,6 +10,7 @@ from cluster.access.tokens import Tokens
 from cluster.beat import Beat
 from cluster.errors import WrongUse
 from serving.access.credentials import Credentials
+from serving.access.sessions import Sessions
 
 if TYPE_CHECKING:
     from cluster.settings import ServeSettings
@@ -28,7 +29,10 @@ class Opened:
         self._tokens = Tokens(access.issuers, access.roles) if access.issuers else None
         self._renewal = Beat(lambda: keys.renew(clock()), every_s=RENEWED_S, name="keys")
         self.credentials = Credentials(
-            required=workspace.settings.serve.asks, keys=keys, tokens=self._tokens
+            required=workspace.settings.serve.asks,
+            keys=keys,
+            tokens=self._tokens,
+            sessions=Sessions(secret=keys.secret("planner-session/1")),
         )
         keys.renew(clock())
 

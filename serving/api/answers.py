@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic_core import to_json
 
+from serving.access.sessions import PATH as PLANNER
 from serving.answer.gate import RETRY_AFTER_S
+from serving.planner import pages
 from serving.wire.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ async def refuse(send: Send, refused: Refused, path: str) -> None:
     """Answer with a refusal, as the protocol of the path has it."""
     problem, more = refused
     own = [h for h in headers_of(problem) if h[0] not in dict(more)]
-    if path.startswith(INFERENCE):
+    if path == PLANNER or path.startswith(f"{PLANNER}/"):
+        page = pages.refusal(problem, path).encode()
+        await answer(send, problem.status, page, [*own[1:], *more, *pages.ENCODED])
+    elif path.startswith(INFERENCE):
         own[0] = JSON
         await answer(send, problem.status, to_json({"error": problem.detail}), [*own, *more])
     else:

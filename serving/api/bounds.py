@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from cluster.settings import LimitSettings
 
+PLANNER = "/planner/"  # forms
 ONE, MANY, EVENTS = "/v1/decisions", "/v1/decisions:batch", "/v1/events"
-RECORDED, RELEASES = "/v1/decisions/", "/v1/releases"
-BELOW = (INFERENCE, RELEASES, RECORDED)  # of all paths that begin so
+RECORDED, RELEASES, SIMULATIONS = "/v1/decisions/", "/v1/releases", "/v1/simulations"
+BELOW = (INFERENCE, RELEASES, RECORDED, SIMULATIONS, PLANNER)  # of all paths that begin so
 BODILESS = {"GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "CONNECT"}  # what comes is not read
 HEAD_LENGTH = b"inference-header-content-length"  # bytes of JSON, where others follow it
 _JSON = frozenset({b"application/json"})
@@ -51,7 +52,12 @@ def table(limits: LimitSettings) -> dict[str, Bounds]:
             kinds=_JSON | {b"application/octet-stream"}, broken=HTTPStatus.BAD_REQUEST,
         ),
         RELEASES: Bounds(most=limits.other_bytes, values=limits.decision_values),
+        SIMULATIONS: Bounds(most=limits.decision_bytes, values=limits.decision_values),
         RECORDED: Bounds(most=limits.other_bytes, values=limits.decision_values),
+        PLANNER: Bounds(
+            most=limits.decision_bytes, values=limits.values,
+            kinds=frozenset({b"application/x-www-form-urlencoded"}),
+        ),
         "": Bounds(most=limits.other_bytes, values=limits.values, kinds=frozenset()),
     }  # fmt: skip
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from cluster.access.principal import Forbidden
 from features.arrivals import TooMany
@@ -22,6 +24,13 @@ from serving.answer.questions import (
 )
 from serving.api.answers import INFERENCE
 from serving.leading.orders import Moved, NotAnswered, NotBegun
+from serving.simulations.words import (
+    NoJobs,
+    NoResult,
+    NoSimulation,
+    NotStopped,
+    TooManySimulations,
+)
 from serving.wire.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -41,6 +50,11 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     Unchecked: HTTPStatus.SERVICE_UNAVAILABLE,
     Withdrawn: HTTPStatus.FORBIDDEN,
     TooMany: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    NoSimulation: HTTPStatus.NOT_FOUND,
+    NoResult: HTTPStatus.CONFLICT,
+    NotStopped: HTTPStatus.CONFLICT,
+    TooManySimulations: HTTPStatus.TOO_MANY_REQUESTS,
+    NoJobs: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 # what a caller must tell from other problems of the same status
 _TYPES: dict[type[Refusal], str] = {Withdrawn: "urn:funnelcast:problem:consent-withdrawn"}
@@ -85,7 +99,16 @@ def _http_error(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path}: {status.phrase.lower()}"
     found = _said(request, Problem.of(status, detail))
     found.headers.update(getattr(error, "headers", None) or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:  # the framework names those of one route alone
+        found.headers["allow"] = ", ".join(_methods(request))
     return found
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes of a path."""
+    routes = iter_route_contexts(request.app.routes)
+    of_path = (each for each in routes if each.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for each in of_path for method in each.methods or ()})
 
 
 def _said(request: Request, problem: Problem) -> Response:

@@ -19,8 +19,10 @@ from serving.client.errors import (
     Overloaded,
     Problem,
     Unavailable,
+    Unfinished,
 )
 from serving.client.retries import Retries
+from serving.client.simulating import Simulated
 from serving.client.waiting import Client
 
 __all__ = [
@@ -35,5 +37,7 @@ __all__ = [
     "Overloaded",
     "Problem",
     "Retries",
+    "Simulated",
     "Unavailable",
+    "Unfinished",
 ]

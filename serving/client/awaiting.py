@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from serving.client import calls, connection, listing, sending, tensors
+from serving.client import calls, connection, listing, sending, simulating, tensors
 from serving.client.flow import Answer, Call, Send, Wait, adrive, attempts
 from serving.client.many import Many
 from serving.client.retries import Retries
+from serving.client.simulating import Simulated
 from serving.wire.decisions import MOST_DECISIONS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from serving.wire import accounts, catalogue, decisions, events, explanations, flags
     from serving.wire.overrides import OverriddenOut
     from serving.wire.releases import ReleaseHistoryOut, ReleasesOut, StandingDetailOut
+    from serving.wire.simulations import SimulationOut, SimulationsOut
 
 
 class AsyncClient:
@@ -200,6 +202,49 @@ class AsyncClient:
         """
         members = {"expect_epoch": expect_epoch, "reason": reason, **more}
         return await self._do(calls.lead_release(target, action, members))
+
+    async def simulate(
+        self,
+        scenarios: Sequence[Mapping[str, Any]],
+        *,
+        against: str | None = None,
+        as_of: datetime | None = None,
+        hour_price: bool | None = None,
+        plan: Mapping[str, Any] | None = None,
+        progress: simulating.Progress | None = None,
+    ) -> Simulated:
+        """Simulate scenarios (documents as in configs/scenarios) side by side, and wait for what
+        comes out. `progress` is called with the parts done and all. Unfinished when the job fails,
+        or somebody cancels it; who stops waiting, and asks the same again, joins it.
+        """
+        members = {
+            "scenarios": list(scenarios),
+            "against": against,
+            "as_of": as_of,
+            "hour_price": hour_price,
+            "plan": plan,
+        }
+        return await self._run(simulating.flow(members, progress))
+
+    async def simulations(self, *, limit: int | None = None) -> SimulationsOut:
+        """Return the newest simulations that you asked for."""
+        return await self._do(calls.all_simulations(limit))
+
+    async def simulation(self, id: str) -> SimulationOut:
+        """Return how far a simulation is."""
+        return await self._do(calls.simulation(id))
+
+    async def simulation_result(self, id: str) -> Simulated:
+        """Return what came out; Conflict while nothing has."""
+        return Simulated(result=await self._do(calls.simulation_result(id)))
+
+    async def cancel_simulation(self, id: str) -> SimulationOut:
+        """Stop a simulation, and its job; Conflict for one that is over."""
+        return await self._do(calls.order_simulation(id, "cancel"))
+
+    async def share_simulation(self, id: str) -> SimulationOut:
+        """Let every planner who knows its id see a simulation."""
+        return await self._do(calls.order_simulation(id, "share"))
 
     async def ready(self) -> catalogue.ReadyOut:
         """Return what answers; Unavailable, at once, when the service is not ready."""

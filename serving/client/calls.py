@@ -20,6 +20,7 @@ from serving.wire import (
     inference,
     overrides,
     releases,
+    simulations,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 JSON = {"content-type": "application/json"}
 KEY_HEADER = "idempotency-key"
-RELEASES = "/v1/releases"
+RELEASES, SIMULATIONS = "/v1/releases", "/v1/simulations"
 
 
 def new_key() -> str:
@@ -181,6 +182,35 @@ def lead_release(
         )
     asked = _asked(kind, "an order", members)
     return _post(f"{RELEASES}/{_part(target)}/{action}", asked, releases.StandingDetailOut)
+
+
+def simulate(members: Mapping[str, Any]) -> Call[simulations.SimulationOut]:
+    """Submit scenarios; the same again joins, or finds, what there is. Invalid when the members
+    are wrong.
+    """
+    asked = _asked(simulations.SimulationRequest, "a simulation", members)
+    return _post(SIMULATIONS, asked, simulations.SimulationOut)
+
+
+def simulation(id: str) -> Call[simulations.SimulationOut]:
+    """Ask how far a simulation is."""
+    return _get(f"{SIMULATIONS}/{_part(id)}", simulations.SimulationOut)
+
+
+def all_simulations(limit: int | None) -> Call[simulations.SimulationsOut]:
+    """Ask for the newest simulations."""
+    return _get(SIMULATIONS, simulations.SimulationsOut, limit=limit)
+
+
+def simulation_result(id: str) -> Call[simulations.SimulationResultOut]:
+    """Ask what came out; Conflict while there is nothing."""
+    return _get(f"{SIMULATIONS}/{_part(id)}/result", simulations.SimulationResultOut)
+
+
+def order_simulation(id: str, order: str) -> Call[simulations.SimulationOut]:
+    """Cancel a simulation, or share it; done twice it is done once."""
+    asking = Asking(method="POST", path=f"{SIMULATIONS}/{_part(id)}/{order}", headers=JSON)
+    return Call(asking=asking, read=simulations.SimulationOut.model_validate_json)
 
 
 def ready() -> Call[catalogue.ReadyOut]:

@@ -8,6 +8,7 @@
             Conflict        409: the key is of another request, or another moved the release
             Overloaded      429: come back later
             Unavailable     500 and above, or no answer at all
+        Unfinished          a simulation failed, or was cancelled
         BadAnswer           an answer that the API does not give: is this the service?
 
 The text is one line: what was asked, the status, rule and value, and how often it was tried.
@@ -80,6 +81,10 @@ class Overloaded(Problem):
 
 class Unavailable(Problem):
     """The service failed, is not ready, or cannot be reached."""
+
+
+class Unfinished(ClientError):
+    """A simulation that has no result, and will have none."""
 
 
 class BadAnswer(ClientError):

@@ -69,6 +69,8 @@ class Answer:
     content: bytes
 
 
+DONE = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
+
 type Attempts[T] = Generator[Send | Wait, Answer | Exception | None, T]
 type Flow[T] = Generator[Call[Any] | Wait, Any, T]
 
@@ -93,7 +95,7 @@ def attempts[T](call: Call[T], terms: Terms) -> Attempts[T]:
         left_s = max(end - terms.clock(), 1e-3)
         timeout_s = pace.attempt_s(retry, total_s=total_s, left_s=left_s)
         outcome = yield Send(asking=asking, timeout_s=timeout_s)
-        if isinstance(outcome, Answer) and outcome.status == HTTPStatus.OK:
+        if isinstance(outcome, Answer) and outcome.status in DONE:
             return _read(call, outcome)
         retry += 1
         error = _error(asking, outcome, retry)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from serving.client import calls, connection, listing, sending, tensors
+from serving.client import calls, connection, listing, sending, simulating, tensors
 from serving.client.flow import Answer, Call, Send, Wait, attempts, drive
 from serving.client.many import Many
 from serving.client.retries import Retries
+from serving.client.simulating import Simulated
 from serving.wire.decisions import MOST_DECISIONS
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from serving.wire import accounts, catalogue, decisions, events, explanations, flags
     from serving.wire.overrides import OverriddenOut
     from serving.wire.releases import ReleaseHistoryOut, ReleasesOut, StandingDetailOut
+    from serving.wire.simulations import SimulationOut, SimulationsOut
 
 
 class Client:
@@ -197,6 +199,49 @@ class Client:
         """
         members = {"expect_epoch": expect_epoch, "reason": reason, **more}
         return self._do(calls.lead_release(target, action, members))
+
+    def simulate(
+        self,
+        scenarios: Sequence[Mapping[str, Any]],
+        *,
+        against: str | None = None,
+        as_of: datetime | None = None,
+        hour_price: bool | None = None,
+        plan: Mapping[str, Any] | None = None,
+        progress: simulating.Progress | None = None,
+    ) -> Simulated:
+        """Simulate scenarios (documents as in configs/scenarios) side by side, and wait for what
+        comes out. `progress` is called with the parts done and all. Unfinished when the job fails,
+        or somebody cancels it; who stops waiting, and asks the same again, joins it.
+        """
+        members = {
+            "scenarios": list(scenarios),
+            "against": against,
+            "as_of": as_of,
+            "hour_price": hour_price,
+            "plan": plan,
+        }
+        return self._run(simulating.flow(members, progress))
+
+    def simulations(self, *, limit: int | None = None) -> SimulationsOut:
+        """Return the newest simulations that you asked for."""
+        return self._do(calls.all_simulations(limit))
+
+    def simulation(self, id: str) -> SimulationOut:
+        """Return how far a simulation is."""
+        return self._do(calls.simulation(id))
+
+    def simulation_result(self, id: str) -> Simulated:
+        """Return what came out; Conflict while nothing has."""
+        return Simulated(result=self._do(calls.simulation_result(id)))
+
+    def cancel_simulation(self, id: str) -> SimulationOut:
+        """Stop a simulation, and its job; Conflict for one that is over."""
+        return self._do(calls.order_simulation(id, "cancel"))
+
+    def share_simulation(self, id: str) -> SimulationOut:
+        """Let every planner who knows its id see a simulation."""
+        return self._do(calls.order_simulation(id, "share"))
 
     def ready(self) -> catalogue.ReadyOut:
         """Return what answers; Unavailable, at once, when the service is not ready."""

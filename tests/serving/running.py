@@ -51,16 +51,21 @@ class Running:
 
 @contextmanager
 def running(
-    home: Path, told: Path, *, profile: str = "fast", environ: Mapping[str, str] | None = None
+    home: Path,
+    told: Path,
+    *,
+    profile: str = "fast",
+    environ: Mapping[str, str] | None = None,
+    ready: str = "/readyz",
 ) -> Iterator[Running]:
-    """Start a service over a workspace; `told` gets its words."""
+    """Start a service over a workspace; `told` gets its words, and `ready` answers when it is."""
     port = free_port()
     given = {"FUNNELCAST_HOME": str(home), "FUNNELCAST_SERVE__PORT": str(port)}
     given |= {name: str(free_port()) for name in PORTS} | dict(environ or {})
     found = Running(url=f"http://127.0.0.1:{port}", home=home)
     try:
         with started(["-m", "serving", "--profile", profile], given, told) as process:
-            wait(process, f"{found.url}/readyz", told)
+            wait(process, f"{found.url}{ready}", told)
             yield found
     finally:
         for number in found.processes():

@@ -42,6 +42,8 @@ AT = datetime.fromtimestamp(NOW, UTC)
 DAY = timedelta(days=1)
 PEPPER, OTHER_PEPPER = bytes(32), bytes([1]) * 32
 OPEN = {"/healthz", "/readyz", "/v2", "/v2/health/live", "/v2/health/ready"} | PAGES
+# where a planner signs in and out, and what those pages are drawn with
+OPEN |= {f"/planner/{place}" for place in ("sign-in", "sign-out", "static/a-1", "static/{name}")}
 OTHER_METHODS = ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "BREW")
 NOBODY = Unauthenticated(rule="", value="", remedy="")
 _PLACE = re.compile(r"{[^}]*}")

@@ -1,0 +1,124 @@
+"""What a question may name, and how large it is: read from a snapshot of the log, part by part.
+
+An estimate from few columns, made once per snapshot, to refuse what is wrong before anything runs;
+the forecast itself looks closer (serving/forecast/pulled.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features import log
+from serving import scored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cluster.workspace import Workspace
+    from features.targets import Named
+    from serving.forecast.funnels import Funnel, Told
+
+RECENT_DAYS = 182  # as in serving/forecast/learning.py
+_DAY = 86_400_000_000  # microseconds
+_UNKNOWN = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a funnel's log tells a planner."""
+
+    stages: tuple[str, ...]
+    segments: tuple[str, ...]
+    teams: tuple[str, ...]
+    bands: int  # of the score; 0: there are no scores yet
+    units: int  # open at the end of the log, about
+    arriving: float  # new units of a step, about
+
+
+def read(workspace: Workspace, funnel: Funnel, snapshot: int) -> Known:
+    """Return what the log tells, as of a snapshot; all versions of its events count."""
+    texts = [_words(each) for each in (funnel.segment, funnel.team)]
+    last = log.latest(workspace.tables, snapshot)
+    since = round(last.timestamp() * 1e6) - RECENT_DAYS * _DAY
+    found: tuple[set[str], set[str]] = (set(), set())
+    units, new = 0, 0
+    for part in _parts(workspace, funnel, snapshot):
+        for words, told in zip(found, texts, strict=True):
+            words.update(_said(part, told))
+        opened, arrived = _counted(part, funnel, since)
+        units, new = units + opened, new + arrived
+    return Known(
+        stages=tuple(stage.name for stage in funnel.stages),
+        segments=tuple(sorted(found[0])),
+        teams=tuple(sorted(found[1])),
+        bands=_bands(workspace, funnel),
+        units=units,
+        arriving=new * funnel.step_days / RECENT_DAYS,
+    )
+
+
+def _bands(workspace: Workspace, funnel: Funnel) -> int:
+    there = scored.heads(workspace.tables, funnel).values()
+    if all(head == str(None) for head in there):
+        return 0
+    return sum(each.bands for each in funnel.scores)
+
+
+def _parts(workspace: Workspace, funnel: Funnel, snapshot: int) -> Iterator[pa.Table]:
+    keys = {each.key for each in funnel.told if each is not None and each.key}
+    columns = ["kind", "name", "event_time", "lead", "opportunity", "text", *sorted(keys)]
+    kinds = pa.array(sorted({"attribute", *(event.kind for _, event in funnel.declared)}))
+    for bucket in workspace.tables.buckets(log.TABLE, snapshot):
+        part = workspace.tables.read_bucket(bucket, columns)
+        yield part.filter(pc.is_in(part["kind"], kinds))
+
+
+def _words(told: Told | None) -> tuple[str, str | None] | None:
+    """Return in which column a property is said, and by which attribute."""
+    if told is None:
+        return None
+    return (told.key, None) if told.key else ("text", told.attribute)
+
+
+def _said(part: pa.Table, told: tuple[str, str | None] | None) -> set[str]:
+    """Return the words that are said of a property; unknown is one of them."""
+    if told is None:
+        return {_UNKNOWN}
+    column, attribute = told
+    rows = part if attribute is None else part.filter(log.named(part, "attribute", (attribute,)))
+    words = pc.unique(rows[column].cast(pa.string()))
+    return {_UNKNOWN, *words.drop_null().to_pylist()}
+
+
+def _counted(part: pa.Table, funnel: Funnel, since: int) -> tuple[int, int]:
+    """Return how many units are open, and how many came since a moment, about: leads that became
+    deals, and keys whose end is on record, are not open.
+    """
+    first = funnel.first_deal
+    leads = _keys(part, "lead", _entering(funnel, funnel.states[:first]))
+    deals = _keys(part, "opportunity", _entering(funnel, funnel.states[first : funnel.won_state]))
+    ends = _entering(funnel, ("won", "lost"))
+    over = _keys(part, "opportunity", ends), _keys(part, "lead", ends)
+    became = _keys(part.filter(pc.is_valid(part["opportunity"])), "lead", None)
+    is_open = len(deals - over[0]) + len(leads - over[1] - became)
+    recent = part.filter(pc.greater_equal(part["event_time"].cast(pa.int64()), since))
+    column, begins = ("lead" if first > 0 else "opportunity"), funnel.states[funnel.begins[0]]
+    return is_open, len(_keys(recent, column, _entering(funnel, [begins])))
+
+
+def _entering(funnel: Funnel, states: Iterable[str]) -> list[Named]:
+    wanted = set(states)
+    return [event for state, event in funnel.declared if state in wanted]
+
+
+def _keys(part: pa.Table, column: str, events: list[Named] | None) -> set[str]:
+    """Return the keys that some events (None: all) name."""
+    found: set[str] = set()
+    for each in [None] if events is None else events:
+        rows = part if each is None else part.filter(log.named(part, each.kind, each.names))
+        found.update(pc.unique(rows[column]).drop_null().cast(pa.string()).to_pylist())
+    return found

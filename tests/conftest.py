@@ -27,7 +27,9 @@ KERNELS = ("test_compute.py", "test_compute_single.py", "test_compute_oracle.py"
 GARBAGE = 50_000  # new objects before it is collected: at 700, a tenth of all time goes there
 
 
+# no deadline: the machine may be busy, and a first call compiles
 hypothesis.settings.register_profile("ordinary", max_examples=30, deadline=None)
+hypothesis.settings.register_profile("long", deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,8 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     run too.
     """
     gc.set_threshold(GARBAGE)
-    if "not drill" in config.option.markexpr:
-        hypothesis.settings.load_profile("ordinary")
+    is_ordinary = "not drill" in config.option.markexpr
+    hypothesis.settings.load_profile("ordinary" if is_ordinary else "long")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -62,10 +62,9 @@ def read(workspace: Workspace, funnel: Funnel, snapshot: int) -> Known:
 
 
 def _bands(workspace: Workspace, funnel: Funnel) -> int:
-    there = scored.heads(workspace.tables, funnel).values()
-    if all(head == str(None) for head in there):
-        return 0
-    return sum(each.bands for each in funnel.scores)
+    heads = scored.heads(workspace.tables, funnel).values()
+    there = zip(funnel.scores, heads, strict=False)
+    return max((each.bands for each, head in there if head != str(None)), default=0)
 
 
 def _parts(workspace: Workspace, funnel: Funnel, snapshot: int) -> Iterator[pa.Table]:

@@ -14,7 +14,6 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -76,11 +75,9 @@ def sent(scope: Scope) -> str | None:
     if scope["path"] != PATH and not scope["path"].startswith(f"{PATH}/"):
         return None
     text = "; ".join(v.decode("latin-1") for name, v in scope["headers"] if name == b"cookie")
-    try:
-        found = SimpleCookie(text).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found is not None else None
+    # read by hand: http.cookies drops all of them where one of another application is odd
+    pairs = (each.strip().partition("=") for each in text.split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), None)
 
 
 def foreign(scope: Scope) -> Forbidden | None:

@@ -45,10 +45,6 @@ ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()] +
     (b"content-type", b"text/html; charset=utf-8"),
     (b"hx-refresh", b"true"),  # a script that asks for a part loads all of the page: to sign in
 ]
-ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()] + [
-    (b"content-type", b"text/html; charset=utf-8"),
-    (b"hx-refresh", b"true"),  # a script that asks for a part loads all of the page: to sign in
-]
 STATIC_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "public, max-age=31536000, immutable",

@@ -68,5 +68,5 @@ def _holder(made: Desk, text: str) -> Principal | str:
 def _own(place: str) -> str:
     """Return a place of ours to go on at; the first page in place of any other."""
     is_ours = place == PATH or place.startswith((f"{PATH}/", f"{PATH}?"))
-    is_plain = place.isprintable() and "\\" not in place and " " not in place
+    is_plain = place.isascii() and place.isprintable() and not set(place) & {"\\", " "}
     return place if is_ours and is_plain and "//" not in place and ".." not in place else PATH

@@ -218,6 +218,15 @@ def test_a_token_is_of_one_session() -> None:
     assert not made.is_token("ä", "a")
 
 
+@pytest.mark.parametrize("other", ['{"a": 1}', "a b", '"', "\\", "a=b", "", "\xe9"])
+def test_cookies_of_other_applications_hide_no_session(other: str) -> None:
+    """All ports of a machine share them."""
+    header = f"x={other}; {COOKIE}=1.a; y={other}".encode("latin-1")
+    assert sessions.sent({"path": "/planner", "headers": [(b"cookie", header)]}) == "1.a"
+    for none in (f"x{COOKIE}=1.a", COOKIE[:-1] + "=1.a", f"x={COOKIE}"):
+        assert sessions.sent({"path": "/planner", "headers": [(b"cookie", none.encode())]}) is None
+
+
 def test_a_session_counts_on_the_planners_page_alone(
     http: httpx.Client, key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +306,7 @@ def test_signing_in_and_out_is_not_done_by_others(
         "/plannerx",
         "/planner/../v1",
         "\\",
+        "/planner/drafts/\u4e2d",  # no header holds it
     ],
 )
 def test_nobody_is_sent_elsewhere(http: httpx.Client, key: Callable[..., str], place: str) -> None:

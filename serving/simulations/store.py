@@ -129,6 +129,8 @@ class Store:
 
     def get(self, id: str) -> Kept | None:
         """Return a simulation."""
+        if not id.isprintable():  # PostgreSQL fails on a NUL
+            return None
         with self._database.connect() as connection:
             return _one(connection, _ROWS.c.id == id)
 
@@ -145,6 +147,12 @@ class Store:
         newest = mine.group_by(_ASKS.c.simulation).subquery()
         joined = sa.select(_ROWS).join(newest, newest.c.simulation == _ROWS.c.id)
         query = joined.order_by(newest.c.at.desc(), _ROWS.c.id).limit(most)
+        with self._database.connect() as connection:
+            return [_kept(row) for row in connection.execute(query).mappings()]
+
+    def under_way(self) -> list[Kept]:
+        """Return those of everybody that are queued or running."""
+        query = sa.select(_ROWS).where(_ROWS.c.status.in_(UNDER_WAY))
         with self._database.connect() as connection:
             return [_kept(row) for row in connection.execute(query).mappings()]
 
@@ -169,8 +177,9 @@ class Store:
     def not_started(self, run: Run, why: str, now: datetime) -> None:
         """Say that the job of a run could not be started; it does not count as one of its owner."""
         self.failed(run, why, now)
-        last = sa.select(sa.func.max(_ASKS.c.at)).where(_ASKS.c.simulation == run.id)
-        ask = sa.and_(_ASKS.c.simulation == run.id, _ASKS.c.at == last.scalar_subquery())
+        starts = sa.and_(_ASKS.c.simulation == run.id, _ASKS.c.started)  # others may have joined
+        last = sa.select(sa.func.max(_ASKS.c.at)).where(starts)
+        ask = sa.and_(starts, _ASKS.c.at == last.scalar_subquery())
         with self._database.begin() as connection:
             connection.execute(_ASKS.update().where(ask).values(started=False))
 

@@ -168,6 +168,20 @@ def test_a_store_without_quotas_is_found(store: Store, monkeypatch: pytest.Monke
     assert begun(store, asked("b"), allowed)[1]
 
 
+def test_what_could_not_be_started_is_not_counted(store: Store) -> None:
+    """Though another joined it meanwhile."""
+    once = SimulationSettings(per_day=1)
+    kept, _ = begun(store, asked(), once)
+    begun(store, asked(owner="bob", now=NOW + SECOND), once)
+    store.not_started(kept.run, "no cluster", NOW + SECOND)
+    assert begun(store, asked(now=NOW + 2 * SECOND), once)[1]
+
+
+def test_an_id_that_no_database_takes_is_of_none(store: Store) -> None:
+    """PostgreSQL has no NUL in its texts."""
+    assert store.get("id-\0") is None
+
+
 def test_the_newest_are_listed_first(store: Store) -> None:
     """Those of one's own, by when one asked; all of them for who sees all."""
     for number, (key, owner) in enumerate([("a", "ada"), ("b", "bob"), ("c", "ada")]):

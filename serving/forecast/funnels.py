@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from cluster.settings import Frozen, load, named
+from cluster.settings import CONFIGS, Frozen, load, named
 from features.targets import Named
 
 if TYPE_CHECKING:
@@ -189,6 +189,11 @@ class Funnel(Frozen):
     def told(self) -> tuple[Told | None, Told | None, Told | None]:
         """What says segment, team and owner."""
         return self.segment, self.team, self.owner
+
+
+def names() -> tuple[str, ...]:
+    """Return the funnels that are configured."""
+    return tuple(sorted(path.stem for path in (CONFIGS / "funnels").glob("*.yaml")))
 
 
 def load_funnel(name: str) -> Funnel:

@@ -15,7 +15,7 @@ from features import log
 from serving.effects import known as effects
 from serving.forecast import effect, units
 from serving.forecast.evidence import Grade
-from serving.forecast.funnels import load_funnel
+from serving.forecast.funnels import load_funnel, names
 from serving.forecast.scenario import Scenario
 from serving.planner.plain import words_of
 from serving.planner.view import Choices
@@ -58,11 +58,6 @@ class Preset:
     scenario: Scenario
 
 
-def funnel_names() -> tuple[str, ...]:
-    """Return the funnels that are declared."""
-    return tuple(sorted(path.stem for path in (CONFIGS / "funnels").glob("*.yaml")))
-
-
 class Company:
     """Of one workspace. Safe to share between threads; may wait for the tables."""
 
@@ -76,7 +71,7 @@ class Company:
         """Return what there is to choose from in a funnel; in one that is not there only which
         funnels there are.
         """
-        funnels = funnel_names()
+        funnels = names()
         snapshot = self._workspace.tables.head(log.TABLE)
         if name not in funnels:
             return Choices(funnels=funnels)
@@ -94,11 +89,13 @@ class Company:
 
     def evidence(self, name: str, action: str) -> Evidence:
         """Return what is measured of an action in a funnel."""
+        if name not in names() or not action.isprintable():  # a name may be a path, or hold a NUL
+            return Evidence(said=NO_DATA)
         learnt = self._learnt(name, action)
         if learnt is not None or action != MEASURED_ACTION:
             return learnt or Evidence(said=NOT_MEASURED)
         snapshot = self._workspace.tables.head(log.TABLE)
-        if snapshot is None or name not in funnel_names():  # a name may be a path
+        if snapshot is None:
             return Evidence(said=NO_DATA)
         return self._once(("effect", name, snapshot), lambda: self._estimated(name, snapshot))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cluster import canonical, runs, schema
-from cluster.errors import FunnelcastError
+from cluster.errors import FunnelcastError, nearest
 from cluster.settings import validated
 from features import log
 from serving import scored
@@ -53,8 +53,9 @@ def read(asked: SimulationRequest) -> Comparison | Wrong:
 def put(workspace: Workspace, comparison: Comparison, as_of: datetime | None) -> Question | Wrong:
     """Return the comparison as a question to the newest snapshot of the log."""
     name = comparison.scenarios[0].funnel
-    if not name.isidentifier():  # never a file: a request names what is configured
-        return Wrong(rule="a funnel must be a name", value=f"'{name[:60]}'", remedy="see configs")
+    if name not in (there := funnels.names()):  # never a file: a request names what is configured
+        rule, remedy = "a funnel must be a name that is configured", nearest(name, there)
+        return Wrong(rule=rule, value=f"'{name[:60]}'", remedy=remedy)
     try:
         funnel = funnels.load_funnel(name)
         snapshot = log.pinned(workspace.tables)

@@ -46,6 +46,13 @@ def test_an_empty_workspace_has_a_form_too(workspace: Workspace) -> None:
     assert made.evidence("sales", "outreach").said == company.NO_DATA
 
 
+def test_of_what_is_not_there_nothing_is_looked_up(workspace: Workspace) -> None:
+    """Neither by a funnel that is not configured, nor by a text that no database takes."""
+    made = Company(workspace)
+    for funnel, action in (("nosuch", "price"), ("sales/../x", "price"), ("sales", "\0")):
+        assert made.evidence(funnel, action).said == company.NO_DATA
+
+
 def test_an_effect_is_measured_once_for_all(
     place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,7 +186,7 @@ def _result(found: Answer, id: str) -> bytes:
 
 
 def _why(error: Exception) -> str:
+    """Return what planners are told: words of ours; those of others may name paths and hosts."""
     if isinstance(error, FunnelcastError):
         return " ".join(str(error).split())[:1_000]
-    words = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {words}: see the log of its job"
+    return f"{type(error).__name__}: see the log of its job"

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from cluster.settings import Frozen, validated
 from serving.forecast.evidence import ESTIMATED, Effect, Grade, Response
 
+type Finite = Annotated[float, Field(allow_inf_nan=False)]
 TOKEN = r"^[a-z0-9][a-z0-9_-]{0,59}$"
 
 
@@ -35,7 +36,7 @@ class Routed(Frozen):
     policy: str = Field(pattern=TOKEN)
     version: int | None = Field(default=None, ge=1)  # none: the active one
     routes: tuple[str, ...] = Field(min_length=1)
-    at_least: dict[str, float] = {}  # thresholds of routes, in place of the policy's
+    at_least: dict[str, Finite] = {}  # thresholds of routes, in place of the policy's
 
 
 class Audience(When):

@@ -79,8 +79,7 @@ class RayJobs:
             return State(is_known=True, over=None)
         if not found.status.is_terminal():
             return State(is_known=True, over=None)
-        said = " ".join(str(found.message or "").split())[:300]
-        return State(is_known=True, over=f"its job ended ({found.status}: {said}): {REMEDY}")
+        return State(is_known=True, over=ended(str(found.status), str(found.message or "")))
 
     def stop(self, run: Run) -> None:
         """Ask the cluster to stop it; what cannot be asked is left to the job, which looks."""
@@ -104,6 +103,14 @@ class RayJobs:
         said = " ".join(str(error).split())[:200]
         rule = "a simulation needs a cluster that takes jobs"
         return NoJobs(rule=rule, value=f"'{type(error).__name__}: {said}'", remedy=_TURN_ON)
+
+
+def ended(status: str, message: str) -> str:
+    """Return what planners are told of a job that is over, without the lines of its log that Ray
+    puts into its message.
+    """
+    said = " ".join(message.partition("last available logs")[0].split()).rstrip(",")[:300]
+    return f"its job ended ({status}: {said}): {REMEDY}"
 
 
 def entrypoint(run: Run) -> str:

@@ -69,7 +69,7 @@ class Simulations:
             owner=who.subject,
             now=now,
         )
-        begun = self._store.begin(new, self._allowed)
+        begun = self._begun(new)
         if isinstance(begun, Refusal):
             return begun
         kept, is_due = begun
@@ -121,7 +121,8 @@ class Simulations:
             return NoResult(rule=rule, value=f"'{kept.status}'", remedy=remedy)
         try:
             return self._workspace.blobs.get(kept.result)
-        except FunnelcastError:
+        except FunnelcastError:  # a damaged one is there, and would be taken for the answer
+            self._store.lost(kept.run, self._workspace.clock())
             rule, value = "a result must be kept", "one that is lost"
             return NoResult(rule=rule, value=value, remedy="submit the same again")
 
@@ -176,6 +177,15 @@ class Simulations:
             return None
         kept = self._alive(kept, now)
         return kept if kept.is_under_way or kept.status == DONE else None
+
+    def _begun(self, new: Asked) -> tuple[Kept, bool] | TooManySimulations:
+        """Put a question on record. The dead whom nobody has looked at keep no place from it."""
+        begun = self._store.begin(new, self._allowed)
+        if not isinstance(begun, Refusal):
+            return begun
+        looked = [self._alive(each, new.now) for each in self._store.under_way()]
+        is_freed = not all(each.is_under_way for each in looked)
+        return self._store.begin(new, self._allowed) if is_freed else begun
 
     def _alive(self, kept: Kept, now: datetime) -> Kept:
         """Return a simulation; failed if its job is over and did not say so."""

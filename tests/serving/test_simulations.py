@@ -16,7 +16,7 @@ from cluster.workspace import Workspace
 from features import log
 from jobs.simulate import followed
 from serving.simulations import checking, exported, known, service
-from serving.simulations.jobs import State, entrypoint
+from serving.simulations.jobs import State, ended, entrypoint
 from serving.simulations.service import Simulations
 from serving.simulations.store import Run, Store
 from serving.simulations.words import (
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from serving.wire.simulations import SimulationRequest
 
 ADA, BOB, ROOT = planner(), planner("bob"), administrator()
+ROUTED = {"policy": "lead_routing", "routes": ["call"]}
 MINUTE = timedelta(minutes=1)
 AT_ONCE = 0.2  # seconds: the issue's goal for what was asked before
 
@@ -175,7 +176,7 @@ def test_many_who_ask_at_once_share_one_job(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (scenario(funnel="nosuch"), "nosuch"),
+        (scenario(funnel="salse"), "configured, got 'salse': did you mean 'sales'?"),
         (scenario(funnel="../../etc/passwd.yaml"), "a funnel must be a name"),
         (scenario(draws=10**9), "'draws': Input should be less than or equal to 100000"),
         (scenario(levers=[{**LEVER, "rate": -0.1}]), "greater than or equal to 0"),
@@ -196,6 +197,10 @@ def test_many_who_ask_at_once_share_one_job(
             "grade must be 'assumption'",
         ),
         (scenario(draws=100_000, horizon=520), "steps of one unit"),
+        (
+            scenario(levers=[{**LEVER, "routed": {**ROUTED, "at_least": {"call": float("inf")}}}]),
+            "finite number",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_a_line_before_anything_runs(
@@ -391,6 +396,21 @@ def test_a_job_that_is_on_its_way_to_the_cluster_is_no_dead_one(
     assert _status(simulations, told) == "failed"
 
 
+def test_the_dead_keep_no_place_from_others(
+    place: Workspace, cluster: Cluster, clock: Time
+) -> None:
+    """Though whoever asked for them never looks again; those that go on keep theirs."""
+    few = SimulationSettings(queue=len(Store(place.database).under_way()) + 1)
+    settings = place.settings.model_copy(update={"simulations": few})
+    narrow = Simulations(Workspace(**{**vars(place), "settings": settings}), cluster)
+    submitted(narrow, request(scenario(seed=2_001)), clock, planner("yan"))
+    clock.now += MINUTE
+    asked, zoe = request(scenario(seed=2_002)), planner("zoe")
+    assert isinstance(narrow.submit(asked, zoe, clock()), TooManySimulations)
+    cluster.says = GONE
+    assert submitted(narrow, asked, clock, zoe).status == "queued"
+
+
 def test_a_cluster_that_says_nothing_leaves_it_under_way(
     simulations: Simulations, clock: Time, fresh: SimulationRequest
 ) -> None:
@@ -420,6 +440,20 @@ def test_a_result_that_is_lost_is_made_again(
     assert submitted(simulations, fresh, clock).status == "queued"
     cluster.work(place)
     assert not isinstance(simulations.result(told.id, ADA), Refusal)
+
+
+def test_a_result_that_is_damaged_is_replaced(
+    place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time,
+    fresh: SimulationRequest,
+) -> None:  # fmt: skip
+    """Once somebody finds it so: the same question is no answer then, it is started."""
+    told = submitted(simulations, fresh, clock)
+    cluster.work(place)
+    kept = Store(place.database).get(told.id)
+    assert kept is not None
+    place.blobs.path_of(str(kept.result)).write_bytes(b"x")
+    assert "lost" in str(simulations.result(told.id, ADA))
+    assert submitted(simulations, fresh, clock).status == "queued"
 
 
 def test_a_question_to_newer_scores_is_another(
@@ -460,6 +494,18 @@ def test_nothing_that_is_asked_is_in_the_command() -> None:
     """Which a shell reads."""
     command = entrypoint(Run(id="4f2a", attempt=1))
     assert command.endswith(" -m jobs.simulate --simulation 4f2a.1")
+
+
+def test_planners_are_told_no_paths_of_what_broke() -> None:
+    """Neither of an error that is not ours, nor of the log of a job; both are in the log."""
+    assert followed._why(OSError(28, "No space left", "/srv/home/x")) == (
+        "OSError: see the log of its job"
+    )
+    said = "Job entrypoint command failed with exit code 1, last available logs (truncated to"
+    said += " 20,000 chars):\nFile /srv/home/x.py"
+    assert ended("FAILED", said) == (
+        "its job ended (FAILED: Job entrypoint command failed with exit code 1): submit it again"
+    )
 
 
 def test_a_run_that_is_not_on_record_is_none(place: Workspace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.errors import nearest
+from serving.forecast.reaching import is_by_reps
 from serving.simulations.words import Wrong
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def unit_steps(comparison: Comparison, known: Known) -> float:
     one = comparison.scenarios[0]  # horizon and draws are those of all
     units = known.units + known.arriving * one.horizon / 2  # that arrive are there for half of it
     arms = len(comparison.scenarios) + 1 + (comparison.plan is not None)
-    arms += len(_desks(comparison)) if comparison.hour_price else 0
+    arms += _longer(comparison) if comparison.hour_price else 0
     return one.draws * one.horizon * arms * units
 
 
@@ -76,5 +77,11 @@ def _too_much(comparison: Comparison, known: Known, allowed: SimulationSettings)
     return Wrong(rule=rule, value=f"about {asked:,.0f}", remedy=remedy)
 
 
-def _desks(comparison: Comparison) -> set[str]:
-    return {desk.name for scenario in comparison.scenarios for desk in scenario.desks}
+def _longer(comparison: Comparison) -> int:
+    """Return how many arms the price of an hour takes: one for each desk of each scenario whose
+    reps make contacts, and of the plan.
+    """
+    plan = comparison.plan
+    planned = [each for each in comparison.scenarios if plan and each.name == plan.scenario]
+    several = [*comparison.scenarios, *planned]
+    return sum(len(each.desks) for each in several if any(map(is_by_reps, each.levers)))

@@ -256,10 +256,15 @@ def test_what_the_log_tells_is_counted(place: Workspace) -> None:
     assert found.arriving > 5
     one = checking.unit_steps(_comparison(scenario()), found)
     assert checking.unit_steps(_comparison(scenario("a"), scenario("b")), found) == one * 1.5
+    desks = [DESK, {**DESK, "name": "field", "teams": ["dach"]}]
+    both = (scenario("a", desks=desks), scenario("b", desks=desks), scenario("c", levers=[]))
+    dear = {"hour_price": True, "plan": {"scenario": "a", "budget_cents": 1}}
+    # usual, a, b, c, the plan, and two desks of a, of b and of the plan; one is of two arms
+    assert checking.unit_steps(_comparison(*both, **dear), found) == one * 11 / 2
 
 
-def _comparison(*scenarios: dict[str, Any]) -> Any:
-    found = service.questions.read(request(*scenarios))
+def _comparison(*scenarios: dict[str, Any], **other: Any) -> Any:
+    found = service.questions.read(request(*scenarios, **other))
     assert not isinstance(found, Wrong)
     return found
 

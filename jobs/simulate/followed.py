@@ -12,6 +12,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import yaml
+
 from cluster import canonical
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, WrongUse
@@ -116,10 +118,11 @@ def _run(arguments: Sequence[str]) -> Run:
 def _settings(workspace: Workspace, kept: Kept) -> SimulateSettings:
     """Return the settings of a run; its question is written to a file named by what it asks."""
     asked = {name: value for name, value in kept.asked.items() if value is not None}
-    data = canonical.dumps({**asked, "as_of": kept.pinned["as_of"]})
-    file = workspace.settings.home / "simulations" / f"{canonical.sha256_hex(data)}.json"
+    document = {**asked, "as_of": kept.pinned["as_of"]}
+    file = workspace.settings.home / "simulations" / f"{canonical.digest(document)}.yaml"
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    file.write_bytes(data)
+    # not JSON, though YAML nearly holds it: 1e+16 would come back as a text, a DEL not at all
+    file.write_text(yaml.safe_dump(document), encoding="ascii")
     runner = workspace.settings.simulations.runner
     return SimulateSettings(comparison=str(file), runner=runner)
 

@@ -501,6 +501,19 @@ def test_nothing_that_is_asked_is_in_the_command() -> None:
     assert command.endswith(" -m jobs.simulate --simulation 4f2a.1")
 
 
+def test_a_job_reads_what_was_asked(
+    place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time
+) -> None:
+    """Numbers and texts that YAML writes otherwise than JSON."""
+    odd = {**LEVER, "effect": {**EFFECT, "sd": 1e-05}, "routed": {**ROUTED, "routes": ["\x7f"]}}
+    asked = request(scenario(goals={"won": 1e16}, levers=[odd], desks=[{**DESK, "name": "Nordé"}]))
+    told = submitted(simulations, asked, clock)
+    kept = Store(place.database).get(told.id)
+    assert kept is not None
+    found = followed.question.load(followed._settings(place, kept))
+    assert found == service.questions.read(asked)
+
+
 def test_planners_are_told_no_paths_of_what_broke() -> None:
     """Neither of an error that is not ours, nor of the log of a job; both are in the log."""
     assert followed._why(OSError(28, "No space left", "/srv/home/x")) == (

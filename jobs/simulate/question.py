@@ -13,10 +13,11 @@ from cluster.yamlfiles import read_yaml
 from features import log
 from jobs.console import option
 from serving import scored
-from serving.forecast import funnels, units
+from serving.forecast import funnels, tested, units
 from serving.forecast.comparison import Comparison
 from serving.forecast.kinds import Outreach, Price
 from serving.forecast.scenario import Scenario
+from serving.simulations import routed
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -127,13 +128,15 @@ def course(workspace: Workspace, question: Question) -> Course:
 
 def pins(workspace: Workspace, asked: Question) -> dict[str, str]:
     """Return the identity of all that an answer depends on."""
-    effects = {name: workspace.refs.get(name) for name in _effects(asked)}
+    names = [*_effects(asked), tested.ref(asked.funnel.name)]
+    refs = {name: workspace.refs.get(name) for name in names}
     return {
         "log": str(asked.snapshot),
         "as_of": asked.as_of.isoformat(),
         "scores": canonical.digest(scored.heads(workspace.tables, asked.funnel)),
         "funnel": canonical.digest(asked.funnel.model_dump(mode="json")),
-        "effects": str({name: ref and ref.target for name, ref in effects.items()}),
+        "refs": str({name: ref and ref.target for name, ref in refs.items()}),
+        "policies": str(routed.pinned(workspace, asked.comparison)),
         "scenarios": canonical.digest(asked.comparison.model_dump(mode="json")),
     }
 

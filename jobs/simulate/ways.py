@@ -9,7 +9,7 @@ from cluster.errors import Refusal, WrongUse, done
 from serving.forecast import campaigning, costs, history, pulled, reaching, routing
 from serving.forecast.experiment import Arm
 from serving.forecast.kinds import Outreach
-from serving.slots import policies
+from serving.simulations import routed as policies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from serving.forecast.scenario import Scenario
     from serving.forecast.strata import Scored, Strata
     from serving.forecast.units import Course
-    from serving.policy import Policy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +86,7 @@ class Ground:
     def _routed(self, routed: Routed | None) -> np.ndarray | None:
         if routed is None:
             return None
-        policy = done(_policy(self.workspace, routed), WrongUse)
+        policy = done(policies.policy(self.workspace, routed), WrongUse)
         return done(routing.shares(self.strata, self.scores, policy, routed), WrongUse)
 
 
@@ -96,21 +95,4 @@ def _no_history(stages: tuple[str, ...]) -> Refusal:
         rule="`more` is more than there was",
         value=f"no contacts in {', '.join(stages)}",
         remedy="give `rate` in its place",
-    )
-
-
-def _policy(workspace: Workspace, routed: Routed) -> Policy | Refusal:
-    """Return a version of a policy, or the active one; that of the file where none ever was."""
-    if routed.version is None:
-        return policies.chosen(workspace, routed.policy)
-    known = {
-        each.policy.version: each.policy for each in policies.versions(workspace, routed.policy)
-    }
-    there = known.get(routed.version)
-    if there is not None:
-        return there
-    return Refusal(
-        rule=f"a version of policy '{routed.policy}' must have been published",
-        value=str(routed.version),
-        remedy=f"valid are: {', '.join(map(str, sorted(known))) or 'none'}",
     )

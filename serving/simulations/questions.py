@@ -17,6 +17,7 @@ from serving import scored
 from serving.forecast import funnels, tested
 from serving.forecast.comparison import Comparison
 from serving.forecast.scenario import Scenario
+from serving.simulations import routed
 from serving.simulations.words import Wrong
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def pins(workspace: Workspace, question: Question) -> dict[str, Any]:
         "as_of": question.as_of.isoformat(),
         "scores": scored.heads(workspace.tables, funnel),
         "refs": _refs(workspace, funnel.name),
+        "policies": routed.pinned(workspace, question.comparison),
     }
 
 
@@ -97,11 +99,9 @@ def _scenario(place: int, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refs(workspace: Workspace, funnel: str) -> dict[str, str]:
-    """Return where the learnt effects, the backtest and the policies are that may be asked."""
+    """Return where the learnt effects and the backtest are that may be asked."""
     name, target = schema.refs.c.name, schema.refs.c.target
-    wanted = sa.or_(
-        name.like(f"effects/{funnel}/%"), name.like("policies/%/active"), name == tested.ref(funnel)
-    )
+    wanted = sa.or_(name.like(f"effects/{funnel}/%"), name == tested.ref(funnel))
     with workspace.database.connect() as connection:
         found = connection.execute(sa.select(name, target).where(wanted).order_by(name))
         return {row[0]: row[1] for row in found}

@@ -53,7 +53,9 @@ class Strata:
     """The stratum of every score, and the scores by unit."""
 
     count: int
-    of_score: np.ndarray  # int64, by place in the scores: 1 for the lowest of the first model
+    # int64, by place in the scores: 1 for the lowest of the first model, NO_SCORE for scores of
+    # nobody known, or made later
+    of_score: np.ndarray
     versions: Versions | None  # by unit, the place in the scores; None: there are none
     names: tuple[str, ...] = ("",)  # of the targets, by stratum; empty where there is no score
     told: np.ndarray | None = None  # float64 [stages], 0 to 1: how much they tell of the stage
@@ -88,10 +90,10 @@ def strata(course: Course, scored: tuple[Scored, ...], at: tuple[np.ndarray, np.
     used = standing.latest(versions, *at)
     used = used[used >= 0]
     first = 1 + np.cumsum([0, *(each.bands for each in scored)])
-    found = np.full(len(several.score), NO_SCORE)
+    found, is_there = np.full(len(several.score), NO_SCORE), several.unit >= 0
     for model, each in enumerate(scored):
         for place in np.unique(stage):
-            mine = np.flatnonzero((several.model == model) & (stage == place))
+            mine = np.flatnonzero(is_there & (several.model == model) & (stage == place))
             seen = several.score[used[(several.model[used] == model) & (stage[used] == place)]]
             found[mine] = first[model] + _banded(several.score[mine], seen, each.bands)
     names = [each.name for each in scored for _ in range(each.bands)]

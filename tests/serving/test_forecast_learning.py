@@ -19,6 +19,7 @@ from serving.forecast import (
     moves,
     person,
     rates,
+    routing,
     seasons,
     shocks,
     strata,
@@ -27,6 +28,8 @@ from serving.forecast import (
     units,
 )
 from serving.forecast.funnels import DAY, Input, load_funnel
+from serving.forecast.kinds import Routed
+from serving.policy import load_policy
 
 SALES = load_funnel("sales")
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -231,6 +234,29 @@ def test_only_scores_of_before_the_step_count(world: units.Course) -> None:
     there = np.flatnonzero(first < log.NEVER)
     assert (found.at(there, first[there] - 1) == strata.NO_SCORE).all()
     assert (found.at(there, first[there]) != strata.NO_SCORE).all()
+
+
+def test_scores_of_later_or_of_nobody_route_nobody(world: units.Course) -> None:
+    """What a policy makes of a band is told by the scores that were known, of units that are."""
+    scores, policy = random_scores(world), load_policy("lead_routing")
+    ones = np.ones(len(scores))
+    after = pa.array(np.full(len(scores), world.at + 1), log.MICROSECONDS)
+    unknown = pa.array([f"nobody {n}" for n in range(len(scores))])
+    later = pa.table({"entity": scores["entity"], "time": after, "score": ones})
+    nobody = pa.table({"entity": unknown, "time": scores["time"], "score": ones})
+    at = np.arange(len(world.names)), np.full(len(world.names), world.at)
+    asked = Routed(policy="lead_routing", routes=("account_executive",))
+
+    def sent(rows: pa.Table) -> np.ndarray:
+        given = leads(rows)
+        found = routing.shares(strata.strata(world, given, at), given, policy, asked)
+        assert isinstance(found, np.ndarray)
+        return found
+
+    others = [each.cast(strata.SCORES) for each in (later, nobody)]
+    before = sent(scores)
+    assert before[1] == 0.0 and before[5] > 0.5, "the lowest band is sent nowhere, the highest is"
+    assert sent(pa.concat_tables([scores, *others])).tolist() == before.tolist()
 
 
 def test_the_scores_of_deals_stand_beside_those_of_leads(world: units.Course) -> None:

@@ -72,17 +72,22 @@ def _found(workspace: Workspace, question: Question, course: Course, lever: Leve
 
 def _learnt(workspace: Workspace, question: Question, action: str) -> Found | None:
     """Return what was learnt of an action, if it was from no more than is known at the time of the
-    question.
+    question; NotEnough where such a learning was refused: nothing else may stand in for it.
     """
-    learnt = effects.load(workspace, question.funnel.name, action)
-    if learnt is None or not learnt.causes or learnt.learnt_at > question.as_of:
+    learnt = effects.newest(workspace, question.funnel.name, action)
+    if learnt is None or learnt.learnt_at > question.as_of:
+        return None
+    if learnt.grade is None:
+        done(_refused(action, str(learnt.refused)), NotEnough)
+    if "forward" not in learnt.causes:
         return None
     value = learnt.as_effect(question.funnel.step_days)
-    low, high = learnt.causes["forward"].interval
+    forward = learnt.causes["forward"]
+    low, high = forward.interval
     said = (
         f"effect of {action}, {learnt.grade} ({value.grade.code}): ratio of hazards"
         f" {value.ratio:.2f}, 90 % interval {low:.2f} to {high:.2f}, on being lost"
-        f" {value.lost_ratio:.2f}; learnt by {learnt.method} from {sum(learnt.n.values()):,} rows"
+        f" {value.lost_ratio:.2f}; learnt by {learnt.method} from {forward.n:,} rows"
     )
     return Found(value, said)
 
@@ -124,6 +129,14 @@ def _spend(lever: Campaign, course: Course) -> int | Refusal:
         rule="the spend of a campaign must be known",
         value="a part of the company" if spent else "none in the log",
         remedy="give `spend_per_step_cents`",
+    )
+
+
+def _refused(action: str, why: str) -> Refusal:
+    return Refusal(
+        rule="an effect that is 'estimated' must have been learnt from the log",
+        value=f"'{action}', refused: {why}",
+        remedy="do as it says, or state the effect with grade 'assumption'",
     )
 
 

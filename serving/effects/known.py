@@ -167,11 +167,17 @@ class Known(Frozen):
 
     def as_effect(self, step_days: int, arm: str | None = None) -> Effect:
         """Return the effect as that of a lever, for steps of so many days: of the first arm, or of
-        the one named. KeyError where it is of no funnel, ValueError where it was refused.
+        the one named. ValueError where none is known: it was refused, is of no funnel, or too few
+        went forward while the action counts.
         """
         if self.grade is None:
             raise ValueError(f"an effect must be known, got a refusal: {self.refused}")
-        causes = self.causes if arm is None else self.arms[arm]
+        causes = self.causes if arm is None else self.arms.get(arm, {})
+        if "forward" not in causes:
+            raise ValueError(
+                f"an effect on going forward must be known, got none of '{self.action}' in funnel"
+                f" '{self.funnel or 'none'}', arm '{arm or 'the first'}'"
+            )
         forward, lost = causes["forward"], causes.get("lost")
         return Effect(
             ratio=forward.ratio,

@@ -44,7 +44,11 @@ def answered(course: Course, rows: Person, stages: frozenset[int]) -> Answered |
     if (sd < LEAST_SD).any():
         names = [each.name for each, own in zip(asked, sd, strict=True) if own < LEAST_SD]
         return _refused(f"{', '.join(names)} hardly varied", f"vary the budget by lot, or {_STATE}")
-    elasticity, error = _fitted(course, rows, stages, inputs)
+    fitted = _fitted(course, rows, stages, inputs)
+    if fitted is None:
+        few = f"fewer than {rates.LEAST_ARRIVALS} arrivals"
+        return _refused(few, f"ingest a longer history, or {_STATE}")
+    elasticity, error = fitted
     late = past[-seasons.AVERAGE_STEPS :].mean(axis=0)
     low, high = past.min(axis=0) / late, past.max(axis=0) / late
     return Answered(
@@ -82,8 +86,10 @@ def within(found: Answered, budget: float) -> Answered | Refusal:
 
 def _fitted(
     course: Course, rows: Person, stages: frozenset[int], inputs: np.ndarray
-) -> tuple[float, float]:
-    """Return the elasticity to all inputs together, and its standard error."""
+) -> tuple[float, float] | None:
+    """Return the elasticity to all inputs together, and its standard error; None where too few
+    arrived for a regression.
+    """
     funnel, steps = course.funnel, len(rows.bounds) - 1
     middles = rows.bounds[0] + funnel.step // 2 + funnel.step * np.arange(1, steps)
     calendar = seasons.calendar(middles, funnel.step_days, steps * funnel.step_days)
@@ -92,7 +98,7 @@ def _fitted(
     columns = np.concatenate([calendar, inputs], axis=1)
     found = rates.fit(counts, columns, rates.HALF_LIFE_DAYS / funnel.step_days)
     if not len(found.centre):
-        return 0.0, 1.0  # too few arrivals for a regression: nothing is known
+        return None
     # columns were divided by their sd, and the first coefficient is the intercept
     weight = np.zeros(len(found.centre))
     weight[-inputs.shape[1] :] = 1.0 / inputs.std(axis=0)
@@ -100,5 +106,5 @@ def _fitted(
 
 
 def _refused(value: str, remedy: str) -> Refusal:
-    rule = "a response that is 'estimated' needs inputs that varied"
+    rule = "a response that is 'estimated' needs arrivals, and inputs that varied"
     return Refusal(rule=rule, value=value, remedy=remedy)

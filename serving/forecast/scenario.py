@@ -107,6 +107,21 @@ class Scenario(Frozen):
                 raise ValueError(f"desk must be one of {names}, got '{lever.desk}'")
         return self
 
+    @model_validator(mode="after")
+    def _send_away_those_who_are_there(self) -> Self:
+        for desk in self.desks:
+            fewer = [e for e in self.levers if isinstance(e, Reps) and e.desk == desk.name]
+            for step in {lever.first_step for lever in fewer}:
+                change = sum(
+                    e.more for e in fewer if e.first_step <= step <= _last(e, self.horizon)
+                )
+                if desk.reps + change < 0:
+                    raise ValueError(
+                        f"a desk must have the reps that leave it, got {change} at '{desk.name}',"
+                        f" which has {desk.reps}"
+                    )
+        return self
+
     def baseline(self) -> Scenario:
         """Return the same question without levers."""
         return self.model_copy(update={"name": BASELINE, "levers": ()})
@@ -153,6 +168,10 @@ def evidence_of(lever: Lever) -> Effect | Response | str | None:
     if isinstance(lever, Outreach | Price):
         return lever.effect
     return lever.response if isinstance(lever, Campaign) else None
+
+
+def _last(lever: When, horizon: int) -> int:
+    return horizon if lever.last_step is None else lever.last_step
 
 
 def _with(lever: Lever, known: Effect | Response) -> Lever:

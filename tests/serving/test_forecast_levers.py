@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cluster.errors import Refusal
-from serving.forecast import campaigning, costs, hours, reaching, response, routing, seasons
+from cluster.errors import Refusal, WrongUse
+from serving.forecast import campaigning, costs, hours, rates, reaching, response, routing, seasons
 from serving.forecast.desks import DISCIPLINES
 from serving.forecast.evidence import Grade, Response
 from serving.forecast.history import NOTHING, Past
@@ -78,7 +78,7 @@ def test_more_is_of_what_history_had() -> None:
 def test_reps_join_for_some_steps() -> None:
     joined = parsed(levers=[REPS | {"first_step": 1, "last_step": 1}], horizon=4)
     assert capacity(joined) == [40, 80, 40, 40]
-    assert capacity(parsed(levers=[REPS | {"more": -9}], horizon=2)) == [0, 0]
+    assert capacity(parsed(levers=[REPS | {"more": -2}], horizon=2)) == [0, 0]
     assert capacity(parsed(levers=[], horizon=2)) == [40, 40]
 
 
@@ -122,6 +122,17 @@ def test_costs_are_of_contacts_reps_and_campaigns() -> None:
     assert costs.spent(outcome, found).tolist() == [[1_000, 300, 1_000, 1_000]]
     saves = costs.costs(parsed(levers=[CAMPAIGN | {"budget": 0.5}], horizon=2))
     assert saves.by_step.tolist() == [-500, -500]
+
+
+def test_reps_who_are_not_there_save_nothing() -> None:
+    """More away than there are leaves none, but each would save what a rep costs."""
+    three = DESK | {"reps": 3}
+    leave = REPS | {"more": -2, "last_step": 4}
+    kept = parsed(levers=[leave, leave | {"first_step": 5, "last_step": 9}], desks=[three])
+    assert costs.costs(kept).by_step[:10].tolist() == [-1_000] * 10
+    for several in ([leave | {"more": -4}], [leave, leave | {"first_step": 4}]):
+        with pytest.raises(WrongUse, match="a desk must have the reps that leave it, got -4 at"):
+            parsed(levers=several, desks=[three])
 
 
 def blank(draws: int, steps: int) -> Outcome:
@@ -254,6 +265,16 @@ def test_an_input_that_hardly_varied_says_nothing(given: Any) -> None:
     refusal = given(1, 0.6, 0.01)
     assert isinstance(refusal, Refusal) and refusal.value == "spend hardly varied"
     assert "vary the budget by lot" in refusal.remedy
+
+
+def test_too_few_arrivals_say_nothing_rather_than_that_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    course, rows, spend = spending(1, 0.6, 0.4)
+    monkeypatch.setattr(seasons, "measured", lambda *_: spend)
+    rows.is_first = np.arange(rows.is_first.size) < rates.LEAST_ARRIVALS - 1
+    refusal = response.answered(course, rows, frozenset())
+    assert isinstance(refusal, Refusal) and refusal.value == "fewer than 10 arrivals"
 
 
 def test_a_budget_outside_those_seen_is_refused(given: Any) -> None:

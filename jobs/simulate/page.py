@@ -55,12 +55,18 @@ def render(found: Answer, table: pd.DataFrame) -> str:
         open=list(_open(found, deals)),
         deals=list(_deals(found, deals)),
         several=several.several(found, table),
+        arm=_arm(found),
     )
 
 
 def _main(found: Answer) -> Outcome:
     """Return the outcome that the page is about: with the levers, where there are any."""
     return list(found.outcomes.values())[-1]
+
+
+def _arm(found: Answer) -> str:
+    """Return which of several arms the parts, open units and deals are of; "" where one is all."""
+    return "" if len(found.outcomes) == 1 else list(found.outcomes)[-1].replace("_", " ")
 
 
 def _verdicts(found: Answer) -> Iterator[dict[str, Any]]:

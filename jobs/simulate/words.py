@@ -33,7 +33,7 @@ def said(found: Answer) -> list[str]:
         f"shock common to all units of a step: sd {shock[0]:.2f} on the log odds",
         f"evidence: {grade(found)}",
         *scores(found),
-        "intervals carry chance, rates and shocks",
+        "intervals carry chance, rates, shocks and what lasts of them, and the errors of effects",
         *coverage(found),
         *goals(found),
     ]
@@ -114,8 +114,8 @@ def checked(found: Answer) -> str | None:
     told = aalen.estimate(rows, begins, steps)
     share, error = told.share[steps, won], told.error[steps, won]
     return (
-        f"of new units {ours:.1%} are won within {steps} {funnel.step_name}s; of all of history"
-        f" alike {share:.1%} ± {2 * error:.1%} (Aalen-Johansen)"
+        f"without levers {ours:.1%} of new units are won within {steps} {funnel.step_name}s; of"
+        f" all of history alike {share:.1%} ± {2 * error:.1%} (Aalen-Johansen)"
     )
 
 

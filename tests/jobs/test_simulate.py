@@ -115,6 +115,8 @@ def test_page_parquet_and_json_tell_what_the_table_holds(
     text = page.read_text()
     assert "randomised: measured here" in text and "<svg" in text
     assert "<script src" not in text and "<link" not in text, "it needs nothing else"
+    assert "Where it comes from: outreach<" in text and "What is open: outreach<" in text
+    assert "without levers " in text and "(Aalen-Johansen)" in text
 
 
 def test_an_equal_run_adds_no_rows(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cluster import canonical, runner, session
+from cluster import canonical, runner, runs, session
 from jobs.simulate import known as knowing
 from jobs.simulate import question as questions
 from jobs.simulate.finished import Finished
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     from serving.forecast.tested import Held
     from serving.forecast.units import Course
 
-DIFFERENCE = "difference"
-FORMAT = 1  # of what is on record of a run; another one is not gone on with
+DIFFERENCE, JOB = "difference", "jobs/simulate"
 LEAST_CHUNKS = 16  # of draws, so that there is something to share out and to resume
 MOST_DRAWS_PER_CHUNK = 250  # bounds the memory of a chunk
 WORTH_A_RECORD = 3_000_000_000  # steps of one unit: half a minute; a record takes a third more
@@ -177,9 +176,10 @@ def _hours(
 
 
 def under_way(workspace: Workspace, question: Question) -> Finished:
-    """Return the record of what is finished of an answer."""
-    spans = [FORMAT, _chunk(question.scenario.draws)]
-    return Finished(workspace, canonical.digest([questions.pins(workspace, question), spans]))
+    """Return the record of what this code has finished of an answer."""
+    code, chunk = runs.code_version(JOB), _chunk(question.scenario.draws)
+    work = [questions.pins(workspace, question), code, chunk]
+    return Finished(workspace, canonical.digest(work))
 
 
 def _tested(
@@ -200,7 +200,11 @@ def _tested(
 
 
 def _simulated(
-    workspace: Workspace, question: Question, asked: Experiment, runs: str, progress: Progress
+    workspace: Workspace,
+    question: Question,
+    asked: Experiment,
+    asked_runner: str,
+    progress: Progress,
 ) -> tuple[tuple[Outcome, ...], str]:
     """Simulate the spans that are not on record, put each on record, and return them all."""
     # what takes a moment is not worth a record of what is done of it
@@ -208,7 +212,7 @@ def _simulated(
     there = finished.there() if finished else {}
     spans = dict(enumerate(_spans(asked)))
     missing = {number: span for number, span in spans.items() if number not in there}
-    choice = runner.choose(runs, asked.unit_steps // STEPS_PER_ROW, workspace.settings)
+    choice = runner.choose(asked_runner, asked.unit_steps // STEPS_PER_ROW, workspace.settings)
     simulate = _on_ray if choice.runner == "ray" else _inline
     whole, resumed = Whole(asked.draws), len(there)
     for number, outcomes in there.items():

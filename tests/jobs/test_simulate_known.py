@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster.settings import validated
+from jobs.simulate import answer
 from jobs.simulate import known as knowing
 from jobs.simulate.known import NotEnough
 from jobs.simulate.question import Question
@@ -36,6 +37,12 @@ def document(**changes: Any) -> Known:
     return Known(**{**told, **changes})
 
 
+def question(lever: dict[str, Any]) -> Question:
+    """Return a question of one lever."""
+    asked = validated(Comparison, {"scenarios": [scenario("asked", levers=[lever])]}, where="test")
+    return Question(comparison=asked, funnel=load_funnel("sales"), as_of=AT, snapshot=1)
+
+
 def estimated(workspace: Workspace, learnt: Known) -> tuple[Effect, str]:
     """Return the effect of a lever that is to be estimated, and what is said of it."""
     digest = workspace.blobs.put(learnt.blob)
@@ -43,11 +50,8 @@ def estimated(workspace: Workspace, learnt: Known) -> tuple[Effect, str]:
     assert workspace.refs.move(
         name, to=digest, expect_epoch=0, now=AT, actor="test", reason="newer"
     )
-    lever = LEVER | {"effect": "estimated"}
-    asked = validated(Comparison, {"scenarios": [scenario("asked", levers=[lever])]}, where="test")
-    question = Question(comparison=asked, funnel=load_funnel("sales"), as_of=AT, snapshot=1)
     nothing: Any = None  # no courses: where the lots of the log are asked, it fails
-    found, (said,) = knowing.known(workspace, question, nothing)
+    found, (said,) = knowing.known(workspace, question(LEVER | {"effect": "estimated"}), nothing)
     (known,) = found.scenario.levers
     assert isinstance(known, Outreach) and isinstance(known.effect, Effect)
     return known.effect, said
@@ -85,3 +89,13 @@ def test_a_later_learning_and_one_without_a_ratio_leave_the_lots_to_speak(
 ) -> None:
     with pytest.raises(AttributeError, match="NoneType"):
         estimated(workspace, document(**changes))
+
+
+def test_what_another_code_has_finished_is_not_gone_on_with(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = question(LEVER)
+    answer.under_way(workspace, asked).add(0, ())
+    assert answer.under_way(workspace, asked).there() == {0: ()}
+    monkeypatch.setattr(answer.runs, "code_version", lambda *_: "newer")
+    assert answer.under_way(workspace, asked).there() == {}

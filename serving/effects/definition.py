@@ -111,6 +111,9 @@ class Definition(Frozen):
             raise ValueError(f"names of outcomes must differ, and from {CAUSES}, got {names}")
         if not self.horizons_days or list(self.horizons_days) != sorted(set(self.horizons_days)):
             raise ValueError(f"horizons_days must rise, got {list(self.horizons_days)}")
+        units = {(each.measure, each.unit) for each in self.outcomes if each.targeting}
+        if self.cost and len(units) > 1:
+            raise ValueError(f"a cost is in the unit of what is targeted, got {sorted(units)}")
         return self
 
     @property

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Z90 = 1.6448536269514722
 LEAST_RATIO, MOST_RATIO = 1e-3, 1e3
+MOST_STEPS = 260  # that an effect of a lever may be in force
 
 
 class Ratio(Frozen):
@@ -185,7 +186,7 @@ class Known(Frozen):
             lost_ratio=lost.ratio if lost else 1.0,
             lost_sd=lost.sd if lost else 0.0,
             grade=self.grade,
-            lasts=max(1, round(self.lasts_days / step_days)),
+            lasts=min(max(1, round(self.lasts_days / step_days)), MOST_STEPS),
         )
 
 

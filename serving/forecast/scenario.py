@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from cluster.errors import WrongUse, nearest
+from cluster.errors import Refusal, WrongUse, nearest
 from cluster.settings import Frozen, validated
 from serving.forecast import evidence
 from serving.forecast.evidence import ESTIMATED, Effect, Grade, Response
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BASELINE, PLAN = "baseline", "plan"
 RESERVED = (BASELINE, PLAN, "difference")
-MOST_LEVERS = 8
+MOST_LEVERS, MOST_DESKS = 8, 100
 
 
 class Away(Frozen):
@@ -63,7 +63,7 @@ class Scenario(Frozen):
     draws: int = Field(default=1000, ge=1, le=100_000)
     seed: int = Field(default=1, ge=0, lt=2**63)
     goals: dict[Literal["won", "value_cents"], int] = {}  # by the end of the horizon
-    desks: tuple[Desk, ...] = ()
+    desks: tuple[Desk, ...] = Field(default=(), max_length=MOST_DESKS)
     levers: tuple[Lever, ...] = Field(default=(), max_length=MOST_LEVERS)
     fading: float = Field(default=0.8, ge=0.0, le=1.0)  # of old contacts, what is left of each step
 
@@ -142,8 +142,23 @@ class Scenario(Frozen):
 
     def grade(self) -> Grade | None:
         """Return the lowest grade of evidence among the levers; None where no effect is used."""
-        found = [evidence_of(lever) for lever in self.levers]
-        return evidence.lowest(each.grade for each in found if isinstance(each, Effect | Response))
+        grades = [grade_of(lever) for lever in self.levers]
+        return evidence.lowest(each for each in grades if each is not None)
+
+
+def late(scenario: Scenario) -> Refusal | None:
+    """Return the lever that would never be pulled, as it begins behind the horizon; None if none
+    does.
+    """
+    for place, lever in enumerate(scenario.levers, start=1):
+        if lever.first_step >= scenario.horizon:
+            return Refusal(
+                rule=f"scenario '{scenario.name}': lever {place}: first_step must be below the"
+                f" horizon {scenario.horizon}, as steps count from 0",
+                value=str(lever.first_step),
+                remedy="pull it earlier, or look further",
+            )
+    return None
 
 
 def _each(value: object, read: Callable[[Mapping[str, Any], int], object]) -> object:
@@ -168,6 +183,24 @@ def evidence_of(lever: Lever) -> Effect | Response | str | None:
     if isinstance(lever, Outreach | Price):
         return lever.effect
     return lever.response if isinstance(lever, Campaign) else None
+
+
+def grade_of(lever: Lever) -> Grade | None:
+    """Return the grade of a lever: that of its effect, or lower where the planner says more of how
+    people answer; None where no effect is used.
+    """
+    known = evidence_of(lever)
+    if not isinstance(known, Effect | Response):
+        return None
+    return Grade.ASSUMPTION if written(lever) else known.grade
+
+
+def written(lever: Lever) -> tuple[str, ...]:
+    """Return what a lever says of how people answer that nobody measures: numbers that change
+    nothing are left out.
+    """
+    names = ("saturation", "unsubscribe") if isinstance(lever, Outreach) else ()
+    return tuple(name for name in names if getattr(lever, name) > 0.0)
 
 
 def _last(lever: When, horizon: int) -> int:

@@ -14,6 +14,7 @@ import pytest
 from cluster import settings
 from cluster.errors import Refusal, WrongUse
 from serving.forecast import evidence, pulled, reaching
+from serving.forecast import scenario as scenarios
 from serving.forecast.desks import DISCIPLINES
 from serving.forecast.evidence import Effect, Grade
 from serving.forecast.history import NOTHING, Past
@@ -129,6 +130,24 @@ def test_the_answer_carries_the_lowest_grade() -> None:
     assert asked.with_evidence(found).grade() is Grade.ASSUMPTION
     assert parsed(levers=[LEVER] * 2).with_evidence(found[:2]).grade() is Grade.OBSERVATIONAL
     assert parsed(levers=[]).grade() is None
+
+
+def test_what_a_planner_says_besides_lowers_the_grade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measured effect that wears off as nobody measured, or drives people away, is no E1 any
+    more; what is decided, such as how often, or what changes nothing, lowers none.
+    """
+    known = [Effect(ratio=1.3, sd=0.1, grade=Grade.RANDOMISED)]
+
+    def graded(**changes: Any) -> Grade | None:
+        return with_lever(**changes).with_evidence(known).grade()
+
+    decided = {"rate": 0.9, "cost_per_contact_cents": 9, "minutes_per_contact": 3.0}
+    assert graded(**decided, saturation=0.0) is Grade.RANDOMISED
+    assert parsed(fading=0.1).with_evidence(known).grade() is Grade.RANDOMISED
+    assumed = [{"saturation": 0.1}, {"unsubscribe": 0.002}]
+    assert {graded(**each) for each in assumed} == {Grade.ASSUMPTION}
+    monkeypatch.setattr(scenarios, "written", lambda lever: ())
+    assert {graded(**each) for each in assumed} == {Grade.RANDOMISED}, "the mutant"
 
 
 @pytest.mark.parametrize("grade", ["randomised", "observational"])

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0008"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0009"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -237,6 +237,7 @@ simulations = sa.Table(
     sa.Column("heard_at", sa.BigInteger, nullable=False),  # last sign of life
     sa.Column("finished_at", sa.BigInteger, nullable=True),
     sa.Column("shared_at", sa.BigInteger, nullable=True),
+    sa.Column("began_at", sa.BigInteger, nullable=True),  # first word of the job of this attempt
 )
 
 simulation_asks = sa.Table(
@@ -247,4 +248,11 @@ simulation_asks = sa.Table(
     sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("started", sa.Boolean, nullable=False),  # did it start a job?
     sa.Index("simulation_asks_by_owner", "owner", "at"),
+)
+
+sign_outs = sa.Table(
+    "sign_outs",
+    METADATA,
+    sa.Column("session", sa.Text, primary_key=True),  # a hash of it
+    sa.Column("until", sa.BigInteger, nullable=False),  # when it would have ended
 )

@@ -119,6 +119,8 @@ class SimulationSettings(Frozen):
     at_once: int = Field(default=3, ge=1)  # and under way at once
     queue: int = Field(default=20, ge=1)  # under way of all planners
     unit_steps: float = Field(default=2e10, gt=0.0)  # of one: units x steps x draws x scenarios
+    result_bytes: int = Field(default=4 * 10**9, ge=1)  # that the outcomes of one may take
+    most_minutes: float = Field(default=120.0, gt=0.0)  # of a job, once it has begun
     cpus: float = Field(default=1.0, ge=0.0)  # that a job waits for
     runner: Literal["inline", "auto", "ray"] = "inline"  # within a job
     jobs: bool = True  # does the service have its cluster take jobs?

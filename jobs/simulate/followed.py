@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import yaml
 
-from cluster import canonical
 from cluster.dataset import Dataset
 from cluster.errors import FunnelcastError, WrongUse
 from cluster.settings import load_settings
@@ -24,14 +24,16 @@ from jobs.console import Job, Report, perform
 from jobs.simulate import question
 from jobs.simulate.question import SimulateSettings
 from serving.simulations import questions
-from serving.simulations.store import Run, Store
+from serving.simulations.records import Run
+from serving.simulations.retained import FOLDER
+from serving.simulations.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jobs.console import Progress
     from jobs.simulate.answer import Answer
-    from serving.simulations.store import Kept
+    from serving.simulations.records import Kept
 
 OPTION = "--simulation"
 APART_S = 0.25  # between two words about how far it is
@@ -63,8 +65,8 @@ def follow(workspace: Workspace, run: Run) -> int:
     said = Said(store, run, workspace)
     try:
         said(0, 1, "learning")
-        settings = _settings(workspace, kept)
-        done = perform(_job(kept), settings, workspace, said)
+        with _settings(workspace, kept) as settings:
+            done = perform(_job(kept), settings, workspace, said)
     except Stopped as error:
         sys.stderr.write(f"{error}\n")
         return 0
@@ -115,16 +117,20 @@ def _run(arguments: Sequence[str]) -> Run:
         ) from None
 
 
-def _settings(workspace: Workspace, kept: Kept) -> SimulateSettings:
-    """Return the settings of a run; its question is written to a file named by what it asks."""
+@contextmanager
+def _settings(workspace: Workspace, kept: Kept) -> Iterator[SimulateSettings]:
+    """Give the settings of a run, whose question is in a file of its own until it is over."""
     asked = {name: value for name, value in kept.asked.items() if value is not None}
     document = {**asked, "as_of": kept.pinned["as_of"]}
-    file = workspace.settings.home / "simulations" / f"{canonical.digest(document)}.yaml"
+    file = workspace.settings.home / FOLDER / f"{kept.run}.yaml"
     file.parent.mkdir(mode=0o700, exist_ok=True)
     # not JSON, though YAML nearly holds it: 1e+16 would come back as a text, a DEL not at all
     file.write_text(yaml.safe_dump(document), encoding="ascii")
     runner = workspace.settings.simulations.runner
-    return SimulateSettings(comparison=str(file), runner=runner)
+    try:
+        yield SimulateSettings(comparison=str(file), runner=runner)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _job(kept: Kept) -> Job[SimulateSettings]:

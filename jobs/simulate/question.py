@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import canonical
 from cluster import settings as configuration
+from cluster.errors import WrongUse, done
 from cluster.yamlfiles import read_yaml
 from features import log
 from jobs.console import option
@@ -16,7 +17,7 @@ from serving import scored
 from serving.forecast import funnels, tested, units
 from serving.forecast.comparison import Comparison
 from serving.forecast.kinds import Outreach, Price
-from serving.forecast.scenario import Scenario
+from serving.forecast.scenario import Scenario, late
 from serving.simulations import routed
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def ask(workspace: Workspace, settings: SimulateSettings) -> Question:
     document = _document(settings)
     as_of = settings.as_of or document.pop("as_of", None)
     comparison = _comparison(settings, document)
+    for each in comparison.scenarios:
+        if (never := late(each)) is not None:
+            done(never, WrongUse)
     snapshot = log.pinned(workspace.tables)
     return Question(
         comparison=comparison,
@@ -136,7 +140,7 @@ def pins(workspace: Workspace, asked: Question) -> dict[str, str]:
         "scores": canonical.digest(scored.heads(workspace.tables, asked.funnel)),
         "funnel": canonical.digest(asked.funnel.model_dump(mode="json")),
         "refs": str({name: ref and ref.target for name, ref in refs.items()}),
-        "policies": str(routed.pinned(workspace, asked.comparison)),
+        "policies": str(routed.pinned(workspace, asked.comparison, asked.funnel)),
         "scenarios": canonical.digest(asked.comparison.model_dump(mode="json")),
     }
 

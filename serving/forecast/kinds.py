@@ -37,6 +37,8 @@ class Routed(Frozen):
     version: int | None = Field(default=None, ge=1)  # none: the active one
     routes: tuple[str, ...] = Field(min_length=1)
     at_least: dict[str, Finite] = {}  # thresholds of routes, in place of the policy's
+    target: str | None = Field(default=None, pattern=TOKEN)  # whose scores it routes; none: those
+    # that it routed last
 
 
 class Audience(When):

@@ -4,10 +4,8 @@ of the log.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS, load
@@ -20,9 +18,9 @@ from serving.forecast.scenario import Scenario
 from serving.planner.plain import words_of
 from serving.planner.view import Choices
 from serving.simulations import known
+from serving.simulations.once import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from cluster.workspace import Workspace
@@ -63,9 +61,7 @@ class Company:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._lock = Lock()
-        self._making: dict[tuple[Any, ...], Lock] = {}
+        self._once = Once(MOST_KEPT)
 
     def choices(self, name: str) -> Choices:
         """Return what there is to choose from in a funnel; in one that is not there only which
@@ -81,7 +77,7 @@ class Company:
         found = Choices(step=funnel.step_name, funnels=funnels, stages=stages, begins=begins)
         if snapshot is None:
             return found
-        told = self._once(
+        told = self._once.get(
             ("names", name, snapshot), lambda: known.read(self._workspace, funnel, snapshot)
         )
         more = {"segments": told.segments, "teams": told.teams, "bands": told.bands}
@@ -97,25 +93,7 @@ class Company:
         snapshot = self._workspace.tables.head(log.TABLE)
         if snapshot is None:
             return Evidence(said=NO_DATA)
-        return self._once(("effect", name, snapshot), lambda: self._estimated(name, snapshot))
-
-    def _once[T](self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """Return what is made by whoever comes first; others of the same key wait, no others do."""
-        with self._lock:
-            making = self._making.setdefault(key, Lock())
-        with making:
-            found: T | None = self._kept.get(key)
-            if found is None:
-                found = make()
-                self._keep(key, found)
-            return found
-
-    def _keep(self, key: tuple[Any, ...], made: object) -> None:
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > MOST_KEPT:
-                old, _ = self._kept.popitem(last=False)
-                self._making.pop(old, None)
+        return self._once.get(("effect", name, snapshot), lambda: self._estimated(name, snapshot))
 
     def _learnt(self, funnel: str, action: str) -> Evidence | None:
         """Return what the job that learns effects left; None where it was not run."""

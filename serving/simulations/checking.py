@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.errors import nearest
-from serving.forecast.reaching import is_by_reps
+from serving.forecast import size
+from serving.forecast.kinds import Campaign
+from serving.forecast.scenario import late
+from serving.forecast.size import Sizes
 from serving.simulations.words import Wrong
 
 if TYPE_CHECKING:
@@ -23,18 +26,17 @@ def wrong(comparison: Comparison, known: Known, allowed: SimulationSettings) -> 
         for what, value, valid in _named(scenario, known):
             if value not in valid:
                 return _unknown(scenario.name, what, value, valid)
-        if (late := _late(scenario)) is not None:
-            return late
-    return _too_much(comparison, known, allowed)
+        if (never := late(scenario)) is not None:
+            return Wrong(**vars(never))
+    found = _too_much(comparison, known, allowed)
+    return _too_large(comparison, known, allowed) if found is None else found
 
 
 def unit_steps(comparison: Comparison, known: Known) -> float:
     """Return about how many steps of one unit there are to simulate, in all scenarios."""
     one = comparison.scenarios[0]  # horizon and draws are those of all
     units = known.units + known.arriving * one.horizon / 2  # that arrive are there for half of it
-    arms = len(comparison.scenarios) + 1 + (comparison.plan is not None)
-    arms += _longer(comparison) if comparison.hour_price else 0
-    return one.draws * one.horizon * arms * units
+    return one.draws * one.horizon * sum(1 for _ in size.arms(comparison)) * units
 
 
 def _named(scenario: Scenario, known: Known) -> Iterator[tuple[str, str, Sequence[str]]]:
@@ -42,6 +44,9 @@ def _named(scenario: Scenario, known: Known) -> Iterator[tuple[str, str, Sequenc
     bands = [str(band) for band in range(1, known.bands + 1)]
     valid = {"stages": known.stages, "segments": known.segments, "teams": known.teams}
     for place, lever in enumerate(scenario.levers, start=1):
+        if isinstance(lever, Campaign):
+            what = f"lever {place}: a stage of a campaign"
+            yield from ((what, stage, known.begins) for stage in lever.stages)
         for what, those in {**valid, "bands": bands}.items():
             for value in getattr(lever, what, ()):
                 yield f"lever {place}: a {what[:-1]}", str(value), those
@@ -51,19 +56,10 @@ def _named(scenario: Scenario, known: Known) -> Iterator[tuple[str, str, Sequenc
 
 def _unknown(name: str, what: str, value: str, valid: Sequence[str]) -> Wrong:
     there = [f"'{each}'" for each in valid if each]
-    rule = f"scenario '{name}': {what} must be one that the log knows"
+    one = "in which units begin" if what.endswith("campaign") else "that the log knows"
+    rule = f"scenario '{name}': {what} must be one {one}"
     remedy = nearest(value, [each for each in valid if each]) if there else "leave it out"
     return Wrong(rule=rule, value=f"'{value[:60]}'", remedy=remedy)
-
-
-def _late(scenario: Scenario) -> Wrong | None:
-    for place, lever in enumerate(scenario.levers, start=1):
-        if lever.first_step >= scenario.horizon:
-            rule = f"scenario '{scenario.name}': lever {place}: first_step must be below the"
-            rule += f" horizon {scenario.horizon}, as steps count from 0"
-            remedy = "pull it earlier, or look further"
-            return Wrong(rule=rule, value=str(lever.first_step), remedy=remedy)
-    return None
 
 
 def _too_much(comparison: Comparison, known: Known, allowed: SimulationSettings) -> Wrong | None:
@@ -77,11 +73,7 @@ def _too_much(comparison: Comparison, known: Known, allowed: SimulationSettings)
     return Wrong(rule=rule, value=f"about {asked:,.0f}", remedy=remedy)
 
 
-def _longer(comparison: Comparison) -> int:
-    """Return how many arms the price of an hour takes: one for each desk of each scenario whose
-    reps make contacts, and of the plan.
-    """
-    plan = comparison.plan
-    planned = [each for each in comparison.scenarios if plan and each.name == plan.scenario]
-    several = [*comparison.scenarios, *planned]
-    return sum(len(each.desks) for each in several if any(map(is_by_reps, each.levers)))
+def _too_large(comparison: Comparison, known: Known, allowed: SimulationSettings) -> Wrong | None:
+    sizes = Sizes(groups=known.groups, stages=len(known.stages), units=known.units)
+    found = size.refused(comparison, sizes, allowed.result_bytes)
+    return None if found is None else Wrong(**vars(found))

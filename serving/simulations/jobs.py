@@ -18,7 +18,7 @@ from serving.simulations.words import NoJobs
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
-    from serving.simulations.store import Run
+    from serving.simulations.records import Run
 
 REMEDY = "submit it again"
 _TURN_ON = (

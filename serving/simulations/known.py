@@ -7,6 +7,7 @@ the forecast itself looks closer (serving/forecast/pulled.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 RECENT_DAYS = 182  # as in serving/forecast/learning.py
 _DAY = 86_400_000_000  # microseconds
 _UNKNOWN = ""
+_KEYS = ("lead", "opportunity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,32 +34,38 @@ class Known:
     """What a funnel's log tells a planner."""
 
     stages: tuple[str, ...]
+    begins: tuple[str, ...]  # stages in which units begin
     segments: tuple[str, ...]
     teams: tuple[str, ...]
     bands: int  # of the score; 0: there are no scores yet
     units: int  # open at the end of the log, about
     arriving: float  # new units of a step, about
+    groups: int  # segments, teams and owners that occur together, about
 
 
 def read(workspace: Workspace, funnel: Funnel, snapshot: int) -> Known:
     """Return what the log tells, as of a snapshot; all versions of its events count."""
-    texts = [_words(each) for each in (funnel.segment, funnel.team)]
+    texts = [_words(each) for each in funnel.told]
     last = log.latest(workspace.tables, snapshot)
     since = round(last.timestamp() * 1e6) - RECENT_DAYS * _DAY
-    found: tuple[set[str], set[str]] = (set(), set())
-    units, new = 0, 0
+    found: tuple[set[str], set[str]] = ({_UNKNOWN}, {_UNKNOWN})
+    units, new, groups = 0, 0, {(_UNKNOWN,) * len(texts)}
     for part in _parts(workspace, funnel, snapshot):
-        for words, told in zip(found, texts, strict=True):
-            words.update(_said(part, told))
+        together = _together([_said(part, told) for told in texts])
+        groups |= together
+        for place, words in enumerate(found):
+            words.update(group[place] for group in together)
         opened, arrived = _counted(part, funnel, since)
         units, new = units + opened, new + arrived
     return Known(
         stages=tuple(stage.name for stage in funnel.stages),
+        begins=tuple(funnel.stages[place].name for place in funnel.begins),
         segments=tuple(sorted(found[0])),
         teams=tuple(sorted(found[1])),
         bands=_bands(workspace, funnel),
         units=units,
         arriving=new * funnel.step_days / RECENT_DAYS,
+        groups=len(groups),
     )
 
 
@@ -69,7 +77,7 @@ def _bands(workspace: Workspace, funnel: Funnel) -> int:
 
 def _parts(workspace: Workspace, funnel: Funnel, snapshot: int) -> Iterator[pa.Table]:
     keys = {each.key for each in funnel.told if each is not None and each.key}
-    columns = ["kind", "name", "event_time", "lead", "opportunity", "text", *sorted(keys)]
+    columns = ["kind", "name", "event_time", "account", *_KEYS, "text", *sorted(keys)]
     kinds = pa.array(sorted({"attribute", *(event.kind for _, event in funnel.declared)}))
     for bucket in workspace.tables.buckets(log.TABLE, snapshot):
         part = workspace.tables.read_bucket(bucket, columns)
@@ -83,14 +91,29 @@ def _words(told: Told | None) -> tuple[str, str | None] | None:
     return (told.key, None) if told.key else ("text", told.attribute)
 
 
-def _said(part: pa.Table, told: tuple[str, str | None] | None) -> set[str]:
-    """Return the words that are said of a property; unknown is one of them."""
+def _said(part: pa.Table, told: tuple[str, str | None] | None) -> dict[str, set[str]]:
+    """Return the words that are said of a property, by whom they are said of: an account, or a
+    unit that has none.
+    """
     if told is None:
-        return {_UNKNOWN}
+        return {}
     column, attribute = told
     rows = part if attribute is None else part.filter(log.named(part, "attribute", (attribute,)))
-    words = pc.unique(rows[column].cast(pa.string()))
-    return {_UNKNOWN, *words.drop_null().to_pylist()}
+    whom = pc.coalesce(*(rows[key].cast(pa.string()) for key in ("account", *_KEYS)))
+    pairs = pa.table({"whom": whom, "word": rows[column].cast(pa.string())}).drop_null()
+    found: dict[str, set[str]] = {}
+    for each in pairs.group_by(["whom", "word"]).aggregate([]).to_pylist():
+        found.setdefault(each["whom"], set()).add(each["word"])
+    return found
+
+
+def _together(said: list[dict[str, set[str]]]) -> set[tuple[str, ...]]:
+    """Return the words of several properties that are said of the same, in all ways: more than
+    there will be where they have changed.
+    """
+    whom = {key for each in said for key in each}
+    none = {_UNKNOWN}
+    return {group for key in whom for group in product(*(each.get(key, none) for each in said))}
 
 
 def _counted(part: pa.Table, funnel: Funnel, since: int) -> tuple[int, int]:

@@ -80,7 +80,7 @@ def pins(workspace: Workspace, question: Question) -> dict[str, Any]:
         "as_of": question.as_of.isoformat(),
         "scores": scored.heads(workspace.tables, funnel),
         "refs": _refs(workspace, funnel.name),
-        "policies": routed.pinned(workspace, question.comparison),
+        "policies": routed.pinned(workspace, question.comparison, funnel),
     }
 
 

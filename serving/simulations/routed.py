@@ -1,17 +1,28 @@
-"""The policies by which a question sends units: which, and which version of each."""
+"""The policies by which a question sends units: which, which version of each, and whose scores each
+routes.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cluster import canonical
-from cluster.errors import FunnelcastError, Refusal
+from cluster.errors import FunnelcastError, Refusal, nearest
+from features.targets import load_target
+from serving import scored
+from serving.forecast import routing
 from serving.forecast.kinds import Audience
+from serving.forecast.routing import Sent
+from serving.moved.past import POLICY
+from serving.simulations.words import Wrong
 from serving.slots import policies
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cluster.workspace import Workspace
     from serving.forecast.comparison import Comparison
+    from serving.forecast.funnels import Funnel
     from serving.forecast.kinds import Routed
     from serving.policy import Policy
 
@@ -35,22 +46,93 @@ def policy(workspace: Workspace, routed: Routed) -> Policy | Refusal:
     )
 
 
-def pinned(workspace: Workspace, comparison: Comparison) -> dict[str, str]:
-    """Return which content each policy has that a lever is routed by."""
-    asked = [
-        lever.routed
-        for each in comparison.scenarios
-        for lever in each.levers
-        if isinstance(lever, Audience) and lever.routed is not None
-    ]
+def sent(workspace: Workspace, funnel: Funnel, routed: Routed) -> Sent | Refusal:
+    """Return whom a lever takes of those whom its policy routes; a Refusal where there is no such
+    policy, version, route or score. FunnelcastError of a policy that cannot be read.
+    """
+    found = policy(workspace, routed)
+    if isinstance(found, Refusal):
+        return found
+    changed = routing.changed(found, routed)
+    if isinstance(changed, Refusal):
+        return changed
+    target = _target(workspace, funnel, routed)
+    return target if isinstance(target, Refusal) else Sent(changed, routed.routes, target)
+
+
+def wrong(workspace: Workspace, funnel: Funnel, comparison: Comparison) -> Wrong | None:
+    """Return the first lever that is routed by what is not there; None where all fit."""
+    for name, place, routed in _routed(comparison):
+        try:
+            found = sent(workspace, funnel, routed)
+        except FunnelcastError as error:
+            return Wrong.of(f"scenario '{name}': lever {place}: {error}")
+        if isinstance(found, Refusal):
+            rule = f"scenario '{name}': lever {place}: {found.rule}"
+            return Wrong(rule=rule, value=found.value, remedy=found.remedy)
+    return None
+
+
+def pinned(workspace: Workspace, comparison: Comparison, funnel: Funnel) -> dict[str, str]:
+    """Return which content each policy has that a lever is routed by, and whose scores it takes."""
+    asked = [routed for _, _, routed in _routed(comparison)]
     return {
-        f"{each.policy}@{each.version or 'active'}": _content(workspace, each) for each in asked
+        f"{each.policy}@{each.version or 'active'}": _content(workspace, funnel, each)
+        for each in asked
     }
 
 
-def _content(workspace: Workspace, routed: Routed) -> str:
+def _routed(comparison: Comparison) -> Iterator[tuple[str, int, Routed]]:
+    """Give what levers are routed by: the scenario, the lever's place from 1, and by what."""
+    for each in comparison.scenarios:
+        for place, lever in enumerate(each.levers, start=1):
+            if isinstance(lever, Audience) and lever.routed is not None:
+                yield each.name, place, lever.routed
+
+
+def _content(workspace: Workspace, funnel: Funnel, routed: Routed) -> str:
     try:
         found = policy(workspace, routed)
     except FunnelcastError:  # no such file: the answer says so
         return NONE
-    return NONE if isinstance(found, Refusal) else canonical.digest(found.document)
+    if isinstance(found, Refusal):
+        return NONE
+    target = _target(workspace, funnel, routed)
+    return canonical.digest([found.document, target if isinstance(target, str) else NONE])
+
+
+def _target(workspace: Workspace, funnel: Funnel, routed: Routed) -> str | Refusal:
+    """Return whose scores a policy routes: those that a lever says, or that it routed last. Of one
+    that routed none yet it is taken that it is for the scores of the funnel, if those are of one
+    target.
+    """
+    heads = scored.heads(workspace.tables, funnel).values()
+    both = zip(funnel.scores, heads, strict=True)
+    there = [each.target for each, head in both if head != str(None)]
+    if not there:
+        return routing.NO_SCORES
+    if routed.target is not None:
+        return routed.target if routed.target in there else _unknown(routed.target, there)
+    last = [each for each in there if _last(workspace, each) == routed.policy]
+    last = last or (there if len(funnel.scores) == 1 else [])
+    return last[0] if len(last) == 1 else _unsaid(routed.policy, there)
+
+
+def _last(workspace: Workspace, target: str) -> str | None:
+    """Return the name of the policy that routed the newest scores of a target."""
+    tables, name = workspace.tables, load_target(target).scores_table
+    head = tables.head(name)
+    said = {} if head is None else tables.properties(name, head)
+    return said.get(POLICY, "").partition("@")[0] or None
+
+
+def _unknown(target: str, there: list[str]) -> Refusal:
+    rule = "a target of `routed` must be one whose scores there are"
+    return Refusal(rule=rule, value=f"'{target}'", remedy=nearest(target, there))
+
+
+def _unsaid(name: str, there: list[str]) -> Refusal:
+    rule = "whose scores a policy routes must be known"
+    several = " or ".join(f"'{each}'" for each in there)
+    remedy = f"say it by `target` of `routed`, as {several}"
+    return Refusal(rule=rule, value=f"'{name}', which routed none of them last", remedy=remedy)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal
-from serving.simulations import checking, known, questions
+from serving.simulations import checking, known, questions, routed
 from serving.simulations.jobs import RayJobs
-from serving.simulations.store import DONE, QUEUED, Asked, Kept, Store
+from serving.simulations.once import Once
+from serving.simulations.records import DONE, QUEUED, Asked, Kept
+from serving.simulations.store import Store
 from serving.simulations.told import told
 from serving.simulations.words import NoResult, NoSimulation, NotStopped, Wrong
 from serving.wire.simulations import SimulationRequest, SimulationResultOut
@@ -44,8 +44,7 @@ class Simulations:
         self._allowed = workspace.settings.simulations
         self._store = Store(workspace.database)
         self._jobs = jobs or RayJobs(workspace.settings)
-        self._known: OrderedDict[tuple[str, int], Known] = OrderedDict()
-        self._lock = Lock()
+        self._once = Once(MOST_KNOWN)
 
     def submit(
         self, asked: SimulationRequest, who: Principal, now: datetime
@@ -155,17 +154,17 @@ class Simulations:
         return questions.put(self._workspace, comparison, asked.as_of)
 
     def _wrong(self, question: Question) -> Wrong | None:
-        return checking.wrong(question.comparison, self._names(question), self._allowed)
+        found = checking.wrong(question.comparison, self._names(question), self._allowed)
+        if found is not None:
+            return found
+        return routed.wrong(self._workspace, question.funnel, question.comparison)
 
     def _names(self, question: Question) -> Known:
         """Return what a question may name; read once per snapshot, by whoever comes first."""
         which = (question.funnel.name, question.snapshot)
-        with self._lock:
-            if which not in self._known:
-                self._known[which] = known.read(self._workspace, question.funnel, which[1])
-            while len(self._known) > MOST_KNOWN:
-                self._known.popitem(last=False)
-            return self._known[which]
+        return self._once.get(
+            which, lambda: known.read(self._workspace, question.funnel, question.snapshot)
+        )
 
     def _before(self, key: str, now: datetime) -> Kept | None:
         """Return the simulation that answers a question already, or will."""
@@ -179,7 +178,12 @@ class Simulations:
         return kept if kept.is_under_way or kept.status == DONE else None
 
     def _begun(self, new: Asked) -> tuple[Kept, bool] | TooManySimulations:
-        """Put a question on record. The dead whom nobody has looked at keep no place from it."""
+        """Put a question on record. The dead whom nobody has looked at keep no place from it, and
+        those that run for too long no cores.
+        """
+        for each in self._store.under_way():
+            if self._is_overdue(each, new.now):
+                self._given_up(each, new.now)
         begun = self._store.begin(new, self._allowed)
         if not isinstance(begun, Refusal):
             return begun
@@ -189,13 +193,31 @@ class Simulations:
 
     def _alive(self, kept: Kept, now: datetime) -> Kept:
         """Return a simulation; failed if its job is over and did not say so."""
-        if not kept.is_under_way or now - kept.heard_at < QUIET:
+        if not kept.is_under_way:
+            return kept
+        if self._is_overdue(kept, now):
+            return self._given_up(kept, now)
+        if now - kept.heard_at < QUIET:
             return kept
         state = self._jobs.state(kept.run)
         may_be_on_its_way = kept.status == QUEUED and now - kept.heard_at < TO_SUBMIT
         if state.over is None or (not state.is_known and may_be_on_its_way):
             return kept
         self._store.failed(kept.run, state.over, now)  # unless it has said something since
+        return self._store.get(kept.id) or kept
+
+    def _is_overdue(self, kept: Kept, now: datetime) -> bool:
+        most = timedelta(minutes=self._allowed.most_minutes)
+        return kept.began_at is not None and now - kept.began_at > most
+
+    def _given_up(self, kept: Kept, now: datetime) -> Kept:
+        """Stop a job that has run for too long, and say so."""
+        why = (
+            f"a simulation must be done within {self._allowed.most_minutes:g} minutes"
+            " (simulations.most_minutes), got a longer one: ask for fewer draws, steps or scenarios"
+        )
+        self._store.failed(kept.run, why, now)
+        self._jobs.stop(kept.run)
         return self._store.get(kept.id) or kept
 
     def _seen(self, id: str, who: Principal) -> Kept | NoSimulation:

@@ -6,9 +6,6 @@ way: one that was cancelled, or given up for dead, changes nothing any more.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,84 +13,32 @@ import sqlalchemy as sa
 from cluster import canonical, schema
 from serving.simulations import quotas
 from serving.simulations.quotas import DAY, Used
+from serving.simulations.records import (
+    AGAIN,
+    CANCELLED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    UNDER_WAY,
+    Asked,
+    Kept,
+    Run,
+)
+from serving.simulations.records import (
+    kept as read,
+)
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cluster.database import Database
     from cluster.settings import SimulationSettings
     from serving.simulations.words import TooManySimulations
 
-QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-UNDER_WAY, AGAIN = (QUEUED, RUNNING), (FAILED, CANCELLED)
 LOST = "its result is lost: submit it again"
 _ROWS, _ASKS = schema.simulations, schema.simulation_asks
 _ONE_AT_A_TIME = 0x53494D  # any fixed number: the key of PostgreSQL's advisory lock
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A simulation as it is on record."""
-
-    id: str
-    asked: dict[str, Any]  # the request
-    pinned: dict[str, Any]  # of what it rests on, which: questions.pins
-    asked_by: str
-    asked_at: datetime
-    status: str
-    attempt: int
-    progress: dict[str, Any] | None
-    why: str | None
-    result: str | None  # digest of a blob
-    heard_at: datetime
-    finished_at: datetime | None
-    is_shared: bool
-
-    @property
-    def is_under_way(self) -> bool:
-        """Is it queued or running?"""
-        return self.status in UNDER_WAY
-
-    @property
-    def run(self) -> Run:
-        """The attempt that counts."""
-        return Run(id=self.id, attempt=self.attempt)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One attempt at a simulation, written as `id.attempt`.
-
-    >>> str(Run.read("4f2a.3"))
-    '4f2a.3'
-    """
-
-    id: str
-    attempt: int
-
-    def __str__(self) -> str:
-        return f"{self.id}.{self.attempt}"
-
-    @property
-    def job(self) -> str:
-        """What its job is called."""
-        return f"simulation-{self.id}-{self.attempt}"
-
-    @classmethod
-    def read(cls, text: str) -> Run:
-        """Return the run of a text; ValueError for another text."""
-        id, _, attempt = text.rpartition(".")
-        return cls(id=id, attempt=int(attempt))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A question, by whom, when."""
-
-    id: str  # that it is given if it is new
-    key: str
-    request: dict[str, Any]
-    pinned: dict[str, Any]
-    owner: str
-    now: datetime
 
 
 class Store:
@@ -148,18 +93,19 @@ class Store:
         joined = sa.select(_ROWS).join(newest, newest.c.simulation == _ROWS.c.id)
         query = joined.order_by(newest.c.at.desc(), _ROWS.c.id).limit(most)
         with self._database.connect() as connection:
-            return [_kept(row) for row in connection.execute(query).mappings()]
+            return [read(row) for row in connection.execute(query).mappings()]
 
     def under_way(self) -> list[Kept]:
         """Return those of everybody that are queued or running."""
         query = sa.select(_ROWS).where(_ROWS.c.status.in_(UNDER_WAY))
         with self._database.connect() as connection:
-            return [_kept(row) for row in connection.execute(query).mappings()]
+            return [read(row) for row in connection.execute(query).mappings()]
 
     def running(self, run: Run, progress: dict[str, Any] | None, now: datetime) -> bool:
         """Say how far a run is; False if it counts no more and should end."""
         said = None if progress is None else canonical.dumps(progress).decode()
-        return self._change(run, now, status=RUNNING, progress=said)
+        began = sa.func.coalesce(_ROWS.c.began_at, schema.micros(now))
+        return self._change(run, now, status=RUNNING, progress=said, began_at=began)
 
     def done(self, run: Run, result: str, now: datetime) -> bool:
         """Say that a run is finished, and the digest of its result; False if it counts no more."""
@@ -175,13 +121,31 @@ class Store:
         return self._change(run, now, status=CANCELLED, finished_at=schema.micros(now))
 
     def not_started(self, run: Run, why: str, now: datetime) -> None:
-        """Say that the job of a run could not be started; it does not count as one of its owner."""
+        """Say that the job of a run could not be started; it does not count as one of its owner.
+        What was asked for the first time, and by no other since, leaves nothing on record.
+        """
+        if run.attempt == 1 and self._never_asked(run):
+            return
         self.failed(run, why, now)
         starts = sa.and_(_ASKS.c.simulation == run.id, _ASKS.c.started)  # others may have joined
         last = sa.select(sa.func.max(_ASKS.c.at)).where(starts)
         ask = sa.and_(starts, _ASKS.c.at == last.scalar_subquery())
         with self._database.begin() as connection:
             connection.execute(_ASKS.update().where(ask).values(started=False))
+
+    def _never_asked(self, run: Run) -> bool:
+        """Take a question off the record whose first job could not be started; False if another
+        waits for it too.
+        """
+        asks = sa.select(sa.func.count()).where(_ASKS.c.simulation == run.id)
+        first = sa.and_(_ROWS.c.id == run.id, _ROWS.c.attempt == 1)
+        with self._database.begin() as connection:
+            _alone(connection)
+            alone = connection.scalar(asks) == 1
+            if not alone or not connection.execute(_ROWS.delete().where(first)).rowcount:
+                return False
+            connection.execute(_ASKS.delete().where(_ASKS.c.simulation == run.id))
+        return True
 
     def lost(self, run: Run, now: datetime) -> None:
         """Say that the result of a run is there no more: it may be started again."""
@@ -220,6 +184,7 @@ def _begun(found: Kept | None, asked: Asked) -> sa.Insert | sa.Update:
         "why": None,
         "result": None,
         "heard_at": at,
+        "began_at": None,
         "finished_at": None,
     }
     if found is not None:
@@ -262,23 +227,4 @@ def _used(connection: sa.Connection, asked: Asked) -> Used:
 
 def _one(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Kept | None:
     row = connection.execute(sa.select(_ROWS).where(which)).mappings().first()
-    return None if row is None else _kept(row)
-
-
-def _kept(row: sa.RowMapping) -> Kept:
-    finished = row["finished_at"]
-    return Kept(
-        id=row["id"],
-        asked=json.loads(row["asked"]),
-        pinned=json.loads(row["pinned"]),
-        asked_by=row["asked_by"],
-        asked_at=schema.moment(row["asked_at"]),
-        status=row["status"],
-        attempt=row["attempt"],
-        progress=json.loads(row["progress"]) if row["progress"] else None,
-        why=row["why"],
-        result=row["result"],
-        heard_at=schema.moment(row["heard_at"]),
-        finished_at=None if finished is None else schema.moment(finished),
-        is_shared=row["shared_at"] is not None,
-    )
+    return None if row is None else read(row)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from serving.wire.simulations import ProgressOut, SimulationOut
 
 if TYPE_CHECKING:
-    from serving.simulations.store import Kept
+    from serving.simulations.records import Kept
 
 FUNNEL, NO_NAME = "sales", "scenario"  # what a scenario that does not say has
 

@@ -18,7 +18,7 @@ from serving.wire.simulations import SimulationRequest
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
-    from serving.simulations.store import Run
+    from serving.simulations.records import Run
     from serving.simulations.words import NoJobs
 
 EFFECT = {"ratio": 1.3, "sd": 0.1, "grade": "assumption"}

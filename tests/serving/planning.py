@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from serving.simulations.store import Run
+    from serving.simulations.records import Run
     from serving.simulations.words import NoJobs
 
 

@@ -249,7 +249,8 @@ def test_scores_of_later_or_of_nobody_route_nobody(world: units.Course) -> None:
 
     def sent(rows: pa.Table) -> np.ndarray:
         given = leads(rows)
-        found = routing.shares(strata.strata(world, given, at), given, policy, asked)
+        sent = routing.Sent(policy, asked.routes, "lead_qualification")
+        found = routing.shares(strata.strata(world, given, at), given, sent)
         assert isinstance(found, np.ndarray)
         return found
 

@@ -3,6 +3,7 @@ and how arrivals answer to a budget, against what was planted."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from serving.forecast.evidence import Grade, Response
 from serving.forecast.history import NOTHING, Past
 from serving.forecast.kinds import Routed
 from serving.forecast.payoff import Way
+from serving.forecast.routing import Sent
 from serving.forecast.strata import Scored, Strata
 from serving.policy import load_policy
 from tests.serving import small_funnels
@@ -162,13 +164,24 @@ def test_an_hour_is_priced_by_what_more_of_them_brought() -> None:
 # routes
 
 
+TARGET = "lead_qualification"
+
+
+def sent(asked: Routed) -> Sent:
+    """Return whom the policy of leads sends."""
+    changed = routing.changed(load_policy("lead_routing"), asked)
+    assert not isinstance(changed, Refusal)
+    return Sent(changed, asked.routes, TARGET)
+
+
 def scored(scores: list[float], strata: list[int]) -> tuple[Strata, tuple[Scored, ...]]:
     """Return scores with the stratum of each."""
     names = [f"lead {n}" for n in range(len(scores))]
     rows = pa.table({"entity": names, "score": scores})
     versions: Any = object()
-    cut = Strata(count=3, of_score=np.array(strata), versions=versions)
-    return cut, (Scored("lead_qualification", "lead", rows),)
+    names = ("", TARGET, TARGET)
+    cut = Strata(count=3, of_score=np.array(strata), versions=versions, names=names)
+    return cut, (Scored(TARGET, "lead", rows),)
 
 
 def routed(**changes: Any) -> Routed:
@@ -179,22 +192,31 @@ def routed(**changes: Any) -> Routed:
 
 def test_a_route_takes_the_share_of_each_band_that_the_policy_sends() -> None:
     asked = scored([0.05, 0.3, 0.3, 0.6, 0.9, 0.1], [1, 1, 2, 2, 2, 1])
-    policy = load_policy("lead_routing")
-    found = routing.shares(*asked, policy, routed())
+    found = routing.shares(*asked, sent(routed()))
     assert isinstance(found, np.ndarray) and found == pytest.approx([0.0, 1 / 3, 1.0])
     stricter = routed(at_least={"sales_development": 0.5})
-    found = routing.shares(*asked, policy, stricter)
+    found = routing.shares(*asked, sent(stricter))
     assert isinstance(found, np.ndarray) and found == pytest.approx([0.0, 0.0, 2 / 3])
 
 
 def test_what_a_policy_does_not_have_is_one_line() -> None:
-    asked, policy = scored([0.5], [1]), load_policy("lead_routing")
-    wrong = routing.shares(*asked, policy, routed(routes=("account_exec",)))
+    policy = load_policy("lead_routing")
+    wrong = routing.changed(policy, routed(routes=("account_exec",)))
     assert isinstance(wrong, Refusal) and "account_executive" in wrong.remedy
-    rising = routing.shares(*asked, policy, routed(at_least={"nurture": 0.3}))
+    rising = routing.changed(policy, routed(at_least={"nurture": 0.3}))
     assert isinstance(rising, Refusal) and "fall from route to route" in rising.rule
     none = Strata(count=1, of_score=np.empty(0, np.int64), versions=None)
-    assert isinstance(routing.shares(none, (), policy, routed()), Refusal)
+    assert isinstance(routing.shares(none, (), sent(routed())), Refusal)
+
+
+def test_a_policy_of_leads_routes_no_deals() -> None:
+    """Their scores are those of another target, and mean another chance."""
+    cut, given = scored([0.9, 0.9], [1, 2])
+    both = dataclasses.replace(cut, names=("", TARGET, "opportunity_win"))
+    found = routing.shares(both, given, sent(routed()))
+    assert isinstance(found, np.ndarray) and found.tolist() == [0.0, 1.0, 0.0]
+    mutant = routing.shares(cut, given, sent(routed()))  # strata that do not say whose they are
+    assert isinstance(mutant, np.ndarray) and mutant.tolist() == [0.0, 1.0, 1.0]
 
 
 def test_a_share_is_of_the_rate() -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serving.simulations.store import Asked, Store
+from serving.simulations.records import Asked
+from serving.simulations.store import Store
 from tests.serving import made_up, planning
 
 if TYPE_CHECKING:

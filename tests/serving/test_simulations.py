@@ -3,7 +3,9 @@ is wrong; stopped, given up for dead and started again; each for the eyes of its
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,13 @@ from cluster.settings import Settings, SimulationSettings
 from cluster.workspace import Workspace
 from features import log
 from jobs.simulate import followed
+from serving.forecast import size
+from serving.forecast.size import Sizes
 from serving.simulations import checking, exported, known, service
 from serving.simulations.jobs import State, ended, entrypoint
+from serving.simulations.records import Run
 from serving.simulations.service import Simulations
-from serving.simulations.store import Run, Store
+from serving.simulations.store import Store
 from serving.simulations.words import (
     NoJobs,
     NoResult,
@@ -28,6 +33,7 @@ from serving.simulations.words import (
     Wrong,
 )
 from serving.wire.simulations import SimulationOut
+from tests.jobs.simulating import answered
 from tests.serving import asking
 from tests.serving.asking import (
     DESK,
@@ -43,11 +49,18 @@ from tests.serving.asking import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from serving.wire.simulations import SimulationRequest
 
 ADA, BOB, ROOT = planner(), planner("bob"), administrator()
-ROUTED = {"policy": "lead_routing", "routes": ["call"]}
+ROUTED = {"policy": "lead_routing", "routes": ["nurture"]}
+CAMPAIGN = {
+    "kind": "campaign",
+    "budget": 2.0,
+    "response": {"elasticity": 0.5, "sd": 0.1, "grade": "assumption"},
+    "spend_per_step_cents": 1_000,
+}
 MINUTE = timedelta(minutes=1)
 AT_ONCE = 0.2  # seconds: the issue's goal for what was asked before
 
@@ -198,7 +211,30 @@ def test_many_who_ask_at_once_share_one_job(
         ),
         (scenario(draws=100_000, horizon=520), "steps of one unit"),
         (
-            scenario(levers=[{**LEVER, "routed": {**ROUTED, "at_least": {"call": float("inf")}}}]),
+            scenario(levers=[CAMPAIGN, {**CAMPAIGN, "stages": ["proposal"]}]),
+            "lever 2: a stage of a campaign must be one in which units begin, got 'proposal'",
+        ),
+        (scenario(levers=[{**CAMPAIGN, "segments": ["mars"]}]), "a segment must be one that the"),
+        (scenario(levers=[{**CAMPAIGN, "budget": -1.0}]), "greater than or equal to 0"),
+        (scenario(levers=[{**LEVER, "routed": ROUTED}]), "lever 1: a policy routes by scores"),
+        (
+            scenario(levers=[{**LEVER, "routed": {**ROUTED, "routes": ["nurse"]}}]),
+            "a route must be of policy 'lead_routing', got 'nurse': did you mean 'nurture'?",
+        ),
+        (
+            scenario(levers=[{**LEVER, "routed": {**ROUTED, "policy": "lead_rooting"}}]),
+            "did you mean 'lead_routing",
+        ),
+        (
+            scenario(levers=[{**LEVER, "routed": {**ROUTED, "version": 9}}]),
+            "a version of policy 'lead_routing' must have been published, got 9",
+        ),
+        (
+            scenario(desks=[{**DESK, "name": f"desk {n}"} for n in range(101)]),
+            "at most 100 items",
+        ),
+        (
+            scenario(levers=[{**LEVER, "routed": {**ROUTED, "at_least": {"a": float("inf")}}}]),
             "finite number",
         ),
     ],
@@ -269,12 +305,51 @@ def _comparison(*scenarios: dict[str, Any], **other: Any) -> Any:
     return found
 
 
+def test_what_would_not_fit_into_memory_is_refused(place: Workspace, cluster: Cluster) -> None:
+    """By draws, steps, groups, stages and arms; with how many draws would fit."""
+    allowed = SimulationSettings(result_bytes=3_000_000)
+    settings = place.settings.model_copy(update={"simulations": allowed})
+    narrow = Simulations(Workspace(**{**vars(place), "settings": settings}), cluster)
+    many = request(scenario(draws=1_000))
+    found = narrow.checked(many)
+    assert isinstance(found, Wrong)
+    said = re.search(r"must take at most 0.003 GB .*: ask for (\d+) draws at most", str(found))
+    assert said is not None
+    fits, beyond = int(said[1]), int(said[1]) + 1
+    assert narrow.checked(request(scenario(draws=fits))) is None
+    assert isinstance(narrow.checked(request(scenario(draws=beyond))), Wrong)
+    assert Simulations(place, cluster).checked(many) is None, "the mutant: a bound far away"
+
+
+def test_the_size_of_a_question_is_that_of_its_outcomes(place: Workspace, tmp_path: Path) -> None:
+    """As they are held, and the groups about those that the log tells."""
+    asked = scenario(draws=16, horizon=3, desks=[DESK, {**DESK, "name": "b", "teams": ["dach"]}])
+    found = answered(place, tmp_path, scenarios=[{**asked, "desks": [DESK]}])
+    labels = found.names.labels
+    sizes = Sizes(
+        groups=len(labels), stages=len(found.names.stages), units=found.asked.start.name.size
+    )
+    comparison = _comparison({**asked, "desks": [DESK]})
+    held = sum(
+        array.nbytes
+        for outcome in found.outcomes.values()
+        for name, array in outcome._asdict().items()
+        if name not in ("timing", "won_at")
+    )
+    assert size.result_bytes(comparison, sizes) == pytest.approx(held, rel=0.02)
+    funnel = service.questions.funnels.load_funnel("sales")
+    told = known.read(place, funnel, log.pinned(place.tables)).groups
+    assert told == pytest.approx(len(labels), rel=0.1)
+
+
 def test_where_no_cluster_takes_jobs_it_is_said(
     simulations: Simulations, cluster: Cluster, clock: Time, fresh: SimulationRequest
 ) -> None:
     """With the remedy; asked again when there is one it starts."""
     cluster.refuses = NoJobs(rule="a cluster", value="none", remedy="start one")
+    before = [each.id for each in simulations.listed(ROOT, 200)]
     assert simulations.submit(fresh, ADA, clock()) == cluster.refuses
+    assert [each.id for each in simulations.listed(ROOT, 200)] == before, "it leaves no row"
     cluster.refuses = None
     assert submitted(simulations, fresh, clock).status == "queued"
     assert len(cluster.started) == 1
@@ -387,6 +462,31 @@ def test_a_job_that_died_without_a_word_has_failed(
     assert (dead.status, dead.why) == ("failed", over)
     assert submitted(simulations, fresh, clock).status == "queued"
     assert [run.attempt for run in cluster.started] == [1, 2]
+
+
+def test_a_job_that_runs_for_too_long_is_ended(
+    place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time,
+    fresh: SimulationRequest,
+) -> None:  # fmt: skip
+    """By who looks, and by who asks for another; from its first word on: one that waits may wait.
+    What it says after that counts no more.
+    """
+    told = submitted(simulations, fresh, clock)
+    store, (run,) = Store(place.database), cluster.started
+    clock.now += 600 * MINUTE
+    assert _status(simulations, told) == "queued"
+    assert store.running(run, None, clock.now)
+    for _ in range(119):
+        clock.now += MINUTE
+        assert store.running(run, None, clock.now), "it goes on to say that it runs"
+        assert _status(simulations, told) == "running"
+    clock.now += 2 * MINUTE
+    submitted(simulations, request(scenario(seed=3_003)), clock, BOB)
+    assert cluster.stopped == [run]
+    late = simulations.get(told.id, ADA)
+    assert isinstance(late, SimulationOut)
+    assert (late.status, "within 120 minutes" in str(late.why)) == ("failed", True)
+    assert not store.running(run, None, clock.now)
 
 
 def test_a_job_that_is_on_its_way_to_the_cluster_is_no_dead_one(
@@ -505,13 +605,18 @@ def test_a_job_reads_what_was_asked(
     place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time
 ) -> None:
     """Numbers and texts that YAML writes otherwise than JSON."""
-    odd = {**LEVER, "effect": {**EFFECT, "sd": 1e-05}, "routed": {**ROUTED, "routes": ["\x7f"]}}
-    asked = request(scenario(goals={"won": 1e16}, levers=[odd], desks=[{**DESK, "name": "Nordé"}]))
-    told = submitted(simulations, asked, clock)
+    odd = {**LEVER, "effect": {**EFFECT, "sd": 1e-05}}
+    desk = {**DESK, "name": "Nordé"}
+    told = submitted(simulations, request(scenario(desks=[desk], levers=[odd])), clock)
     kept = Store(place.database).get(told.id)
     assert kept is not None
-    found = followed.question.load(followed._settings(place, kept))
+    odd = {**odd, "routed": {**ROUTED, "routes": ["\x7f"]}}
+    asked = request(scenario(goals={"won": 1e16}, levers=[odd], desks=[desk]))
+    kept = replace(kept, asked=asked.model_dump(mode="json"))
+    with followed._settings(place, kept) as settings:
+        found = followed.question.load(settings)
     assert found == service.questions.read(asked)
+    assert not list((place.settings.home / "simulations").iterdir()), "it is left nowhere"
 
 
 def test_planners_are_told_no_paths_of_what_broke() -> None:

@@ -36,7 +36,7 @@ from tests.serving.listening import listening
 if TYPE_CHECKING:
     import httpx
 
-    from serving.simulations.store import Run
+    from serving.simulations.records import Run
 
 PATH, PEPPER, HERE = "/v1/simulations", bytes(32), "http://127.0.0.1"
 AT_ONCE = 4

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from cluster.errors import Refusal
 from cluster.settings import validated
+from features.targets import load_target
 from jobs.simulate import question
+from serving import batch
 from serving.forecast import tested
 from serving.forecast.comparison import Comparison
 from serving.forecast.funnels import load_funnel
+from serving.moved.past import POLICY
 from serving.policy import Policy, load_policy
 from serving.simulations import questions, routed
 from serving.slots import policies
@@ -24,6 +29,49 @@ if TYPE_CHECKING:
 FIRST = load_policy("lead_routing")
 WHY = {"actor": "ada", "reason": "because"}
 AT = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def score(workspace: Workspace, target: str, policy: str) -> None:
+    """Keep scores of a target that a policy routed."""
+    name = load_target(target).scores_table
+    if workspace.tables.head(name) is None:
+        workspace.tables.create(name, batch.SCHEMA)
+    row = {field.name: None for field in batch.SCHEMA}
+    texts = ("entity", "confidence", "route", "reasons", "model", "policy")
+    row |= dict.fromkeys(("margin", "probability", "low", "high"), 0.5)
+    row |= dict.fromkeys(("time", "scored_at"), AT) | dict.fromkeys(texts, "x")
+    rows = pa.Table.from_pylist([row], batch.SCHEMA)
+    workspace.tables.append(name, rows, {POLICY: f"{policy}@1-0123456789ab"})
+
+
+def of(workspace: Workspace, **more: Any) -> str:
+    """Return whose scores the policy of a question routes, or why nobody knows."""
+    (lever,) = asked(**more).scenarios[0].levers
+    found = routed.sent(workspace, load_funnel("sales"), lever.routed)  # type: ignore[union-attr]
+    return str(found) if isinstance(found, Refusal) else found.target
+
+
+def test_a_policy_routes_the_scores_that_it_routed_last(workspace: Workspace) -> None:
+    """Or those that a lever says; where neither tells, it is asked."""
+    assert "a policy routes by scores" in of(workspace)
+    score(workspace, "lead_qualification", "lead_routing")
+    assert of(workspace) == "lead_qualification"
+    score(workspace, "opportunity_win", "deal_routing")
+    assert of(workspace) == "lead_qualification"
+    assert of(workspace, policy="deal_routing", routes=["commit"]) == "opportunity_win"
+    unsaid = of(workspace, policy="deal_rescue", routes=["watch"])
+    assert "say it by `target` of `routed`, as 'lead_qualification' or 'opport" in unsaid
+    said = {"policy": "deal_rescue", "routes": ["watch"], "target": "opportunity_win"}
+    assert of(workspace, **said) == "opportunity_win"
+    assert "did you mean 'opportunity_win'?" in of(
+        workspace, **said | {"target": "opportunity_won"}
+    )
+    before = pins(workspace, asked())
+    score(workspace, "lead_qualification", "deal_routing")
+    score(workspace, "opportunity_win", "lead_routing")
+    assert of(workspace) == "opportunity_win"
+    after = pins(workspace, asked())
+    assert all(one != other for one, other in zip(after, before, strict=True)), "another answer"
 
 
 def asked(**more: Any) -> Comparison:
@@ -69,9 +117,11 @@ def _plain(workspace: Workspace) -> tuple[object, object]:
 
 
 def test_what_cannot_be_read_is_pinned_as_none(workspace: Workspace) -> None:
-    assert routed.pinned(workspace, asked(policy="nobody")) == {"nobody@active": routed.NONE}
+    funnel = load_funnel("sales")
+    nobody = routed.pinned(workspace, asked(policy="nobody"), funnel)
+    assert nobody == {"nobody@active": routed.NONE}
     unknown = asked(version=9)
-    assert routed.pinned(workspace, unknown) == {"lead_routing@9": routed.NONE}
+    assert routed.pinned(workspace, unknown, funnel) == {"lead_routing@9": routed.NONE}
     (lever,) = unknown.scenarios[0].levers
     assert isinstance(routed.policy(workspace, lever.routed), Refusal)  # type: ignore[union-attr]
 

@@ -14,7 +14,8 @@ from cluster.database import open_database
 from cluster.settings import SimulationSettings
 from serving.simulations import store as stores
 from serving.simulations.quotas import Used, refused
-from serving.simulations.store import Asked, Kept, Run, Store
+from serving.simulations.records import Asked, Kept, Run
+from serving.simulations.store import Store
 from serving.simulations.words import TooManySimulations
 
 if TYPE_CHECKING:

@@ -1,0 +1,75 @@
+"""How large a question is: the arms that it takes, and the bytes of what comes out. Pure.
+
+The outcomes of all arms are held at once, each as arrays by draw, step and group, stage or desk
+(serving/forecast/given.py): they are what bounds the memory of an answer, and what is told of it
+before anything runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster.errors import Refusal
+from serving.forecast.given import PARTS
+from serving.forecast.reaching import is_by_reps, reached
+from serving.forecast.scenario import BASELINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serving.forecast.comparison import Comparison
+    from serving.forecast.scenario import Scenario
+
+NUMBER, SMALL = 8, 4  # bytes of an int64, of an int32
+
+
+class Sizes(NamedTuple):
+    """How many of what an outcome is counted by there are."""
+
+    groups: int  # segments x teams x owners that occur together
+    stages: int
+    units: int  # open at the start
+
+
+def arms(comparison: Comparison) -> Iterator[Scenario]:
+    """Give the scenario of every arm: business as usual, those asked about, that of the plan, and
+    for the price of an hour one more for each desk of those whose reps make contacts.
+    """
+    several = list(comparison.scenarios)
+    plan = comparison.plan
+    several += [each for each in several if plan is not None and each.name == plan.scenario]
+    if not any(each.name == BASELINE for each in several):
+        yield several[0].baseline()
+    yield from several
+    for each in several:
+        if comparison.hour_price and any(map(is_by_reps, each.levers)):
+            yield from [each] * len(each.desks)
+
+
+def result_bytes(comparison: Comparison, sizes: Sizes) -> int:
+    """Return about how many bytes the outcomes of all arms take."""
+    return sum(_bytes(each, sizes) for each in arms(comparison))
+
+
+def refused(comparison: Comparison, sizes: Sizes, most: int) -> Refusal | None:
+    """Return why a question is too large to be held; None if it is not."""
+    asked = result_bytes(comparison, sizes)
+    if asked <= most:
+        return None
+    draws = comparison.scenarios[0].draws * most // asked
+    fewer = f"ask for {draws:,} draws at most" if draws else "ask for fewer scenarios or steps"
+    return Refusal(
+        rule=f"what a simulation gives must take at most {most / 1e9:.2g} GB"
+        f" (simulations.result_bytes), by draws, steps, {sizes.groups:,} groups (segment, team and"
+        " owner), stages and arms",
+        value=f"about {asked / 1e9:.2g} GB",
+        remedy=fewer,
+    )
+
+
+def _bytes(scenario: Scenario, sizes: Sizes) -> int:
+    desks, levers = max(1, len(scenario.desks)), len(reached(scenario))
+    won = 2 * NUMBER * sizes.groups * len(PARTS)  # units and cents
+    there = SMALL * sizes.groups * sizes.stages
+    queues = NUMBER * (desks * levers + desks + 1)  # contacts, waiting, who unsubscribes
+    return scenario.draws * (scenario.horizon * (won + there + queues) + sizes.units // 8 + 1)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cluster.access.principal import Forbidden, Principal, Unavailable
     from cluster.access.tokens import Tokens
     from serving.access.sessions import Sessions
+    from serving.access.signedout import SignedOut
 
     type Answer = Principal | Unauthenticated | Forbidden | Unavailable
 
@@ -45,26 +46,34 @@ class Credentials:
     keys: KeyRing | None = None
     tokens: Tokens | None = None
     sessions: Sessions | None = None  # without, none counts
+    signed_out: SignedOut | None = None  # sessions that count no more
 
     async def who(self, scope: Scope, now: datetime) -> Answer:
         """Return who sends a request at `now`, or why nobody knows."""
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if not sent:
-            found = self._in_session(scope, now)
+            found = await self._in_session(scope, now)
             return self._unsaid(scope) if found is None else found
         scheme, _, text = sent[0].decode("latin-1").partition(" ")
         if len(sent) > 1 or scheme.lower() != SCHEME or not text:
             return _TWO
         return await self._known(text.strip(), now)
 
-    def _in_session(self, scope: Scope, now: datetime) -> Principal | Unavailable | None:
+    async def _in_session(self, scope: Scope, now: datetime) -> Principal | Unavailable | None:
         """Return who a session is of, where one counts; None of a session that is over."""
         text = sessions.sent(scope)
         if text is None or self.sessions is None or self.keys is None:
             return None
         id = self.sessions.key_id(text, now)
-        found = None if id is None else self.keys.holder(id, now)
+        if id is None or await self._is_out(text):
+            return None
+        found = self.keys.holder(id, now)
         return None if isinstance(found, Unauthenticated) else found
+
+    async def _is_out(self, session: str) -> bool:
+        """Was a session signed out? The database is asked, beside the loop."""
+        out = self.signed_out
+        return out is not None and await asyncio.to_thread(out.has, session)
 
     def _unsaid(self, scope: Scope) -> Principal | Unauthenticated | Forbidden:
         return _NONE if self.required else _local(scope)

@@ -11,6 +11,7 @@ from cluster.beat import Beat
 from cluster.errors import WrongUse
 from serving.access.credentials import Credentials
 from serving.access.sessions import Sessions
+from serving.access.signedout import SignedOut
 
 if TYPE_CHECKING:
     from cluster.settings import ServeSettings
@@ -33,6 +34,7 @@ class Opened:
             keys=keys,
             tokens=self._tokens,
             sessions=Sessions(secret=keys.secret("planner-session/1")),
+            signed_out=SignedOut(workspace.database),
         )
         keys.renew(clock())
 

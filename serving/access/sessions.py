@@ -13,15 +13,13 @@ import base64
 import hmac
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cluster.access.principal import Forbidden
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from starlette.types import Scope
 
 PATH = "/planner"
@@ -50,13 +48,18 @@ class Sessions:
 
     def key_id(self, text: str, now: datetime) -> str | None:
         """Return which key a session is of; None of one that is over or was not made here."""
+        end = self.end(text)
+        return None if end is None or now >= end else text.split(".")[1]
+
+    def end(self, text: str) -> datetime | None:
+        """Return until when a session lasts; None of one that was not made here."""
         found = _FORM.fullmatch(text)
         if found is None:
             return None
-        said, id, end, signed = found.groups()
+        said, _, end, signed = found.groups()
         if not hmac.compare_digest(signed, self._signed("session", said)):
             return None
-        return id if now.timestamp() < int(end) else None
+        return datetime.fromtimestamp(int(end), UTC)
 
     def token(self, who: str) -> str:
         """Return what every form must carry; `who` is the session, or else the credential."""

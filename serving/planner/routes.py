@@ -109,7 +109,7 @@ def _add_signing(routes: APIRouter, made: Desk) -> None:
     @needs(ANYBODY)
     async def leave(request: Request) -> Response:
         asked = Asked(scope=request.scope, sessions=made.sessions, body=await request.body())
-        return signing.left(asked)
+        return await run_in_threadpool(signing.left, made, asked)
 
 
 def _add_files(routes: APIRouter) -> None:

@@ -44,14 +44,22 @@ def entered(made: Desk, asked: Asked) -> Response:
     )
 
 
-def left(asked: Asked) -> Response:
-    """Forget the session in the browser."""
+def left(made: Desk, asked: Asked) -> Response:
+    """End the session, here and in the browser: a copy of the cookie counts no more."""
     if (why := sessions.foreign(asked.scope)) is not None:
         return refused(why, HTTPStatus.BAD_REQUEST)
+    _end(made, sessions.sent(asked.scope))
     secure = sessions.is_secure(asked.scope)
     gone = sessions.cookie("", is_secure=secure, lasts=timedelta(0))
     head = {"location": f"{PATH}/sign-in", "set-cookie": gone}
     return Response(status_code=HTTPStatus.SEE_OTHER, headers=head)
+
+
+def _end(made: Desk, session: str | None) -> None:
+    end = None if session is None else made.sessions.end(session)
+    out, now = made.credentials.signed_out, made.workspace.clock()
+    if session is not None and end is not None and out is not None and now < end:
+        out.add(session, end, now)
 
 
 def _holder(made: Desk, text: str) -> Principal | str:

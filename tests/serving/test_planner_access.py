@@ -24,6 +24,7 @@ from cluster.settings import ROOT
 from serving.access import sessions
 from serving.access.credentials import Credentials
 from serving.access.sessions import COOKIE, Sessions
+from serving.access.signedout import SignedOut
 from serving.api.application import make_application
 from serving.planner import asked, desk, pages, results, routes, sheet, signing
 from tests.serving import made_up
@@ -61,7 +62,8 @@ def credentials(service: DecisionService) -> Credentials:
     """Credentials that are asked for, and sessions."""
     ring = keyring.KeyRing(service.workspace.database, load_roles(), PEPPER)
     made = Sessions(secret=ring.secret("planner-session/1"))
-    return Credentials(required=True, keys=ring, sessions=made)
+    out = SignedOut(service.workspace.database)
+    return Credentials(required=True, keys=ring, sessions=made, signed_out=out)
 
 
 @pytest.fixture
@@ -123,6 +125,29 @@ def test_who_is_not_known_signs_in(http: httpx.Client, key: Callable[..., str]) 
     left = http.post("/planner/sign-out", headers=OWN)
     assert left.status_code == 303
     assert http.get("/planner").status_code == 401
+
+
+def test_who_signs_out_ends_the_session_for_all_who_hold_the_cookie(
+    http: httpx.Client, service: DecisionService, credentials: Credentials,
+    key: Callable[..., str], clock: Clock,
+) -> None:  # fmt: skip
+    """At every replica; another session of the same key goes on. It is forgotten when it would have
+    ended."""
+    _sign_in(http, text := key())
+    stolen = {"cookie": f"{COOKIE}={http.cookies.get(COOKIE)}"}
+    with _client(service, credentials) as other, _client(service, credentials) as thief:
+        _sign_in(other, text)
+        assert thief.get("/planner", headers=stolen).status_code == 200
+        http.post("/planner/sign-out", headers={**OWN, **stolen})
+        assert thief.get("/planner", headers=stolen).status_code == 401
+        assert other.get("/planner").status_code == 200
+        deaf = replace(credentials, signed_out=None)  # the mutant: the browser alone forgets it
+        with _client(service, deaf) as mutant:
+            assert mutant.get("/planner", headers=stolen).status_code == 200
+        made, late = SignedOut(service.workspace.database), NOW + sessions.LASTS
+        assert made.has(stolen["cookie"].partition("=")[2])
+        made.add("another", late + sessions.LASTS, late)
+        assert not made.has(stolen["cookie"].partition("=")[2])
 
 
 def test_a_session_over_https_is_never_sent_without(

@@ -28,7 +28,9 @@ _PARTS = schema.parts
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One finished part of some work."""
+    """One finished part of some work. What `said` calls its `blob` is of this part alone, and goes
+    with it.
+    """
 
     number: int
     files: tuple[str, ...] = ()  # written, no reader sees them yet
@@ -81,15 +83,15 @@ class Parts:
         with self._database.begin() as connection:
             connection.execute(_PARTS.delete().where(mine))
 
-    def forget(self, before: datetime) -> int:
-        """Take off the record all work of which no part is younger; returns how many parts."""
+    def forget(self, before: datetime) -> list[Part]:
+        """Take off the record all work of which no part is younger, and return its parts."""
         limit = schema.micros(before)
         work = _PARTS.c.work
         resting = sa.select(work).group_by(work).having(sa.func.max(_PARTS.c.at) < limit)
         # each row is looked at again: it may have been taken up since the others were counted
-        gone = _PARTS.delete().where(work.in_(resting), _PARTS.c.at < limit)
+        gone = _PARTS.delete().where(work.in_(resting), _PARTS.c.at < limit).returning(_PARTS)
         with self._database.begin() as connection:
-            return connection.execute(gone).rowcount
+            return [_part(row) for row in connection.execute(gone).mappings()]
 
     def files(self) -> set[str]:
         """Return the files of all parts on record."""

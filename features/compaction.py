@@ -116,14 +116,18 @@ def expire(workspace: Workspace, age: timedelta) -> int:
 
 def sweep(workspace: Workspace, age: timedelta) -> int:
     """Delete files older than `age` that no snapshot refers to, and drafts of blobs; returns how
-    many. Work that rested for as long is forgotten; the files of other unfinished work stay.
+    many. Work that rested for as long is forgotten, with its blobs; the files of other unfinished
+    work stay.
     """
     before, tables = workspace.clock() - age, workspace.tables
     parts = Parts(workspace.database)
-    parts.forget(before)
+    resting = [part.said["blob"] for part in parts.forget(before) if "blob" in part.said]
+    for blob in resting:
+        workspace.blobs.delete(blob)
     spare = parts.files()  # before the look at snapshots: a commit may come between
     drafts = workspace.blobs.sweep(before)
-    return drafts + sum(tables.sweep(name, before, spare) for name in tables.names())
+    files = sum(tables.sweep(name, before, spare) for name in tables.names())
+    return len(resting) + drafts + files
 
 
 def _growing(workspace: Workspace) -> list[str]:

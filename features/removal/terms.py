@@ -24,6 +24,8 @@ class Retention(Frozen):
     scores: Days = None
     reports: Days = None
     identities: Days = None
+    simulations: Days = None
+    drafts: Days = None
 
 
 def load_retention(path: Path = FILE) -> Retention:

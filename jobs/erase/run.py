@@ -26,6 +26,7 @@ from features.removal import erasure
 from features.removal.holds import Holds
 from jobs import show
 from jobs.console import Report, guarded
+from serving.simulations import retained
 
 if TYPE_CHECKING:
     from features.removal.erasure import Reach
@@ -106,10 +107,12 @@ def run(workspace: Workspace, settings: EraseSettings) -> Report:
         )
     told = {"subjects": subjects, "actor": act.actor, "reason": act.reason}
     workspace.journal.record(BEGUN, told, now=act.now)
+    # first: the end of an erasure empties the free space of the database
+    simulations = retained.forget(workspace, retained.naming(workspace, subjects))
     reach = erasure.erase(workspace, subjects, act.now)
-    body = {**told, "reach": dataclasses.asdict(reach)}
+    body = {**told, "reach": {**dataclasses.asdict(reach), "simulations": simulations}}
     workspace.journal.record(DONE, body, now=workspace.clock())
-    return _report(subjects, reach)
+    return _report(subjects, reach, simulations)
 
 
 def _subjects(workspace: Workspace, settings: EraseSettings) -> list[str]:
@@ -120,7 +123,7 @@ def _subjects(workspace: Workspace, settings: EraseSettings) -> list[str]:
     return sorted(given)
 
 
-def _report(subjects: list[str], reach: Reach) -> Report:
+def _report(subjects: list[str], reach: Reach, simulations: int) -> Report:
     before = reach.subjects - reach.keys
     again = f", {before:,} were destroyed before" if before else ""
     return Report(
@@ -132,6 +135,7 @@ def _report(subjects: list[str], reach: Reach) -> Report:
             f"log and online store: {reach.events:,} events removed",
             f"quarantine: {reach.refused:,} rows removed, and {reach.rows_keys:,} keys of rows",
             f"reports: {reach.pages:,} pages deleted",
+            f"simulations: {simulations:,} deleted that named them",
             f"files: {reach.files:,} deleted that held what is gone",
             "left: the journal, and scores and feature rows under keys of leads; models are not"
             " trained again",

@@ -15,6 +15,8 @@ from features.log import TABLE as LOG
 from features.removal import due, pages
 from features.removal import remove as removal
 from features.removal.due import Due
+from serving.planner.drafts import Drafts
+from serving.simulations import retained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,14 @@ def find(workspace: Workspace, terms: Retention, holds: Holds, now: datetime) ->
     if terms.identities is not None:
         silent = due.identities(workspace, terms.identities, holds, now)
         found.append(Found(due=silent, take=_identities))
+    if terms.simulations is not None:
+        asked = _simulations(workspace, terms.simulations, holds, now)
+        found.append(Found(due=asked, take=_forget_simulations))
+    if terms.drafts is not None:
+        before = now - timedelta(days=terms.drafts)
+        gone = Drafts(workspace).past(before)
+        drafts = Due(name="drafts", days=terms.drafts, before=before, ids=gone, held=0)
+        found.append(Found(due=drafts, take=_forget_drafts))
     return found
 
 
@@ -91,6 +101,24 @@ def _snapshots(table: str, workspace: Workspace, found: Due) -> int:
 def _identities(workspace: Workspace, found: Due) -> int:
     workspace.vault.forget([str(each) for each in found.ids])
     return len(found.ids)
+
+
+def _simulations(workspace: Workspace, days: int, holds: Holds, now: datetime) -> Due:
+    """Return the simulations that are due; one that names what is held stays."""
+    before, old = now - timedelta(days=days), retained.old(workspace, now - timedelta(days=days))
+    keys = [hold.key for hold in holds.all]
+    held = set(retained.naming(workspace, keys)) & set(old) if keys else set()
+    ids = tuple(id for id in old if id not in held)
+    return Due(name="simulations", days=days, before=before, ids=ids, held=len(held))
+
+
+def _forget_simulations(workspace: Workspace, found: Due) -> int:
+    retained.sweep(workspace, found.before)
+    return retained.forget(workspace, [str(each) for each in found.ids])
+
+
+def _forget_drafts(workspace: Workspace, found: Due) -> int:
+    return Drafts(workspace).sweep(found.before)
 
 
 def _pages(workspace: Workspace, days: int, holds: Holds, now: datetime) -> Due:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from serving.planner.sheet import Sheet
 
-DROPPED = "dropped"
+FOLDER, DROPPED = "planner", "dropped"
 MOST = 100  # of one planner
 
 
@@ -90,6 +90,30 @@ class Drafts:
         found = self.read(who, name)
         return found if isinstance(found, NoDraft) else self._move(who, name, DROPPED, now)
 
+    def sweep(self, before: datetime) -> int:
+        """Take off the record what was dropped before a moment, or kept anew, with its blobs;
+        returns how many texts of drafts are gone. Those of all planners.
+        """
+        past, dropped = _past(before)
+        ours = schema.refs.c.name.startswith(f"{FOLDER}/")
+        with self._workspace.database.begin() as connection:
+            rows = sa.select(schema.ref_moves.c.target).where(past)
+            gone = set(connection.scalars(rows)) - {DROPPED}
+            connection.execute(schema.ref_moves.delete().where(past))
+            connection.execute(schema.refs.delete().where(schema.refs.c.name.in_(dropped)))
+            gone -= set(connection.scalars(sa.select(schema.refs.c.target).where(ours)))
+        for blob in gone:
+            self._workspace.blobs.delete(blob)
+        return len(gone)
+
+    def past(self, before: datetime) -> tuple[str, ...]:
+        """Return what `sweep` would take off the record, as texts for a reader."""
+        moves = schema.ref_moves.c
+        query = sa.select(moves.name, moves.epoch).where(_past(before)[0])
+        with self._workspace.database.connect() as connection:
+            rows = connection.execute(query.order_by(moves.name, moves.epoch))
+            return tuple(f"{name}@{epoch}" for name, epoch in rows)
+
     def _move(self, who: Principal, name: str, to: str, now: datetime) -> Refusal | None:
         ref = self._workspace.refs.get(_folder(who) + name_of(name))
         moved = self._workspace.refs.move(
@@ -103,5 +127,15 @@ class Drafts:
         return moved if isinstance(moved, Refusal) else None
 
 
+def _past(before: datetime) -> tuple[sa.ColumnElement[bool], sa.Select[tuple[str]]]:
+    """Return which moves of drafts are past, and the names of drafts that were dropped before."""
+    refs, moves, limit = schema.refs.c, schema.ref_moves.c, schema.micros(before)
+    ours = refs.name.startswith(f"{FOLDER}/")
+    dropped = sa.select(refs.name).where(ours, refs.target == DROPPED, refs.moved_at < limit)
+    newest = sa.select(refs.epoch).where(refs.name == moves.name).scalar_subquery()
+    is_past = sa.or_(moves.name.in_(dropped), moves.epoch < newest)
+    return sa.and_(moves.name.startswith(f"{FOLDER}/"), moves.moved_at < limit, is_past), dropped
+
+
 def _folder(who: Principal) -> str:
-    return f"planner/{canonical.digest(who.subject)[:24]}/"
+    return f"{FOLDER}/{canonical.digest(who.subject)[:24]}/"

@@ -53,6 +53,6 @@ def test_only_work_that_rests_is_forgotten(parts: Parts) -> None:
     for work, number, age in (("going", 1, 9), ("going", 2, 0), ("resting", 1, 9), ("up", 1, 9)):
         parts.keep(work, _part(number, f"{work}-{number}"), NOW - age * HOUR)
     parts.resume("up", NOW)
-    assert parts.forget(NOW - 5 * HOUR) == 1
+    assert len(parts.forget(NOW - 5 * HOUR)) == 1
     assert parts.files() == {"going-1", "going-2", "up-1"}
-    assert parts.forget(NOW + HOUR) == 3
+    assert len(parts.forget(NOW + HOUR)) == 3

@@ -1,0 +1,147 @@
+"""What is kept no longer: simulations nobody asked for in a while, or that name somebody who is to
+be forgotten, drafts that were dropped, and what runs that ended left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cluster import schema
+from cluster.errors import Refusal
+from cluster.parts import Part, Parts
+from cluster.settings import SimulationSettings
+from features import compaction
+from features.removal.holds import Hold, Holds
+from features.removal.terms import Retention
+from jobs.retain import classes
+from serving.planner.drafts import Drafts
+from serving.planner.sheet import empty
+from serving.simulations import retained
+from serving.simulations.records import Asked, Run
+from serving.simulations.store import Store
+from tests.serving.asking import planner, request, scenario
+
+if TYPE_CHECKING:
+    import pytest
+
+    from cluster.workspace import Workspace
+
+THEN = datetime(2026, 3, 2, tzinfo=UTC)
+DAY = timedelta(days=1)
+TERMS = Retention(simulations=100, drafts=10)
+ALLOWED = SimulationSettings(at_once=99, queue=99)
+
+
+def asked(workspace: Workspace, id: str, now: datetime, said: str = "", ended: str = "done") -> Run:
+    """Put a simulation on record that is over."""
+    store = Store(workspace.database)
+    text = request(scenario()).model_dump(mode="json") | {"against": said}
+    new = Asked(id=id, key=id, request=text, pinned={}, owner="ada", now=now)
+    begun = store.begin(new, ALLOWED)
+    assert not isinstance(begun, Refusal)
+    run = begun[0].run
+    if ended == "done":
+        store.done(run, workspace.blobs.put(f"result of {id} by {said or 'nobody'}".encode()), now)
+    elif ended == "failed":
+        store.failed(run, "why", now)
+    return run
+
+
+def there(workspace: Workspace) -> set[str]:
+    """Return the ids on record."""
+    with workspace.database.connect() as connection:
+        return set(connection.scalars(sa.select(schema.simulations.c.id)))
+
+
+def due(workspace: Workspace, now: datetime, *holds: Hold) -> list[classes.Found]:
+    """Return what is due."""
+    return classes.find(workspace, TERMS, Holds(all=tuple(holds)), now)
+
+
+def test_what_nobody_asked_for_in_a_while_goes(workspace: Workspace) -> None:
+    """With its result and who asked; what is shared, under way, held or asked for again stays."""
+    for id in ("old", "held", "shared", "again", "under way", "failed"):
+        ended = {"under way": "", "failed": "failed"}.get(id, "done")
+        asked(workspace, id, THEN, said=f"{id}-key", ended=ended)
+    asked(workspace, "young", THEN + 50 * DAY)
+    store = Store(workspace.database)
+    store.share("shared", THEN)
+    again = Asked(id="x", key="again", request={}, pinned={}, owner="bob", now=THEN + 60 * DAY)
+    assert not isinstance(store.begin(again, ALLOWED), Refusal)
+    hold = Hold(name="case 1", over="account", key="held-key")
+    assert due(workspace, THEN + 99 * DAY)[0].due.ids == ()
+    (found, drafts) = due(workspace, THEN + 101 * DAY, hold)
+    assert (found.due.ids, found.due.held, drafts.due.ids) == (("failed", "old"), 1, ())
+    result = store.get("old")
+    assert result is not None and workspace.blobs.has(str(result.result))
+    assert classes.remove(workspace, [found]) == {"simulations": 2}
+    assert there(workspace) == {"held", "shared", "again", "under way", "young"}
+    assert not workspace.blobs.has(str(result.result))
+    assert store.owners("old") == set()
+
+
+def test_what_jobs_that_died_were_asked_goes_too(workspace: Workspace) -> None:
+    folder = workspace.settings.home / retained.FOLDER
+    folder.mkdir()
+    (folder / "a.1.yaml").write_text("x")
+    now = datetime.now(UTC)
+    assert retained.sweep(workspace, now - DAY) == 0
+    assert retained.sweep(workspace, now + DAY) == 1
+    assert not list(folder.iterdir())
+
+
+def test_a_simulation_that_names_somebody_is_forgotten(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its question or its result, shared or not; a result of another stays."""
+    asked(workspace, "names", THEN, said="rep-7")
+    asked(workspace, "other", THEN, said="rep-8")
+    Store(workspace.database).share("names", THEN)
+    assert retained.naming(workspace, ["rep-7", "", "nobody "]) == ["names"]
+    assert retained.naming(workspace, []) == []
+    with workspace.database.begin() as connection:  # the result alone names them now
+        values = {"asked": "{}"}
+        connection.execute(schema.simulations.update().values(values))
+    assert retained.naming(workspace, ["rep-7"]) == ["names"]
+    assert retained.forget(workspace, ["names"]) == 1
+    assert there(workspace) == {"other"}
+    monkeypatch.setattr(retained, "_said", lambda *_: [])
+    assert retained.naming(workspace, ["rep-8"]) == [], "the mutant finds nobody"
+
+
+def test_a_run_that_was_forgotten_counts_no_more(workspace: Workspace) -> None:
+    run = asked(workspace, "one", THEN, ended="")
+    retained.forget(workspace, ["one"])
+    assert not Store(workspace.database).running(run, None, THEN)
+
+
+def test_drafts_that_were_dropped_or_kept_anew_go(workspace: Workspace) -> None:
+    """The newest of each stays, and so does one that another has kept alike."""
+    drafts, ada, bob = Drafts(workspace), planner(), planner("bob")
+    filled, other = empty(), replace(empty(), top={"funnel": ("sales",)})
+    for who, name, sheet in ((ada, "a", filled), (ada, "a", other), (ada, "b", filled)):
+        assert drafts.keep(who, name, sheet, THEN) == name
+    assert drafts.keep(bob, "mine", filled, THEN) == "mine"
+    drafts.drop(ada, "b", THEN)
+    assert drafts.past(THEN) == () and drafts.sweep(THEN) == 0
+    assert len(drafts.past(THEN + DAY)) == 3, "the first of a, and b twice"
+    assert drafts.sweep(THEN + DAY) == 0, "the blob of the first is that of bob's"
+    assert drafts.read(ada, "a") == other and drafts.read(bob, "mine") == filled
+    drafts.drop(bob, "mine", THEN)
+    assert drafts.sweep(THEN + DAY) == 1
+    assert drafts.keep(bob, "mine", filled, THEN + DAY) == "mine"
+    assert drafts.read(bob, "mine") == filled
+
+
+def test_spans_of_runs_that_rest_are_swept_with_their_blobs(workspace: Workspace) -> None:
+    """Of a simulation that was cancelled or failed, and never asked for again."""
+    parts, blob = Parts(workspace.database), workspace.blobs.put(b"draws")
+    parts.keep("simulate/x", Part(number=0, said={"blob": blob}), workspace.clock())
+    parts.keep("other", Part(number=0, said={"rows": 3}), workspace.clock())
+    later = replace(workspace, clock=lambda: datetime.now(UTC) + 3 * DAY)
+    assert compaction.sweep(later, 4 * DAY) == 0 and workspace.blobs.has(blob)
+    assert compaction.sweep(later, 2 * DAY) == 1 and not workspace.blobs.has(blob)
+    assert not parts.resume("other", workspace.clock())

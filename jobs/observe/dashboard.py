@@ -64,6 +64,7 @@ def _rows(promises: Promises) -> tuple[Row, ...]:
         Row(title="Time", panels=_time()),
         Row(title="Models", panels=_models()),
         Row(title="Load", panels=_load()),
+        Row(title="Simulations", panels=_simulations()),
         Row(title="Access and telemetry", panels=_access()),
     )
 
@@ -167,6 +168,15 @@ def _access() -> tuple[Panel, ...]:
         _lines("Log lines", meters.LINES, "outcome"),
         _lines("Spans", meters.SPANS, "outcome"),
     )  # fmt: skip
+
+
+def _simulations() -> tuple[Panel, ...]:
+    return (
+        _gauge("Simulations on record", meters.SIMULATIONS, "status"),
+        _gauge("The oldest under way", meters.SIMULATION_OLDEST, "", unit="s"),
+        _gauge("The last that was done", meters.SIMULATION_LAST, "part", unit="s"),
+        _lines("Simulations asked for", meters.SIMULATIONS_ASKED, "outcome"),
+    )
 
 
 def _lines(title: str, meter: Meter, by: str, unit: str = "reqps") -> Panel:

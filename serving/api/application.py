@@ -75,6 +75,7 @@ def make_api(
     )
     place = desk.service.workspace
     planning = planning or Simulations(place)
+    desk.service.readings.add("simulations", planning.facts)
     problems.add_handlers(api)
     api.include_router(decisions.router(desk))
     api.include_router(overriding.router(desk.service))

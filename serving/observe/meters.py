@@ -115,6 +115,24 @@ CONSENT_AGE = _gauge(
 )
 READ = _gauge("readings_timestamp_seconds", "When these samples were taken.", unit="seconds")
 
+SIMULATIONS_ASKED = _counter(
+    "simulation_asks",
+    "Simulations that were asked for: accepted, unchanged, wrong, too_many or no_jobs.",
+    "outcome",
+)
+SIMULATIONS = _gauge("simulations", "Simulations on record.", "status")
+SIMULATION_OLDEST = _gauge(
+    "simulation_oldest_seconds",
+    "Since the first of those under way was asked for; 0: none is.",
+    unit="seconds",
+)
+SIMULATION_LAST = _gauge(
+    "simulation_last_seconds",
+    "How long the one that was done last waited, and ran.",
+    "part",
+    unit="seconds",
+)
+
 REPLAYED = _gauge(
     "replayed_decisions", "The last jobs.replay: equal, differs, gone.", "verdict", by_replica=False
 )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal
-from serving.simulations import checking, known, questions, routed
+from serving.simulations import checking, known, metered, questions, routed
 from serving.simulations.jobs import RayJobs
+from serving.simulations.metered import Asks
 from serving.simulations.once import Once
 from serving.simulations.records import DONE, QUEUED, Asked, Kept
 from serving.simulations.store import Store
@@ -20,6 +21,7 @@ from serving.wire.simulations import SimulationRequest, SimulationResultOut
 if TYPE_CHECKING:
     from cluster.access.principal import Principal
     from cluster.workspace import Workspace
+    from serving.observe.tallies import Fact
     from serving.simulations.jobs import Jobs
     from serving.simulations.known import Known
     from serving.simulations.questions import Question
@@ -45,6 +47,7 @@ class Simulations:
         self._store = Store(workspace.database)
         self._jobs = jobs or RayJobs(workspace.settings)
         self._once = Once(MOST_KNOWN)
+        self._asks = Asks()
 
     def submit(
         self, asked: SimulationRequest, who: Principal, now: datetime
@@ -52,6 +55,18 @@ class Simulations:
         """Start a simulation, or return the one that was asked before: done (`unchanged`), or under
         way, which is joined. One that failed or was cancelled is started again.
         """
+        found = self._submitted(asked, who, now)
+        self._asks.count(found)
+        return found
+
+    def facts(self) -> list[Fact]:
+        """Return what is told of simulations to who watches the service."""
+        now = self._workspace.clock()
+        return [*self._asks.facts(), *metered.facts(self._workspace.database, now)]
+
+    def _submitted(
+        self, asked: SimulationRequest, who: Principal, now: datetime
+    ) -> SimulationOut | Wrong | TooManySimulations | NoJobs:
         question = self._question(asked)
         if isinstance(question, Wrong):
             return question

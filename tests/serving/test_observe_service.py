@@ -44,6 +44,7 @@ CANARIES = ("kim.canary@example.com", "+49-170-5550199", "Kim-Canary", "fck_cana
 BEFORE_ANY_MADE = {  # that need more than requests: a replay, a swap
     *("funnelcast_replayed_decisions", "funnelcast_replay_timestamp_seconds"),
     *("funnelcast_slot_swap_lag_seconds", "funnelcast_feature_base_age_seconds"),
+    "funnelcast_simulation_last_seconds",
 }
 
 
@@ -105,6 +106,7 @@ def test_every_meter_is_told(opened: Workspace, lead: dict[str, Any]) -> None:
             client.post("/v1/decisions", json=lead, headers={"idempotency-key": "k-1"})
             client.post("/v1/decisions", json=lead, headers={"idempotency-key": "k-1"})
             client.post("/v1/decisions", json={"lead": "nobody"})
+            client.post("/v1/simulations", json={"scenarios": [{"name": "x", "draws": 0}]})
             client.post("/v1/decisions:batch", json={"decisions": [lead, {"lead": "nobody"}]})
             event = {
                 "specversion": "1.0", "id": "e-1", "source": "shop", "time": "2026-01-01T00:00:00Z",

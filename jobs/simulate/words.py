@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from serving.forecast import aalen, amounts, moves, person, reaching, risk
-from serving.forecast.evidence import GRADE_WORDS
+from serving.forecast.evidence import GRADE_WORDS, Effect, Response, lowest
 from serving.forecast.kinds import Outreach
+from serving.forecast.scenario import evidence_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,8 +153,14 @@ def payoff(name: str, payoff: Payoff) -> str:
 
 
 def grade(found: Answer) -> str:
-    """Return what the effects of the levers rest on."""
-    return GRADE_WORDS[found.grade]
+    """Return what the effects of the levers rest on, and what is assumed besides."""
+    levers = [lever for way in found.ways.values() for lever in way.scenario.levers]
+    known = [evidence_of(lever) for lever in levers]
+    of_effects = lowest(each.grade for each in known if isinstance(each, Effect | Response))
+    if found.grade == of_effects:
+        return GRADE_WORDS[found.grade]
+    numbers = " and ".join(sorted({name for lever in levers for name in written(lever)}))
+    return f"{found.grade}: effects are {of_effects}, {numbers} the planner's, measured by nobody"
 
 
 def held(found: Answer) -> Iterator[str]:

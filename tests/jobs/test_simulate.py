@@ -88,7 +88,7 @@ def test_a_run_writes_blob_rows_and_ref_that_agree(
     rows = kept(filled, ref.target)
     assert len(rows) == report.wrote["rows"] != 0
     draws, facts = record.read(filled.blobs.get(ref.target))
-    assert draws.num_rows == 2 * 60 * 8 and facts["grade"] == "randomised"
+    assert draws.num_rows == 2 * 60 * 8 and facts["grade"] == "assumption"
     assert facts["arms"] == ["baseline", "outreach"]
     of_all = rows.query("dimension == 'all' and measure == 'won' and span == 'step'")
     for part in PARTS:
@@ -132,7 +132,10 @@ def test_an_equal_run_adds_no_rows(filled: Workspace, monkeypatch: pytest.Monkey
 
 def test_the_report_says_what_it_rests_on_and_shows_the_forecast(report: console.Report) -> None:
     said = "\n".join(report.decided)
-    assert "evidence: randomised" in said and "effect of a contact, estimated: ratio of" in said
+    besides = (
+        "evidence: assumption: effects are randomised, saturation and unsubscribe the planner's"
+    )
+    assert besides in said and "effect of a contact, estimated: ratio of" in said
     assert "it pays with probability" in said
     assert report.table is not None and report.table["step"].tolist() == list(range(1, 9))
     assert list(report.table.columns)[1:4] == ["baseline won", "outreach won", "difference won"]

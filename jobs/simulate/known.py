@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import FunnelcastError, Refusal, WrongUse, done
 from serving.effects import known as effects
-from serving.forecast import effect, person, response
+from serving.forecast import campaigning, effect, person
 from serving.forecast.evidence import ESTIMATED
 from serving.forecast.kinds import Campaign, Outreach
 from serving.forecast.scenario import evidence_of
@@ -98,10 +98,7 @@ def _action(lever: Lever) -> str:
 
 def _answered(course: Course, lever: Campaign) -> Found:
     """Return how arrivals answer to a budget, if such a one was seen."""
-    names = [stage.name for stage in course.funnel.stages]
-    stages = frozenset(names.index(stage) for stage in lever.stages if stage in names)
-    found = done(response.answered(course, person.table(course), stages), NotEnough)
-    known = done(response.within(found, lever.budget), WrongUse).response
+    known = done(campaigning.answered(course, person.table(course), lever), NotEnough)
     said = (
         f"arrivals answer to the budget with elasticity {known.elasticity:.2f}"
         f" \u00b1 {known.sd:.2f}, {known.lag_steps} steps later, estimated from history"
@@ -112,7 +109,7 @@ def _answered(course: Course, lever: Campaign) -> Found:
 def _spending(scenario: Scenario, course: Course) -> Scenario:
     """Return the scenario with what campaigns cost of late, where it does not say it."""
     levers = tuple(
-        lever.model_copy(update={"spend_per_step_cents": done(_spend(lever, course), WrongUse)})
+        lever.model_copy(update={"spend_per_step_cents": _spent(lever, course)})
         if isinstance(lever, Campaign) and lever.spend_per_step_cents is None
         else lever
         for lever in scenario.levers
@@ -120,16 +117,8 @@ def _spending(scenario: Scenario, course: Course) -> Scenario:
     return scenario.model_copy(update={"levers": levers})
 
 
-def _spend(lever: Campaign, course: Course) -> int | Refusal:
-    """Return what is spent in a step of late, on all that comes."""
-    spent = response.spent(course, person.table(course))
-    if spent and not (lever.segments or lever.teams or lever.stages):
-        return spent
-    return Refusal(
-        rule="the spend of a campaign must be known",
-        value="a part of the company" if spent else "none in the log",
-        remedy="give `spend_per_step_cents`",
-    )
+def _spent(lever: Campaign, course: Course) -> int:
+    return done(campaigning.spent(course, person.table(course), lever), WrongUse)
 
 
 def _refused(action: str, why: str) -> Refusal:

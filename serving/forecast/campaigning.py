@@ -1,4 +1,4 @@
-"""The campaigns of a scenario as the arrays that the kernel takes."""
+"""The campaigns of a scenario: what the log says of them, and the arrays that the kernel takes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,50 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cluster.errors import Refusal
-from serving.forecast.evidence import Response
+from serving.forecast import response
+from serving.forecast.evidence import ESTIMATED, Response
 from serving.forecast.growth import Growth
 from serving.forecast.kinds import Campaign
 from serving.forecast.pulled import last_step
 from serving.forecast.reaching import groups
 
 if TYPE_CHECKING:
+    from serving.forecast.person import Person
     from serving.forecast.pulled import Names
     from serving.forecast.scenario import Scenario
+    from serving.forecast.units import Course
+
+
+def asks_the_log(lever: Campaign) -> bool:
+    """Does the log have to say how arrivals answer, or what is spent?"""
+    return lever.response == ESTIMATED or lever.spend_per_step_cents is None
+
+
+def answered(course: Course, rows: Person, lever: Campaign) -> Response | Refusal:
+    """Return how arrivals answer to a budget, as stated or estimated, if such a one was seen."""
+    if isinstance(lever.response, Response):
+        return lever.response
+    names = [stage.name for stage in course.funnel.stages]
+    stages = frozenset(names.index(stage) for stage in lever.stages if stage in names)
+    found = response.answered(course, rows, stages)
+    if isinstance(found, Refusal):
+        return found
+    within = response.within(found, lever.budget)
+    return within if isinstance(within, Refusal) else within.response
+
+
+def spent(course: Course, rows: Person, lever: Campaign) -> int | Refusal:
+    """Return what is spent in a step of late on what a campaign is for, as stated or in the log."""
+    if lever.spend_per_step_cents is not None:
+        return lever.spend_per_step_cents
+    found = response.spent(course, rows)
+    if found and not (lever.segments or lever.teams or lever.stages):
+        return found
+    return Refusal(
+        rule="the spend of a campaign must be known",
+        value="a part of the company" if found else "none in the log",
+        remedy="give `spend_per_step_cents`",
+    )
 
 
 def grown(scenario: Scenario, names: Names, begins: tuple[int, ...]) -> Growth | Refusal:

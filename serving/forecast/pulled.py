@@ -42,10 +42,11 @@ def fitting(scenario: Scenario, names: Names) -> Scenario | Refusal:
     """Return the scenario if it names only what the funnel has."""
     for what, value, valid in _named(scenario, names):
         if value not in valid:
+            there = [each for each in valid if each]  # unknown has no name
             return Refusal(
-                rule=f"{what} must be one of {', '.join(valid) or 'none'}",
+                rule=f"{what} must be one of {', '.join(there) or 'none'}",
                 value=value,
-                remedy=nearest(value, valid) if valid else "leave it out",
+                remedy=nearest(value, there) if there else "leave it out",
             )
     return scenario
 

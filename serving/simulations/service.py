@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal
-from serving.simulations import checking, known, metered, questions, routed
+from serving.simulations import campaigns, checking, known, metered, questions, routed
 from serving.simulations.jobs import RayJobs
 from serving.simulations.metered import Asks
 from serving.simulations.once import Once
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from serving.wire.simulations import SimulationOut
 
 MOST_KNOWN = 4  # snapshots and funnels whose names are remembered
+MOST_FITTED = 256  # campaigns of which it is
 QUIET = timedelta(seconds=3)  # without a word of a job: the cluster is asked about it
 TO_SUBMIT = timedelta(seconds=30)  # from the record to the job
 
@@ -47,6 +48,7 @@ class Simulations:
         self._store = Store(workspace.database)
         self._jobs = jobs or RayJobs(workspace.settings)
         self._once = Once(MOST_KNOWN)
+        self._fits = Once(MOST_FITTED)
         self._asks = Asks()
 
     def submit(
@@ -172,7 +174,8 @@ class Simulations:
         found = checking.wrong(question.comparison, self._names(question), self._allowed)
         if found is not None:
             return found
-        return routed.wrong(self._workspace, question.funnel, question.comparison)
+        sent = routed.wrong(self._workspace, question.funnel, question.comparison)
+        return campaigns.wrong(self._workspace, question, self._fits) if sent is None else sent
 
     def _names(self, question: Question) -> Known:
         """Return what a question may name; read once per snapshot, by whoever comes first."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from cluster.errors import FunnelcastError
+from cluster.errors import FunnelcastError, WrongUse
+from cluster.settings import SimulationSettings
+from cluster.workspace import Workspace
 from jobs.simulate import result, words
 from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import run
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cluster.workspace import Workspace
     from jobs.simulate.answer import Answer
     from serving.wire.simulations import ArmOut, RangeOut
 
@@ -256,6 +257,17 @@ def test_what_cannot_be_known_is_one_line(
     with pytest.raises(FunnelcastError, match=message) as caught:
         answered(filled, tmp_path, scenarios=[scenario("asked", levers=levers)])
     assert "\n" not in str(caught.value)
+
+
+def test_what_would_not_fit_into_memory_is_refused_before_it_is_simulated(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    """By the groups that there are; with how many draws would fit."""
+    few = SimulationSettings(result_bytes=1_000_000)
+    settings = filled.settings.model_copy(update={"simulations": few})
+    narrow = Workspace(**{**vars(filled), "settings": settings})
+    with pytest.raises(WrongUse, match=r"must take at most 0.001 GB .* ask for \d+ draws at most"):
+        answered(narrow, tmp_path, scenarios=[scenario("asked")])
 
 
 def test_more_says_what_rate_it_became(filled: Workspace, tmp_path: Path) -> None:

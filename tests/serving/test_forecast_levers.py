@@ -108,6 +108,14 @@ def test_a_campaign_brings_what_it_names_when_it_has_had_its_effect() -> None:
     assert not isinstance(none, Refusal) and none.kinds.shape == (0, 1)
 
 
+def test_what_the_log_says_of_a_campaign_is_asked_where_it_is_not_stated() -> None:
+    stated, unsaid = parsed(levers=[CAMPAIGN, CAMPAIGN | {"spend_per_step_cents": None}]).levers
+    assert [campaigning.asks_the_log(each) for each in (stated, unsaid)] == [False, True]  # type: ignore[arg-type]
+    nothing: Any = None
+    assert campaigning.spent(nothing, nothing, stated) == 1_000  # type: ignore[arg-type]
+    assert campaigning.answered(nothing, nothing, stated) == stated.response  # type: ignore[arg-type, union-attr]
+
+
 def test_a_campaign_where_nothing_begins_is_refused() -> None:
     wrong = parsed(levers=[CAMPAIGN | {"stages": ["proposal"]}])
     refusal = campaigning.grown(wrong, NAMES, (0, 1))

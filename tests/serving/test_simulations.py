@@ -215,6 +215,14 @@ def test_many_who_ask_at_once_share_one_job(
             "lever 2: a stage of a campaign must be one in which units begin, got 'proposal'",
         ),
         (scenario(levers=[{**CAMPAIGN, "segments": ["mars"]}]), "a segment must be one that the"),
+        (
+            scenario(levers=[CAMPAIGN, {**CAMPAIGN, "response": "estimated"}]),
+            "lever 2: a response that is 'estimated' needs arrivals, and inputs that varied",
+        ),
+        (
+            scenario(levers=[{**CAMPAIGN, "spend_per_step_cents": None}]),
+            "lever 1: the spend of a campaign must be known, got none in the log: give `spend_per",
+        ),
         (scenario(levers=[{**CAMPAIGN, "budget": -1.0}]), "greater than or equal to 0"),
         (scenario(levers=[{**LEVER, "routed": ROUTED}]), "lever 1: a policy routes by scores"),
         (

@@ -56,6 +56,8 @@ _WHO = (
           hint="Empty: the active one."),
     Field(name="routed.routes", label="Routes", codec=plain.NAMES, more=True,
           hint="Those whom it sends there, as call, review."),
+    Field(name="routed.target", label="Whose scores it routes", more=True,
+          hint="As lead_qualification. Empty: those that it routed last."),
     Field(name="routed.at_least", label="Other thresholds", codec=plain.several(plain.threshold),
           more=True, hint="In place of the policy's, as call=0.4."),
 )  # fmt: skip

@@ -7,15 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from cluster import schema
 from cluster.errors import Refusal
 from cluster.parts import Part, Parts
 from cluster.settings import SimulationSettings
-from features import compaction
+from features import compaction, log
 from features.removal.holds import Hold, Holds
 from features.removal.terms import Retention
+from jobs.erase import run as erasing
 from jobs.retain import classes
 from serving.planner.drafts import Drafts
 from serving.planner.sheet import empty
@@ -110,6 +112,21 @@ def test_a_simulation_that_names_somebody_is_forgotten(
     assert there(workspace) == {"other"}
     monkeypatch.setattr(retained, "_said", lambda *_: [])
     assert retained.naming(workspace, ["rep-8"]) == [], "the mutant finds nobody"
+
+
+def test_an_erasure_reaches_what_planners_asked(workspace: Workspace) -> None:
+    """With what came out; the report says how many."""
+    log.create(workspace.tables, 4)
+    (who,) = workspace.vault.pseudonyms("e-mail", pa.array(["rep@mail.example"])).to_pylist()
+    asked(workspace, "names", THEN, said=who)
+    asked(workspace, "other", THEN, said="rep-8")
+    said = erasing.EraseSettings(subjects=(who,), actor="ada", reason="they asked for it")
+    told = erasing.run(workspace, said)
+    assert "simulations: 1 deleted that named them" in told.decided
+    assert there(workspace) == {"other"}
+    assert who.encode() not in b"".join(
+        path.read_bytes() for path in workspace.settings.home.glob("blobs/**/*") if path.is_file()
+    )
 
 
 def test_a_run_that_was_forgotten_counts_no_more(workspace: Workspace) -> None:

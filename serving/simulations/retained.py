@@ -4,6 +4,7 @@ somebody who is to be forgotten. With a simulation go its result and who asked f
 
 from __future__ import annotations
 
+from itertools import batched
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from cluster.workspace import Workspace
 
+AT_ONCE = 1_000  # of a transaction
 FOLDER = "simulations"  # of the home: what jobs under way were asked
 _ROWS, _ASKS = schema.simulations, schema.simulation_asks
 
@@ -54,11 +56,15 @@ def forget(workspace: Workspace, ids: Collection[str]) -> int:
     """Take some off the record, with their results; returns how many. One that is under way counts
     no more: its job ends at its next word.
     """
-    mine = _ROWS.c.id.in_(list(ids))
+    return sum(_forget(workspace, some) for some in batched(ids, AT_ONCE))
+
+
+def _forget(workspace: Workspace, ids: tuple[str, ...]) -> int:
+    mine = _ROWS.c.id.in_(ids)
     with workspace.database.begin() as connection:
         results = connection.scalars(sa.select(_ROWS.c.result).where(mine)).all()
         gone = connection.execute(_ROWS.delete().where(mine)).rowcount
-        connection.execute(_ASKS.delete().where(_ASKS.c.simulation.in_(list(ids))))
+        connection.execute(_ASKS.delete().where(_ASKS.c.simulation.in_(ids)))
     for result in filter(None, results):  # each holds its id, so it is of no other
         workspace.blobs.delete(result)
     return gone

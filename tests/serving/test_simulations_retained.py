@@ -63,8 +63,11 @@ def due(workspace: Workspace, now: datetime, *holds: Hold) -> list[classes.Found
     return classes.find(workspace, TERMS, Holds(all=tuple(holds)), now)
 
 
-def test_what_nobody_asked_for_in_a_while_goes(workspace: Workspace) -> None:
+def test_what_nobody_asked_for_in_a_while_goes(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With its result and who asked; what is shared, under way, held or asked for again stays."""
+    monkeypatch.setattr(retained, "AT_ONCE", 1)
     for id in ("old", "held", "shared", "again", "under way", "failed"):
         ended = {"under way": "", "failed": "failed"}.get(id, "done")
         asked(workspace, id, THEN, said=f"{id}-key", ended=ended)

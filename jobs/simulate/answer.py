@@ -16,6 +16,7 @@ from jobs.simulate import known as knowing
 from jobs.simulate import question as questions
 from jobs.simulate.finished import Finished
 from jobs.simulate.put import put
+from jobs.simulate.sums import Sums, sums
 from jobs.simulate.whole import Whole
 from serving.forecast import (
     answers,
@@ -27,13 +28,15 @@ from serving.forecast import (
     reaching,
     tested,
 )
+from serving.forecast.folded import Folded
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from cluster.settings import Settings
     from cluster.workspace import Workspace
     from jobs.console import Progress
+    from jobs.simulate.finished import Outcomes
     from jobs.simulate.put import Put
     from jobs.simulate.question import Question
     from jobs.simulate.ways import Way
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from serving.forecast.pulled import Names
     from serving.forecast.tested import Held
     from serving.forecast.units import Course
+
+    type Simulate = Callable[[Experiment, Span], Outcomes]
 
 DIFFERENCE, JOB = "difference", "jobs/simulate"
 LEAST_CHUNKS = 16  # of draws, so that there is something to share out and to resume
@@ -64,7 +69,8 @@ class Answer:
     asked: Experiment
     names: Names
     ways: dict[str, Way]  # the arms in words
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, Outcome]  # with one group, where they were folded
+    by_group: dict[str, tuple[np.ndarray, np.ndarray]]  # units and cents, where they were: Folded
     estimates: tuple[str, ...]  # what is said of effects that were estimated
     ran: str
     coverage: tuple[str, ...]  # how often such intervals held in the past, in words
@@ -100,6 +106,14 @@ class Answer:
         """Return what came of an arm, and what it costs."""
         return payoff.Way(self.outcomes[name], self.ways[name].costs)
 
+    def measured(self, name: str) -> tuple[Sums, Sums]:
+        """Return what an arm won, summed up: units and cents."""
+        outcome, by_group = self.outcomes[name], self.by_group.get(name)
+        won, value = sums(outcome.won), sums(outcome.cents)
+        if by_group is None:
+            return won, value
+        return won._replace(by_group=by_group[0]), value._replace(by_group=by_group[1])
+
     def capacity(self, name: str) -> np.ndarray:
         """Return the contacts that the desks of an arm can make: int64 [desks, steps]."""
         return self.asked.arms[list(self.ways).index(name)].desks.capacity
@@ -129,15 +143,25 @@ class Answer:
 
 
 def answer(
-    workspace: Workspace, question: Question, *, asked_runner: str, progress: Progress
+    workspace: Workspace,
+    question: Question,
+    *,
+    asked_runner: str,
+    progress: Progress,
+    folded: bool = False,
 ) -> Answer:
     """Learn from the log and simulate; NotEnough when it says too little, WrongUse for a scenario
     that names what the funnel does not have.
+
+    `folded` keeps as much as a document needs (result.told), in a small part of the memory.
     """
     course = questions.course(workspace, question)
     known, estimates = knowing.known(workspace, question, course)
     there = put(workspace, known, course)
-    outcomes, ran = _simulated(workspace, known, there.asked, asked_runner, progress)
+    found, ran = _simulated(
+        workspace, known, there.asked, asked_runner, progress=progress, folded=folded
+    )
+    outcomes = [each.outcome if isinstance(each, Folded) else each for each in found]
     names = [way.scenario.name for way in there.ways]
     ways = dict(zip(names, there.ways, strict=True))
     shown = dict(zip(names, outcomes, strict=False))
@@ -149,6 +173,11 @@ def answer(
         names=there.names,
         ways=ways,
         outcomes=shown,
+        by_group={
+            name: (each.won_by_group, each.cents_by_group)
+            for name, each in zip(names, found, strict=False)
+            if isinstance(each, Folded)
+        },
         estimates=estimates,
         ran=ran,
         coverage=coverage,
@@ -175,10 +204,10 @@ def _hours(
     return found
 
 
-def under_way(workspace: Workspace, question: Question) -> Finished:
+def under_way(workspace: Workspace, question: Question, *, folded: bool = False) -> Finished:
     """Return the record of what this code has finished of an answer."""
     code, chunk = runs.code_version(JOB), _chunk(question.scenario.draws)
-    work = [questions.pins(workspace, question), code, chunk]
+    work = [questions.pins(workspace, question), code, chunk, folded]
     return Finished(workspace, canonical.digest(work))
 
 
@@ -204,20 +233,24 @@ def _simulated(
     question: Question,
     asked: Experiment,
     asked_runner: str,
+    *,
     progress: Progress,
-) -> tuple[tuple[Outcome, ...], str]:
+    folded: bool,
+) -> tuple[Outcomes, str]:
     """Simulate the spans that are not on record, put each on record, and return them all."""
     # what takes a moment is not worth a record of what is done of it
-    finished = under_way(workspace, question) if asked.unit_steps >= WORTH_A_RECORD else None
+    is_long = asked.unit_steps >= WORTH_A_RECORD
+    finished = under_way(workspace, question, folded=folded) if is_long else None
     there = finished.there() if finished else {}
     spans = dict(enumerate(_spans(asked)))
     missing = {number: span for number, span in spans.items() if number not in there}
     choice = runner.choose(asked_runner, asked.unit_steps // STEPS_PER_ROW, workspace.settings)
-    simulate = _on_ray if choice.runner == "ray" else _inline
+    simulate = experiment.run_folded if folded else experiment.run
+    on = _on_ray if choice.runner == "ray" else _inline
     whole, resumed = Whole(asked.draws), len(there)
     for number, outcomes in there.items():
         whole.put(spans[number], outcomes)
-    with closing(simulate(workspace.settings, asked, missing)) as parts:
+    with closing(on(workspace.settings, simulate, asked, missing)) as parts:
         for done, (number, outcomes) in enumerate(parts, start=resumed + 1):
             if finished:
                 finished.add(number, outcomes)
@@ -236,10 +269,10 @@ def _chunk(draws: int) -> int:
 
 
 def _inline(
-    settings: Settings, asked: Experiment, spans: Mapping[int, Span]
-) -> Generator[tuple[int, tuple[Outcome, ...]]]:
+    settings: Settings, simulate: Simulate, asked: Experiment, spans: Mapping[int, Span]
+) -> Generator[tuple[int, Outcomes]]:
     with ThreadPoolExecutor(session.cores(settings)) as pool:
-        tasks = {pool.submit(experiment.run, asked, span): n for n, span in spans.items()}
+        tasks = {pool.submit(simulate, asked, span): n for n, span in spans.items()}
         try:
             for task in as_completed(tasks):
                 yield tasks.pop(task), task.result()
@@ -248,9 +281,9 @@ def _inline(
 
 
 def _on_ray(
-    settings: Settings, asked: Experiment, spans: Mapping[int, Span]
-) -> Generator[tuple[int, tuple[Outcome, ...]]]:
+    settings: Settings, simulate: Simulate, asked: Experiment, spans: Mapping[int, Span]
+) -> Generator[tuple[int, Outcomes]]:
     session.connect(settings)
     from jobs.simulate import pool
 
-    yield from pool.run(asked, spans)
+    yield from pool.run(simulate, asked, spans)

@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from cluster.errors import FunnelcastError
 from cluster.parts import Part, Parts
+from serving.forecast.folded import Folded
 from serving.forecast.given import Outcome
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
 
-type Outcomes = tuple[Outcome, ...]  # one of each arm
+type Outcomes = tuple[Outcome | Folded, ...]  # one of each arm
 
 
 class Finished:
@@ -72,11 +73,12 @@ def packed(outcomes: Outcomes) -> bytes:
 
 
 def unpacked(data: bytes) -> Outcomes:
-    """Return what `packed` took."""
+    """Return what `packed` took: outcomes, or folded ones."""
     with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
         plain = io.BytesIO(stream.read())
     with np.load(plain, allow_pickle=False) as arrays:
-        arms = len(arrays.files) // len(Outcome._fields)
+        kind = Folded if f"0.{Folded._fields[-1]}" in arrays else Outcome
+        arms = len(arrays.files) // len(kind._fields)
         return tuple(
-            Outcome(*(arrays[f"{arm}.{name}"] for name in Outcome._fields)) for arm in range(arms)
+            kind(*(arrays[f"{arm}.{name}"] for name in kind._fields)) for arm in range(arms)
         )

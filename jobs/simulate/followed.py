@@ -177,9 +177,9 @@ def simulated(
     from jobs.simulate.answer import answer, under_way  # what a question alone needs not
 
     asked = _asked(workspace, settings, kept)
-    found = answer(workspace, asked, asked_runner=settings.runner, progress=progress)
+    found = answer(workspace, asked, asked_runner=settings.runner, progress=progress, folded=True)
     digest = workspace.blobs.put(_result(found, kept.id))
-    under_way(workspace, found.question).drop()
+    under_way(workspace, found.question, folded=True).drop()
     return Report(
         read={"log snapshot": asked.snapshot, "as of": asked.as_of.isoformat()},
         wrote={"result": digest, "simulation": kept.id},

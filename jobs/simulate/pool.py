@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 
-from serving.forecast import experiment
-
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
+    from jobs.simulate.finished import Outcomes
     from serving.forecast.experiment import Experiment
-    from serving.forecast.given import Outcome
     from serving.forecast.kernel import Span
 
 
-def run(asked: Experiment, spans: Mapping[int, Span]) -> Generator[tuple[int, tuple[Outcome, ...]]]:
+def run(
+    simulate: Callable[[Experiment, Span], Outcomes],
+    asked: Experiment,
+    spans: Mapping[int, Span],
+) -> Generator[tuple[int, Outcomes]]:
     """Simulate spans and yield each with its number when it is done; those that nobody waits for
     any longer are cancelled.
     """
     stored = ray.put(asked)
-    simulate = ray.remote(num_cpus=1)(experiment.run)
-    numbers = {simulate.remote(stored, span): number for number, span in spans.items()}
+    task: Any = ray.remote(num_cpus=1)(simulate)
+    numbers = {task.remote(stored, span): number for number, span in spans.items()}
     waiting = list(numbers)
     try:
         while waiting:

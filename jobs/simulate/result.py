@@ -9,11 +9,10 @@ import numpy as np
 from jobs.simulate import words
 from jobs.simulate.evidence import evidence
 from jobs.simulate.planning import plan
-from jobs.simulate.sums import Sums, sums
 from serving.forecast import answers, payoff, recalibration, risk
 from serving.forecast.evidence import Grade
 from serving.forecast.given import PARTS
-from serving.forecast.payoff import spread
+from serving.forecast.payoff import spread, spreads
 from serving.wire.simulations import (
     ArmOut,
     BandOut,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobs.simulate.answer import Answer
+    from jobs.simulate.sums import Sums
     from serving.forecast.given import Outcome
     from serving.forecast.hours import PerHour
     from serving.forecast.payoff import Range
@@ -61,7 +61,7 @@ def told(found: Answer, id: str) -> SimulationResultOut:
 
 def _arm(found: Answer, name: str) -> ArmOut:
     outcome, scenario = found.outcomes[name], found.ways[name].scenario
-    grade, measured = scenario.grade(), (sums(outcome.won), sums(outcome.cents))
+    grade, measured = scenario.grade(), found.measured(name)
     won, value = (band(each.by_step.sum(axis=2)) for each in measured)
     return ArmOut(
         name=name,
@@ -104,13 +104,20 @@ def _parts(measured: tuple[Sums, Sums]) -> Iterator[PartOut]:
 
 
 def _slices(found: Answer, measured: tuple[Sums, Sums]) -> Iterator[SliceOut]:
-    for each in answers.slices(found.names.labels):
-        if each.dimension != answers.ALL:
-            won, value = (
-                ranged(spread(counts.by_group[:, each.groups].sum(axis=(1, 2))))
-                for counts in measured
-            )
-            yield SliceOut(dimension=each.dimension, value=each.value, won=won, value_cents=value)
+    slices = [each for each in answers.slices(found.names.labels) if each.dimension != answers.ALL]
+    if not slices:
+        return
+    won, value = (
+        spreads(np.stack([of_group[:, each.groups].sum(axis=1) for each in slices]))
+        for of_group in (counts.by_group.sum(axis=2) for counts in measured)
+    )
+    for each, units, cents in zip(slices, won, value, strict=True):
+        yield SliceOut(
+            dimension=each.dimension,
+            value=each.value,
+            won=ranged(units),
+            value_cents=ranged(cents),
+        )
 
 
 def _stages(found: Answer, outcome: Outcome) -> list[StageOut]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.forecast.given import Outcome
-
 if TYPE_CHECKING:
+    from jobs.simulate.finished import Outcomes
     from serving.forecast.kernel import Span
 
 
@@ -17,21 +16,23 @@ class Whole:
 
     def __init__(self, draws: int) -> None:
         self._draws = draws
-        self._arms: list[list[np.ndarray]] = []
+        self._arms: Outcomes = ()
 
-    def put(self, span: Span, outcomes: tuple[Outcome, ...]) -> None:
+    def put(self, span: Span, outcomes: Outcomes) -> None:
         """Take in the outcomes of a span, one of each arm."""
         if not self._arms:
-            self._arms = [[self._room(array) for array in outcome] for outcome in outcomes]
+            self._arms = tuple(
+                type(outcome)(*(self._room(array) for array in outcome)) for outcome in outcomes
+            )
         rows = slice(span.first_draw, span.first_draw + span.draws)
         for arrays, outcome in zip(self._arms, outcomes, strict=True):
             for array, part in zip(arrays, outcome, strict=True):
                 array[rows] = part
 
     @property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> Outcomes:
         """The outcomes, once every span is in."""
-        return tuple(Outcome(*arrays) for arrays in self._arms)
+        return self._arms
 
     def _room(self, like: np.ndarray) -> np.ndarray:
         return np.empty((self._draws, *like.shape[1:]), like.dtype)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.forecast import kernel, learning, timing
+from serving.forecast import folded, kernel, learning, timing
 from serving.forecast.given import Outcome
 from serving.forecast.kernel import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from serving.forecast.desks import Desks
+    from serving.forecast.folded import Folded
     from serving.forecast.given import Arrivals, Frame, Start
     from serving.forecast.growth import Growth
     from serving.forecast.learning import Learnt
@@ -65,9 +66,18 @@ def spans(experiment: Experiment, chunk: int) -> list[Span]:
 
 def run(experiment: Experiment, span: Span) -> tuple[Outcome, ...]:
     """Simulate one span of draws in every arm, with the same parameters and the same luck."""
+    return _timed(experiment, list(_each(experiment, span)))
+
+
+def run_folded(experiment: Experiment, span: Span) -> tuple[Folded, ...]:
+    """Simulate the same, and fold each arm at once: all of them together would be large."""
+    return _timed(experiment, [folded.folded(outcome) for outcome in _each(experiment, span)])
+
+
+def _each(experiment: Experiment, span: Span) -> Iterator[Outcome]:
     parameters = learning.sample(experiment.learnt, span.seed, span.first_draw, span.draws)
-    found = [
-        kernel.simulate(
+    for arm in experiment.arms:
+        yield kernel.simulate(
             *_served(experiment, arm),
             experiment.frame,
             parameters,
@@ -76,16 +86,15 @@ def run(experiment: Experiment, span: Span) -> tuple[Outcome, ...]:
             growth=arm.growth,
             span=span,
         )
-        for arm in experiment.arms
-    ]
-    there = found[experiment.against].won_at
-    return tuple(_timed(outcome, there) for outcome in found)
 
 
-def _timed(outcome: Outcome, there: np.ndarray) -> Outcome:
+def _timed[T: (Outcome, Folded)](experiment: Experiment, arms: Sequence[T]) -> tuple[T, ...]:
     """Count the timing, and drop the steps of winning: they are many."""
-    counted = timing.counts(there, outcome.won_at)
-    return outcome._replace(timing=counted, won_at=outcome.won_at[:, :0])
+    there = arms[experiment.against].won_at
+    return tuple(
+        arm._replace(timing=timing.counts(there, arm.won_at), won_at=arm.won_at[:, :0])
+        for arm in arms
+    )
 
 
 def _served(experiment: Experiment, arm: Arm) -> tuple[Start, Arrivals]:

@@ -76,8 +76,15 @@ def by_step(other: Way, arm: Way) -> tuple[np.ndarray, np.ndarray]:
 
 def spread(values: np.ndarray) -> Range:
     """Return mean, 5 % and 95 % quantile of whole numbers, [draws]."""
-    low, high = np.quantile(values, (0.05, 0.95), method="inverted_cdf")
-    return Range(float(values.mean()), int(low), int(high))
+    return spreads(values[None])[0]
+
+
+def spreads(several: np.ndarray) -> list[Range]:
+    """Return those of each row of whole numbers, [rows, draws]: far quicker than row by row."""
+    low, high = np.quantile(several, (0.05, 0.95), axis=1, method="inverted_cdf")
+    mean = np.ascontiguousarray(several).mean(axis=1)
+    rows = zip(mean, low, high, strict=True)
+    return [Range(float(each), int(least), int(most)) for each, least, most in rows]
 
 
 def _total(counts: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from jobs.console import Progress
     from jobs.simulate.answer import Answer
 
 SMALL: dict[str, Any] = {"draws": 60, "horizon": 8}
@@ -55,9 +56,16 @@ def scenario(name: str, **changes: object) -> dict[str, Any]:
     return {"name": name, "levers": [LEVER], "desks": [DESK], **SMALL, **changes}
 
 
-def answered(workspace: Workspace, folder: Path, **comparison: object) -> Answer:
+def answered(
+    workspace: Workspace,
+    folder: Path,
+    *,
+    progress: Progress = quiet,
+    folded: bool = False,
+    **comparison: object,
+) -> Answer:
     """Return the answer to a comparison, inline."""
     path = folder / "comparison.yaml"
     path.write_text(json.dumps(comparison))
     asked = question.ask(workspace, SimulateSettings(comparison=str(path)))
-    return answer.answer(workspace, asked, asked_runner="inline", progress=quiet)
+    return answer.answer(workspace, asked, asked_runner="inline", progress=progress, folded=folded)

@@ -11,6 +11,7 @@ def main(arguments: list[str]) -> None:
     gc.disable()  # what is imported stays: looking through it for what does not takes 0.3 s
     from jobs.simulate import followed
 
+    gc.freeze()
     gc.enable()
     if any(argument.startswith(followed.OPTION) for argument in arguments):
         sys.exit(followed.main(arguments))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cluster import canonical, runner, runs, session
+from jobs.simulate import bounds
 from jobs.simulate import known as knowing
 from jobs.simulate import question as questions
 from jobs.simulate.finished import Finished
@@ -158,6 +159,7 @@ def answer(
     course = questions.course(workspace, question)
     known, estimates = knowing.known(workspace, question, course)
     there = put(workspace, known, course)
+    bounds.look(workspace, known, there, folded=folded)
     found, ran = _simulated(
         workspace, known, there.asked, asked_runner, progress=progress, folded=folded
     )

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import Refusal, WrongUse, done
-from serving.forecast import campaigning, costs, history, pulled, reaching, routing, size
+from serving.forecast import campaigning, costs, history, pulled, reaching, routing
 from serving.forecast.experiment import Arm
 from serving.forecast.kinds import Outreach
-from serving.forecast.size import Sizes
 from serving.simulations import routed as policies
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ class Ground:
     def way(self, scenario: Scenario) -> Way:
         """Return a scenario as an arm in words; WrongUse for what the funnel does not have."""
         done(pulled.fitting(scenario, self.names), WrongUse)
-        self._look_at_size()
         reached = reaching.reached(scenario)
         return Way(
             scenario=scenario,
@@ -74,13 +72,6 @@ class Ground:
             desk_of=pulled.desk_of(scenario, self.names),
             growth=done(campaigning.grown(scenario, self.names, self.begins), WrongUse),
         )
-
-    def _look_at_size(self) -> None:
-        """WrongUse for outcomes that would not fit into memory: the groups are known by now."""
-        sizes = Sizes(groups=len(self.names.labels), stages=len(self.names.stages), units=0)
-        most = self.workspace.settings.simulations.result_bytes
-        if (refused := size.refused(self.question.comparison, sizes, most)) is not None:
-            done(refused, WrongUse)
 
     def _past(self, lever: Reaching) -> Past:
         stages = frozenset(self.names.stages.index(stage) for stage in lever.stages)

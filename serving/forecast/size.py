@@ -1,8 +1,9 @@
 """How large a question is: the arms that it takes, and the bytes of what comes out. Pure.
 
 The outcomes of all arms are held at once, each as arrays by draw, step and group, stage or desk
-(serving/forecast/given.py): they are what bounds the memory of an answer, and what is told of it
-before anything runs.
+(serving/forecast/given.py), or folded: by step and by group, in place of every pair of the two
+(serving/forecast/folded.py). They are what bounds the memory of an answer, and what is told of it
+before anything runs. Spans that are under way come besides, a few draws of one arm each.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ def arms(comparison: Comparison) -> Iterator[Scenario]:
             yield from [each] * len(each.desks)
 
 
-def result_bytes(comparison: Comparison, sizes: Sizes) -> int:
+def result_bytes(comparison: Comparison, sizes: Sizes, *, folded: bool) -> int:
     """Return about how many bytes the outcomes of all arms take."""
-    return sum(_bytes(each, sizes) for each in arms(comparison))
+    return sum(_bytes(each, sizes, folded) for each in arms(comparison))
 
 
-def refused(comparison: Comparison, sizes: Sizes, most: int) -> Refusal | None:
+def refused(comparison: Comparison, sizes: Sizes, most: int, *, folded: bool) -> Refusal | None:
     """Return why a question is too large to be held; None if it is not."""
-    asked = result_bytes(comparison, sizes)
+    asked = result_bytes(comparison, sizes, folded=folded)
     if asked <= most:
         return None
     draws = comparison.scenarios[0].draws * most // asked
@@ -67,9 +68,10 @@ def refused(comparison: Comparison, sizes: Sizes, most: int) -> Refusal | None:
     )
 
 
-def _bytes(scenario: Scenario, sizes: Sizes) -> int:
+def _bytes(scenario: Scenario, sizes: Sizes, folded: bool) -> int:
     desks, levers = max(1, len(scenario.desks)), len(reached(scenario))
-    won = 2 * NUMBER * sizes.groups * len(PARTS)  # units and cents
-    there = SMALL * sizes.groups * sizes.stages
+    won = 2 * NUMBER * len(PARTS)  # of a group: units and cents
     queues = NUMBER * (desks * levers + desks + 1)  # contacts, waiting, who unsubscribes
-    return scenario.draws * (scenario.horizon * (won + there + queues) + sizes.units // 8 + 1)
+    groups, by_group = (1, sizes.groups) if folded else (sizes.groups, 0)
+    in_a_step = groups * (won + SMALL * sizes.stages) + queues
+    return scenario.draws * (scenario.horizon * in_a_step + by_group * won + sizes.units // 8 + 1)

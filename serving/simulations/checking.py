@@ -75,5 +75,5 @@ def _too_much(comparison: Comparison, known: Known, allowed: SimulationSettings)
 
 def _too_large(comparison: Comparison, known: Known, allowed: SimulationSettings) -> Wrong | None:
     sizes = Sizes(groups=known.groups, stages=len(known.stages), units=known.units)
-    found = size.refused(comparison, sizes, allowed.result_bytes)
+    found = size.refused(comparison, sizes, allowed.result_bytes, folded=True)
     return None if found is None else Wrong(**vars(found))

@@ -315,13 +315,13 @@ def _comparison(*scenarios: dict[str, Any], **other: Any) -> Any:
 
 def test_what_would_not_fit_into_memory_is_refused(place: Workspace, cluster: Cluster) -> None:
     """By draws, steps, groups, stages and arms; with how many draws would fit."""
-    allowed = SimulationSettings(result_bytes=3_000_000)
+    allowed = SimulationSettings(result_bytes=1_000_000)
     settings = place.settings.model_copy(update={"simulations": allowed})
     narrow = Simulations(Workspace(**{**vars(place), "settings": settings}), cluster)
     many = request(scenario(draws=1_000))
     found = narrow.checked(many)
     assert isinstance(found, Wrong)
-    said = re.search(r"must take at most 0.003 GB .*: ask for (\d+) draws at most", str(found))
+    said = re.search(r"must take at most 0.001 GB .*: ask for (\d+) draws at most", str(found))
     assert said is not None
     fits, beyond = int(said[1]), int(said[1]) + 1
     assert narrow.checked(request(scenario(draws=fits))) is None
@@ -329,22 +329,23 @@ def test_what_would_not_fit_into_memory_is_refused(place: Workspace, cluster: Cl
     assert Simulations(place, cluster).checked(many) is None, "the mutant: a bound far away"
 
 
-def test_the_size_of_a_question_is_that_of_its_outcomes(place: Workspace, tmp_path: Path) -> None:
-    """As they are held, and the groups about those that the log tells."""
-    asked = scenario(draws=16, horizon=3, desks=[DESK, {**DESK, "name": "b", "teams": ["dach"]}])
-    found = answered(place, tmp_path, scenarios=[{**asked, "desks": [DESK]}])
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_size_of_a_question_is_that_of_its_outcomes(
+    place: Workspace, tmp_path: Path, folded: bool
+) -> None:
+    """As they are held, folded or not, and the groups about those that the log tells."""
+    asked = scenario(draws=16, horizon=3)
+    found = answered(place, tmp_path, folded=folded, scenarios=[asked])
     labels = found.names.labels
     sizes = Sizes(
         groups=len(labels), stages=len(found.names.stages), units=found.asked.start.name.size
     )
-    comparison = _comparison({**asked, "desks": [DESK]})
-    held = sum(
-        array.nbytes
-        for outcome in found.outcomes.values()
-        for name, array in outcome._asdict().items()
-        if name not in ("timing", "won_at")
-    )
-    assert size.result_bytes(comparison, sizes) == pytest.approx(held, rel=0.02)
+    several = [outcome._asdict() for outcome in found.outcomes.values()]
+    held = [each for one in several for name, each in one.items() if name != "timing"]
+    held += [each for both in found.by_group.values() for each in both]
+    bytes_held = sum(each.nbytes for each in held)
+    asked_for = size.result_bytes(_comparison(asked), sizes, folded=folded)
+    assert asked_for == pytest.approx(bytes_held, rel=0.02)
     funnel = service.questions.funnels.load_funnel("sales")
     told = known.read(place, funnel, log.pinned(place.tables)).groups
     assert told == pytest.approx(len(labels), rel=0.1)

@@ -1,0 +1,27 @@
+"""What a question may take, looked at again when its groups and units are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.errors import WrongUse, done
+from serving.forecast import size
+from serving.forecast.size import Sizes
+
+if TYPE_CHECKING:
+    from cluster.workspace import Workspace
+    from jobs.simulate.put import Put
+    from jobs.simulate.question import Question
+
+
+def look(workspace: Workspace, question: Question, there: Put, *, folded: bool) -> None:
+    """WrongUse for outcomes that would not fit into memory."""
+    sizes = Sizes(
+        groups=len(there.names.labels),
+        stages=len(there.names.stages),
+        units=there.asked.start.name.size,
+    )
+    most = workspace.settings.simulations.result_bytes
+    found = size.refused(question.comparison, sizes, most, folded=folded)
+    if found is not None:
+        done(found, WrongUse)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from serving.forecast.person import Person
     from serving.forecast.units import Course
 
+_LEAST = 1e-12  # that a step counts, so that they have an average where all else is empty
+
 
 class Swings(NamedTuple):
     """What is learnt of them, and what the calendar says of the steps to come."""
@@ -47,7 +49,8 @@ def fit(
     usual = average(rows, stratum, weights)
     week = tilts(rows, usual)
     sd, variance = shocks(rows, usual, week, segment, faded)
-    columns, past = _columns(rows, steps), len(rows.bounds) - 1
+    past = len(rows.bounds) - 1
+    columns = against_usual(_columns(rows, steps), _counts(rows, faded))
     level = levels.fit(_readings(rows, learnt, week, float(sd[0])), columns[1:past])
     sd[0] = levels.shock_sd(level)
     tilt = ahead(course, week, steps)
@@ -104,10 +107,25 @@ def _readings(
     stratum, weights, faded = learnt
     chances = moves.without_shocks(moves.shares(weights), sd**2, week)
     tilt = week.T[_days(rows.bounds[:-1], rows.funnel.step)]
-    counts = np.zeros(len(rows.bounds) - 1)
-    counts[rows.step] = faded
+    counts = _counts(rows, faded)
     told = readings.centred(readings.read(rows, stratum, chances, tilt), sd**2, counts)
     return Readings(told.shift[1:], told.weight[1:])  # what there is begins within the first
+
+
+def against_usual(columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return columns [steps, kinds, effects] less their average in the past steps, of which each
+    counts so much, float64 [steps so far]. The chances of each kind are averages over all weeks, as
+    readings are told against: what the end of a quarter adds is not in them a second time.
+    """
+    past = columns[1 : len(counts)]  # what there is begins within the first
+    return np.asarray(columns - np.average(past, axis=0, weights=np.maximum(counts[1:], _LEAST)))
+
+
+def _counts(rows: Person, faded: np.ndarray) -> np.ndarray:
+    """Return what each step so far counts, float64 [steps], by what its rows do."""
+    counts = np.zeros(len(rows.bounds) - 1)
+    counts[rows.step] = faded
+    return counts
 
 
 def _columns(rows: Person, steps: int) -> np.ndarray:

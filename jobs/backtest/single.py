@@ -48,9 +48,10 @@ def said(course: Course, start: Start, outcome: Outcome) -> pd.DataFrame:
     code = course.members.opportunity[learning.opened(course)[found["unit"].to_numpy()]]
     found, code = found[code >= 0], code[code >= 0]
     states, draws = np.array(course.funnel.states, object), len(outcome.winners)
+    names = course.keys.opportunities.take(pa.array(code)).to_pylist()
     return pd.DataFrame(
         {
-            "deal": course.keys.opportunities.take(pa.array(code)).to_pylist(),
+            "deal": np.array(names, object),  # also where there are none, in a funnel of leads
             "stage": states[start.stage[found["unit"].to_numpy()]],
             "chance": (found["chance"].to_numpy() * draws + 0.5) / (draws + 1.0),
         }

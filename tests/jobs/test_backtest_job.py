@@ -34,6 +34,16 @@ KINDS = ("opportunity", "stage", "outcome", "lead", "intervention", "attribute")
 ASKED = {"runner": "inline", "draws": 60, "origins": 13, "every": 1, "horizons": "1,3"}
 
 
+LEADS = """
+name: leads
+description: Leads until they are qualified, and no deals.
+stages:
+  - {name: lead, entity: lead, entered: [{kind: lead, names: [created]}]}
+won: [{kind: lead, names: [qualified]}]
+lost: [{kind: lead, names: [disqualified]}]
+"""
+
+
 def _quiet(done: int, total: int, what: str) -> None:
     pass
 
@@ -132,6 +142,15 @@ def test_the_past_of_the_simple_forecasts_is_what_was_known(filled: Workspace) -
     assert len(open_now) and open_now["won_in"].isna().all(), "of these nobody knows yet"
     won_units = known.units[known.units["won_in"] == 1].groupby("back").size()
     assert (won_units <= known.won[::-1][won_units.index - 1]).all()
+
+
+def test_a_funnel_without_deals_is_forecast_too(filled: Workspace, tmp_path: Path) -> None:
+    """No single deal is told apart there."""
+    file = tmp_path / "leads.yaml"
+    file.write_text(LEADS)
+    report = again(filled, funnel=str(file), origins=1)
+    assert report.wrote["rows"] > 0 and report.table is not None
+    assert (report.table["forecaster"] == "ours").any()
 
 
 @pytest.mark.parametrize(

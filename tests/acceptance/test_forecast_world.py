@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     type Arms = tuple[Callable[[Learnt], Learnt], ...]
 
 HORIZONS, EVERY, ORIGINS = (2, 4), 4, 24
-SEEDS, DRAWS, LEVEL, WEEK = range(7, 13), 300, 0.9, timedelta(days=7)
+SEEDS = range(21, 27)  # of companies on which nothing was chosen
+DRAWS, LEVEL, WEEK = 300, 0.9, timedelta(days=7)
 SHIFTED, SHIFT = 99, -0.8  # the week, in the middle of a quarter, and what it does to log hazards
 RECOVERED = 8  # weeks after a shift
 KINDS = ("opportunity", "stage", "outcome", "lead", "attribute")

@@ -247,6 +247,7 @@ def _rates(
         [
             seasons.calendar(middles, funnel.step_days, past * funnel.step_days),
             seasons.inputs(course, rows.bounds, steps, future),
+            seasons.growth(past + steps),
         ],
         axis=1,
     )

@@ -38,6 +38,14 @@ def calendar(middles: np.ndarray, step_days: int, past_days: float) -> np.ndarra
     return np.concatenate(columns, axis=1)
 
 
+def growth(steps: int) -> np.ndarray:
+    """Return the column of steady growth, float64 [steps, 1]: without it the level is an average
+    of months that are gone. As steps to come are taken as no further out than those so far (see
+    rates), growth is learnt up to T and not drawn on.
+    """
+    return np.arange(steps, dtype=float)[:, None]
+
+
 def swinging(middles: np.ndarray, step_days: int, past_days: float) -> np.ndarray:
     """Return the columns that moves may depend on, [steps, effects]: the end of the quarter, where
     a step is a week, and the year.

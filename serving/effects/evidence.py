@@ -105,7 +105,7 @@ def by_history(rows: Rows, fold: np.ndarray, run: Run) -> Basis:
     assert rows.features is not None
     none = np.zeros((len(rows), 1))
     asked = Asked(features=rows.features, arm=rows.arm, arms=len(rows.arms), value=none,
-                  weight=none)  # fmt: skip
+                  weight=none, recipe=nuisances.CHANCE)  # fmt: skip
     chance = nuisances.chances(asked, fold, run)
     there = (chance >= LOWEST).all(axis=1)
     seen = histogram(rows, chance)

@@ -38,6 +38,13 @@ class Recipe:
         }  # fmt: skip
 
 
+# A chance that is too smooth is wrong where the outcome's model is wrong too, and the product of
+# both errors is a bias that no standard error holds; one that is too rough costs some width. So its
+# trees grow deeper and longer than likelihood would have them: undersmoothing (Newey and Robins
+# 2018, arXiv 1801.09138), bounded by the least weight of a leaf.
+CHANCE = Recipe(rounds=100, depth=5)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fit:
     """One task: models of several outcomes, learnt from some rows, asked about others."""

@@ -12,6 +12,8 @@ from serving.effects.known import Known
 from serving.effects.learner import Refused
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cluster.workspace import Workspace
     from jobs.effects.asked import Asked
     from serving.effects.learner import Learnt
@@ -68,10 +70,12 @@ def _learnt(asked: Asked, found: Learnt) -> dict[str, object]:
 
 
 def keep(workspace: Workspace, asked: Asked, known: Known) -> dict[str, str]:
-    """Write blob and ref, and return what was written."""
+    """Write the blob, and the ref unless it says what was known later; return what was written."""
     blob, name = workspace.blobs.put(known.blob), asked.definition.ref
     before = workspace.refs.get(name)
-    if before is None or before.target != blob:
+    if not is_overtaken(workspace, name, known.learnt_at) and (
+        before is None or before.target != blob
+    ):
         moved = workspace.refs.move(
             name,
             to=blob,
@@ -83,3 +87,20 @@ def keep(workspace: Workspace, asked: Asked, known: Known) -> dict[str, str]:
         if not moved:
             raise Overtaken(str(moved))
     return {"effect": blob, "ref": name}
+
+
+def is_overtaken(workspace: Workspace, ref: str, learnt_at: datetime) -> bool:
+    """Does a ref say what was known later than a moment? It never goes back."""
+    there = workspace.refs.get(ref)
+    if there is None:
+        return False
+    return Known.model_validate_json(workspace.blobs.get(there.target)).learnt_at > learnt_at
+
+
+def is_kept(workspace: Workspace, wrote: dict[str, str]) -> bool:
+    """Is a document kept, and does the ref point at it, or at one from later?"""
+    there = workspace.refs.get(wrote["ref"])
+    if there is None or not workspace.blobs.has(wrote["effect"]):
+        return False
+    mine = Known.model_validate_json(workspace.blobs.get(wrote["effect"]))
+    return there.target == wrote["effect"] or is_overtaken(workspace, wrote["ref"], mine.learnt_at)

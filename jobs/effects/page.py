@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobs import pages
 from jobs.effects import pictures
 from serving.access.fields import opener
+from serving.effects import hidden
 from serving.effects.averages import BAND
 from serving.forecast.evidence import GRADE_WORDS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cluster.access.privacy import Privacy
     from jobs.drawing import Picture
     from serving.effects.definition import Definition
-    from serving.effects.known import Figure, Known
+    from serving.effects.known import Bound, Figure, Known, Sensitivity
 
 _FOLDER = Path(__file__).parent
 
@@ -45,6 +46,7 @@ def render(known: Known, definition: Definition, shows: Privacy) -> str:
             else None,
             rows=[_row(each) for each in told],
             bounds=[_bound(each) for each in known.sensitivity],
+            odds=[f"{each:g}" for each in hidden.TOLD],
             withheld=withheld,
         )
     )
@@ -100,11 +102,24 @@ def _row(of: Figure) -> dict[str, Any]:
     }
 
 
-def _bound(each: Any) -> dict[str, str]:
+def _bound(each: Sensitivity) -> dict[str, Any]:
     return {
         "arm": each.arm.replace("_", " "),
         "outcome": each.outcome.replace("_", " "),
         "ratio": f"{each.risk_ratio:.2f}",
         "e": f"{each.e_value:.2f}",
         "limit": f"{each.e_value_of_limit:.2f}",
+        "odds": _odds(each),
+        "bounds": [_within(of) for of in each.bounds],
     }
+
+
+def _odds(each: Sensitivity) -> str:
+    if each.odds_of_limit is None:
+        return ""
+    is_most = each.odds_of_limit >= hidden.MOST_ODDS
+    return f"over {hidden.MOST_ODDS:g}" if is_most else f"{each.odds_of_limit:.2f}"
+
+
+def _within(of: Bound) -> str:
+    return f"{100 * of.limit_low:+.1f} to {100 * of.limit_high:+.1f}"

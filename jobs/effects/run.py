@@ -31,10 +31,9 @@ def inputs(workspace: Workspace, settings: EffectsSettings) -> dict[str, str]:
 
 
 def current(workspace: Workspace, report: dict[str, Any]) -> bool:
-    """Does the ref still point at what that run wrote, and is its page there?"""
+    """Is what that run wrote still kept, under the ref or behind it, and is its page there?"""
     wrote = report["wrote"]
-    ref = workspace.refs.get(wrote["ref"])
-    return ref is not None and ref.target == wrote["effect"] and Path(wrote["page"]).is_file()
+    return keep.is_kept(workspace, wrote) and Path(wrote["page"]).is_file()
 
 
 def run(workspace: Workspace, settings: EffectsSettings, progress: Progress) -> Report:
@@ -58,7 +57,7 @@ def run(workspace: Workspace, settings: EffectsSettings, progress: Progress) -> 
             **{f"rows of {arm}": count for arm, count in known.n.items()},
         },
         wrote={**wrote, "page": str(path)},
-        decided=[*known.said, f"runner: {choice}"],
+        decided=[*known.said, *_behind(workspace, wrote, known), f"runner: {choice}"],
         figures={"grade": known.grade and known.grade.code, "refused": known.refused},
         table=_table(known),
         inputs=[Dataset.table(log.TABLE, asked.snapshot, events)],
@@ -73,6 +72,12 @@ def _fits(workspace: Workspace, choice: Choice) -> Run:
 
         return pool.run
     return nuisances.inline(session.cores(workspace.settings))
+
+
+def _behind(workspace: Workspace, wrote: dict[str, str], known: Known) -> list[str]:
+    if not keep.is_overtaken(workspace, wrote["ref"], known.learnt_at):
+        return []
+    return ["the ref says what was known later: it stays, and this document is kept beside it"]
 
 
 def _table(known: Known) -> pd.DataFrame | None:

@@ -8,12 +8,12 @@ import numpy as np
 
 from serving.effects import evidence, scores
 from serving.effects.definition import CAUSES
-from serving.effects.known import Cause, Figure, Part, Sensitivity
+from serving.effects.known import Cause, Figure, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from serving.effects.panel import Column, Panel
+    from serving.effects.panel import Panel
 
 RATES = {"events", "exposure"}
 BAND = "band"
@@ -128,33 +128,3 @@ def bands(panel: Panel, count: int) -> np.ndarray:
     part = cut(guess, count)
     names = [f"{n + 1} of {part.max() + 1}" for n in range(part.max() + 1)]
     return np.asarray(np.array(names, object)[part])
-
-
-def sensitivity(panel: Panel, told: list[Figure]) -> list[Sensitivity]:
-    """Return how strong a hidden cause must be to explain away what is told of all rows."""
-    return [_sensitivity(each) for each in told if _is_risk(each, panel.columns)]
-
-
-def _is_risk(figure: Figure, columns: tuple[Column, ...]) -> bool:
-    last = max(c.horizon for c in columns if c.kind == "happens") if columns else 0.0
-    return (
-        figure.measure == "happens"
-        and figure.column == "all"
-        and figure.horizon_days == last
-        and figure.log_ratio is not None
-    )
-
-
-def _sensitivity(figure: Figure) -> Sensitivity:
-    assert figure.log_ratio is not None and figure.log_sd is not None
-    middle, reach = figure.log_ratio, scores.Z90 * figure.log_sd
-    ratio = float(np.exp(middle))
-    low, high = np.exp([middle - reach, middle + reach]).tolist()
-    return Sensitivity(
-        arm=figure.arm,
-        outcome=figure.outcome,
-        horizon_days=figure.horizon_days,
-        risk_ratio=ratio,
-        e_value=evidence.e_value(ratio),
-        e_value_of_limit=evidence.e_value_of_limit(low, high),
-    )

@@ -108,6 +108,16 @@ class Overlap(Frozen):
     worth: dict[str, float]  # rows that each arm is worth
 
 
+class Bound(Frozen):
+    """Between what an effect lies if a hidden cause changes the odds of an arm by a factor."""
+
+    odds: float  # the factor, in the marginal sensitivity model
+    low: float
+    high: float
+    limit_low: float  # of 90 % intervals of both
+    limit_high: float
+
+
 class Sensitivity(Frozen):
     """How strong a hidden cause must be to explain an effect away."""
 
@@ -117,6 +127,8 @@ class Sensitivity(Frozen):
     risk_ratio: float
     e_value: float
     e_value_of_limit: float
+    odds_of_limit: float | None = None  # the least at which the interval holds 0, 20 at most
+    bounds: tuple[Bound, ...] = ()
 
 
 class Placebo(Frozen):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from serving.effects import scores
+from serving.effects import hidden, scores
 from serving.forecast.evidence import GRADE_WORDS, Grade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from serving.effects.definition import Definition
-    from serving.effects.known import Cause, Curve, Figure
+    from serving.effects.known import Cause, Curve, Figure, Sensitivity
     from serving.effects.learner import Learnt
 
 METHOD = (
@@ -109,8 +109,17 @@ def _checks(learnt: Learnt) -> Iterator[str]:
             yield (
                 f"{bound.arm}, {bound.outcome}: a hidden cause would have to go with both at a"
                 f" ratio of {bound.e_value:.2f} to explain it away ({bound.e_value_of_limit:.2f}"
-                " for the interval)"
+                f" for the interval); {odds(bound)}"
             )
+
+
+def odds(of: Sensitivity) -> str:
+    """Return in words how much a hidden cause must change the odds of the action."""
+    if of.odds_of_limit is None or of.odds_of_limit <= 1.0:
+        return "the interval holds 0 without one"
+    if of.odds_of_limit >= hidden.MOST_ODDS:
+        return f"the interval is clear of 0 until one changes the odds {hidden.MOST_ODDS:g} times"
+    return f"the interval holds 0 once one changes the odds {of.odds_of_limit:.2f} times"
 
 
 def method(grade: Grade) -> str:

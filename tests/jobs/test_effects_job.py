@@ -97,6 +97,26 @@ def test_the_same_question_is_not_answered_twice(
     assert once_more.report["wrote"] == report["wrote"], "the same bytes, and the page again"
 
 
+def test_an_earlier_moment_is_kept_but_does_not_move_the_ref_back(
+    filled: Workspace, report: dict[str, Any], short: str, tmp_path: Path
+) -> None:
+    then = {"as_of": "2025-09-01T00:00:00Z", "to": str(tmp_path)}
+    found = done(filled, short, **then).report
+    ref = filled.refs.get("effects/sales/outreach")
+    assert ref is not None and ref.target == report["wrote"]["effect"] != found["wrote"]["effect"]
+    assert any("it stays" in line for line in found["decided"])
+    kept = known.Known.model_validate_json(filled.blobs.get(found["wrote"]["effect"]))
+    assert kept.learnt_at.isoformat() == "2025-09-01T00:00:00+00:00" and kept.action == "outreach"
+    assert done(filled, short, **then).unchanged
+
+
+def test_a_later_moment_moves_the_ref(filled: Workspace) -> None:
+    for month in ("09", "10"):
+        found = done(filled, "price", as_of=f"2025-{month}-01T00:00:00Z").report
+        ref = filled.refs.get(found["wrote"]["ref"])
+        assert ref is not None and ref.target == found["wrote"]["effect"]
+
+
 def test_the_page_tells_the_effect_and_withholds_what_is_private(
     filled: Workspace, report: dict[str, Any], tmp_path: Path, short: str
 ) -> None:

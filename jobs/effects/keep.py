@@ -58,7 +58,7 @@ def _learnt(asked: Asked, found: Learnt) -> dict[str, object]:
         "grade": found.basis.grade,
         "causes": found.arms.get(first, {}),
         "arms": found.arms,
-        "method": words.method(found.basis.grade),
+        "method": words.method(found.basis.grade, found.by_features),
         "figures": tuple(found.figures),
         "curves": tuple(found.curves),
         "overlap": found.overlap,

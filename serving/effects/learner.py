@@ -16,6 +16,7 @@ from serving.effects import (
     nuisances,
     panel,
     placebos,
+    staying,
     targeting,
 )
 from serving.effects.known import Curve, Overlap
@@ -43,6 +44,7 @@ class Learnt:
     placebo: Placebo
     negative_controls: list[NegativeControl]
     missed: list[float]  # horizons, days
+    by_features: bool  # are rows weighed for censoring by their features?
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +97,11 @@ def _learnt(
     rng: np.random.Generator,
 ) -> Learnt | None:
     """Return what is learnt from the rows of a basis; None where too little came of them."""
-    told, missed = panel.columns(definition, basis.rows)
+    fold = nuisances.folds(basis.rows.cluster, rng)
+    stays = _staying(definition, basis, fold, run)
+    told, missed = panel.columns(definition, basis.rows, stays)
     if not _is_seen(basis, told):
         return None
-    fold = nuisances.folds(basis.rows.cluster, rng)
     found = panel.panel(basis, told, fold, run)
     parts = {**(basis.rows.segments or {})}
     if definition.bands > 1:
@@ -120,7 +123,16 @@ def _learnt(
         placebo=placebos.placebo(found, rng),
         negative_controls=moved,
         missed=missed,
+        by_features=stays is not None,
     )
+
+
+def _staying(
+    definition: Definition, basis: Basis, fold: np.ndarray, run: Run
+) -> staying.Staying | None:
+    """Return how rows stay to be followed, where their features tell of it."""
+    told = panel.followed(definition, basis.rows)
+    return staying.staying(basis.rows, fold, run, max(told)) if told else None
 
 
 def overlap(basis: Basis) -> Overlap:

@@ -5,14 +5,17 @@ were followed for h, and of those for whom it was settled before. They also stan
 their weight is 1 / G(min(settled, h)-), where G is the Kaplan-Meier estimate of the chance to be
 followed for so long (inverse probability of censoring: Robins and Rotnitzky 1992, AIDS
 Epidemiology, 297-331; Bang and Tsiatis 2000, Biometrika 87, 329-343). It is estimated arm by arm,
-because arms may have come at different times.
+because arms may have come at different times; by the features where they tell of it (staying.py).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from serving.effects.staying import Staying
 
 LEAST_FOLLOWED = 0.05  # of an arm: a horizon that fewer were followed for is not told
 
@@ -43,14 +46,22 @@ def gained(first: np.ndarray, weight: np.ndarray, h: float) -> Measured:
     return Measured(np.where(weight > 0, np.maximum(h - first, 0.0), 0.0), weight)
 
 
-def weights(settled: np.ndarray, followed: np.ndarray, arm: np.ndarray, h: float) -> np.ndarray:
+def weights(
+    settled: np.ndarray,
+    followed: np.ndarray,
+    arm: np.ndarray,
+    h: float,
+    staying: Staying | None = None,
+) -> np.ndarray:
     """Return the weight of each row for an outcome within h, (n,); 0 where it is not known.
 
     `settled` is when nothing more can change, inf for not within what was seen; `followed` how long
-    a row was.
+    a row was. By Kaplan and Meier arm by arm, unless it is told how rows stay.
     """
     seen = np.minimum(np.minimum(settled, h), followed)
     is_known = (settled <= followed) | (followed >= h)
+    if staying is not None:
+        return np.asarray(np.where(is_known, 1.0 / staying.at(seen), 0.0))
     found = np.zeros(len(seen))
     for each in np.unique(arm):
         mine = arm == each

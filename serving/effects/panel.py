@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from serving.effects.evidence import Basis
     from serving.effects.nuisances import Run
     from serving.effects.rows import Rows
+    from serving.effects.staying import Staying
 
 type Kind = Literal["happens", "sum", "gained", "events", "exposure"]
 
@@ -69,43 +70,51 @@ class Panel:
         )
 
 
-def columns(definition: Definition, rows: Rows) -> tuple[list[Column], list[float]]:
+def followed(definition: Definition, rows: Rows) -> list[float]:
+    """Return the horizons that enough rows of each arm were followed for."""
+    given = definition.horizons_days
+    return [h for h in given if measured.is_followed(rows.followed, rows.arm, h)]
+
+
+def columns(
+    definition: Definition, rows: Rows, staying: Staying | None = None
+) -> tuple[list[Column], list[float]]:
     """Return the outcomes of rows, and the horizons that too few were followed for."""
     told: list[Column] = []
-    missed = []
-    for h in definition.horizons_days:
-        if measured.is_followed(rows.followed, rows.arm, h):
-            told += [*_declared(definition, rows, h), *_causes(rows, h)]
-        else:
-            missed.append(h)
+    there = followed(definition, rows)
+    for h in there:
+        told += [*_declared(definition, rows, h, staying), *_causes(rows, h, staying)]
+    missed = [h for h in definition.horizons_days if h not in there]
     if rows.causes:
         told += _rates(rows, definition.lasts_days)
     return told, missed
 
 
-def _declared(definition: Definition, rows: Rows, h: float) -> list[Column]:
+def _declared(
+    definition: Definition, rows: Rows, h: float, staying: Staying | None
+) -> list[Column]:
     found = []
     for outcome in definition.outcomes:
         events = rows.outcomes[outcome.name]
         if outcome.measure == "sum":
             never = np.full(len(rows), np.inf)
-            weight = measured.weights(never, rows.followed, rows.arm, h)
+            weight = measured.weights(never, rows.followed, rows.arm, h, staying)
             total = events.total(len(rows), rows.since, h) / outcome.scale
             of = Measured(np.where(weight > 0, total, 0.0), weight)
             found.append(Column(outcome.name, "sum", h, outcome.unit, of))
             continue
         first = events.first(len(rows), rows.since)
-        weight = measured.weights(first, rows.followed, rows.arm, h)
+        weight = measured.weights(first, rows.followed, rows.arm, h, staying)
         of = measured.happened(first, weight, h)
         found.append(Column(outcome.name, "happens", h, "", of))
     return found
 
 
-def _causes(rows: Rows, h: float) -> list[Column]:
+def _causes(rows: Rows, h: float, staying: Staying | None) -> list[Column]:
     if not rows.causes:
         return []
     settled = np.min([rows.causes[name] for name in CAUSES], axis=0)
-    weight = measured.weights(settled, rows.followed, rows.arm, h)
+    weight = measured.weights(settled, rows.followed, rows.arm, h, staying)
     found = []
     for name in CAUSES:
         happens = measured.happened(rows.causes[name], weight, h)

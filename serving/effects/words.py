@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 METHOD = (
     "doubly robust scores (AIPW), cross-fitted in 5 folds of accounts, outcome models by XGBoost,"
-    " {chance}, censoring weights by Kaplan and Meier, errors clustered by account"
+    " {chance}, censoring weights by {censoring}, errors clustered by account"
 )
 CHANCES = {
     Grade.RANDOMISED: "chances as logged",
@@ -122,6 +122,7 @@ def odds(of: Sensitivity) -> str:
     return f"the interval holds 0 once one changes the odds {of.odds_of_limit:.2f} times"
 
 
-def method(grade: Grade) -> str:
-    """Return how an effect of a grade was learnt."""
-    return METHOD.format(chance=CHANCES[grade])
+def method(grade: Grade, by_features: bool) -> str:
+    """Return how an effect of a grade was learnt, censoring weighed by features or by arm."""
+    censoring = "XGBoost hazards" if by_features else "Kaplan and Meier"
+    return METHOD.format(chance=CHANCES[grade], censoring=censoring)

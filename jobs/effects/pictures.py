@@ -95,11 +95,16 @@ def gain(of: Curve) -> Picture:
 
 def controls(several: Sequence[NegativeControl]) -> Picture:
     """Draw effects on what came before the action, where nothing is right."""
-    names = [f"{e.arm.replace('_', ' ')}, {e.name.replace('_', ' ')}" for e in several]
+    names = [_before(each) for each in several]
     marks = [(100 * each.effect, 100 * each.sd) for each in several]
     found = _forest("On what came before", "points", names, marks)
     held = sum(abs(effect) <= Z90 * sd for effect, sd in marks)
     return Picture(svg=found.svg, caption=f"{held} of {len(marks)} intervals hold 0.")
+
+
+def _before(of: NegativeControl) -> str:
+    name = f"{of.arm.replace('_', ' ')}, {of.name.replace('_', ' ')}"
+    return f"{name}, action {of.days:g} days earlier" if of.is_earlier else name
 
 
 def _forest(

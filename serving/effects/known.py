@@ -147,6 +147,7 @@ class NegativeControl(Frozen):
     days: float
     effect: float
     sd: float
+    is_earlier: bool = False  # an outcome of the action itself, as if it had begun so much earlier
 
 
 class Known(Frozen):

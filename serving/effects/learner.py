@@ -78,7 +78,7 @@ def learn(
     why = evidence.overlapping(basis, asked)
     if why is not None:
         return Refused(why=why, overlap=seen)
-    moved = placebos.negative_controls(definition, basis)
+    moved = [*placebos.negative_controls(definition, basis), *placebos.earlier(definition, basis)]
     worst = max(moved, key=lambda each: abs(each.effect / each.sd) if each.sd else 0.0,
                 default=None)  # fmt: skip
     if worst is not None and worst.sd and abs(worst.effect / worst.sd) > evidence.MOVED_Z:

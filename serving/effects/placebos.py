@@ -1,5 +1,6 @@
-"""What must show nothing: actions drawn again by the same chances, and outcomes from before the
-action (negative controls: Lipsitch, Tchetgen Tchetgen and Cohen 2010, Epidemiology 21, 383-388).
+"""What must show nothing: actions drawn again by the same chances, outcomes from before the action
+(negative controls: Lipsitch, Tchetgen Tchetgen and Cohen 2010, Epidemiology 21, 383-388), and the
+action itself moved to before it began (a placebo in time: Imbens and Rubin 2015, chapter 21).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.effects import measured, scores
+from serving.effects import evidence, measured, scores
 from serving.effects.known import NegativeControl, Placebo
 
 if TYPE_CHECKING:
@@ -50,17 +51,34 @@ def negative_controls(definition: Definition, basis: Basis) -> list[NegativeCont
     """
     rows, found = basis.rows, []
     for each in definition.negative_controls:
-        came = measured.certain(rows.before[each.name].before(len(rows), each.days))
-        score = scores.weighted(came, rows.arm, basis.chance)
-        for arm in range(1, len(rows.arms)):
-            effect = scores.average(score[:, arm] - score[:, 0], rows.cluster)
-            found.append(
-                NegativeControl(
-                    arm=rows.arms[arm],
-                    name=each.name,
-                    days=each.days,
-                    effect=effect.value,
-                    sd=effect.sd,
-                )
+        came = rows.before[each.name].before(len(rows), each.days)
+        found += _effects(basis, came, each.name, each.days)
+    return found
+
+
+def earlier(definition: Definition, basis: Basis) -> list[NegativeControl]:
+    """Return the effect of each arm as if it had begun its shortest horizon earlier: on outcomes
+    between then and T, by weights alone. Those that came of too few rows say nothing.
+    """
+    rows, days, found = basis.rows, definition.horizons_days[0], []
+    for each in definition.outcomes:
+        came = rows.outcomes[each.name].before(len(rows), days)
+        if came.sum() >= evidence.LEAST_EVENTS:
+            told = _effects(basis, came, each.name, days)
+            found += [of.model_copy(update={"is_earlier": True}) for of in told]
+    return found
+
+
+def _effects(basis: Basis, came: np.ndarray, name: str, days: float) -> list[NegativeControl]:
+    """Return the effect of each arm on what came before it, (n,) bool."""
+    rows = basis.rows
+    score = scores.weighted(measured.certain(came), rows.arm, basis.chance)
+    found = []
+    for arm in range(1, len(rows.arms)):
+        effect = scores.average(score[:, arm] - score[:, 0], rows.cluster)
+        found.append(
+            NegativeControl(
+                arm=rows.arms[arm], name=name, days=days, effect=effect.value, sd=effect.sd
             )
+        )
     return found

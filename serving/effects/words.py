@@ -100,9 +100,14 @@ def _checks(learnt: Learnt) -> Iterator[str]:
     )
     for each in learnt.negative_controls:
         low, high = each.effect - scores.Z90 * each.sd, each.effect + scores.Z90 * each.sd
+        which = (
+            f"as if it had begun {each.days:g} days earlier"
+            if each.is_earlier
+            else "which came before it"
+        )
         yield (
             f"{each.arm}: {100 * each.effect:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-            f" of '{each.name}', which came before it, where 0 is right"
+            f" of '{each.name}', {which}, where 0 is right"
         )
     if learnt.basis.grade is Grade.OBSERVATIONAL:
         for bound in learnt.sensitivity:

@@ -110,6 +110,34 @@ def test_without_that_control_a_hidden_cause_is_taken_for_an_effect() -> None:
     assert low > 1.0
 
 
+REPLY = {"name": "reply", "events": {"kind": "touch"}}
+
+
+def replied(rows: Rows) -> Rows:
+    """Return rows whose earlier events are of the outcome itself."""
+    return replace(rows, outcomes={"reply": rows.before["earlier"]})
+
+
+def test_an_action_moved_to_before_it_began_does_nothing() -> None:
+    rows = replied(planted(3000, 1.8).rows)
+    found = learnt(rows, definition(outcomes=[REPLY]))
+    (earlier,) = found.negative_controls
+    assert earlier.is_earlier and earlier.days == 28.0
+    assert abs(earlier.effect) < 3 * earlier.sd
+
+
+def test_one_that_does_something_before_it_began_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who is treated is who had replied: no feature tells of it."""
+    rows = unlogged(replied(planted(3000, 1.0, sight=0.0).rows))
+    found = refused(rows, outcomes=[REPLY])
+    assert "must not change what came before it" in found.why.rule
+    monkeypatch.setattr(placebos, "earlier", lambda *_: [])
+    low, _ = learnt(rows, definition(outcomes=[REPLY])).arms["treated"]["forward"].interval
+    assert low > 1.0, "mutant: the action is believed"
+
+
 def apart(n: int = 1500) -> Rows:
     """Return rows of which nearly all keen ones, and no others, are treated."""
     told = planted(n, 1.0, 4)

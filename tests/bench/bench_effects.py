@@ -1,16 +1,20 @@
 """The effect of every row on nine outcomes, and on average: ours and EconML's DRLearner, on planted
 data.
 
-Both have the same rows, the same five folds, and XGBoost with the same parameters for the chance of
-treatment, the outcomes and the last stage; both have one thread. EconML's learner takes one
-outcome, and learns the chances again for each; ours learns them once, grows trees of outcomes arm
-by arm whose leaves hold all outcomes, and weighs the last stage by precision. The outcomes are
-alike, as those of one action at several horizons are: trees that share their splits gain from
-that, as EconML's cannot. `error_ratio` is the root mean square error of the
-rows' effects, ours over theirs, each averaged over outcomes and seeds; `average_error_ratio` that
-of the average effects. `vs_econml_time` is by the clock, for all outcomes, `_processor` by the time
-of processors, `_one_outcome` by the clock for one. Each is timed after its imports and after a
-first fit of few rows, in turn. EconML has an environment of its own in the workspace, made once.
+Both have the same rows, the same five folds, and XGBoost with the same parameters: those of
+`nuisances.CHANCE` for the chance of treatment, RECIPE for the outcomes and the last stage; both
+have one thread. EconML's learner takes one outcome, and learns the chances again for each; ours learns
+them once, grows trees of outcomes arm by arm whose leaves hold all outcomes, and weighs the last
+stage by precision. The outcomes are alike, as those of one action at several horizons are: trees
+that share their splits gain from that, as EconML's cannot.
+
+`error_ratio` is the root mean square error of the rows' effects, ours over theirs, each averaged
+over outcomes and seeds; `average_error_ratio` that of the average effects. `intervals_held` is the
+share of the 90 % intervals of average effects that hold the truth, `intervals_held_fresh` that of
+other draws of rows, `bias_fresh` the mean error there. `vs_econml_time` is by the clock, for all
+outcomes, `_processor` by the time of processors, `_one_outcome` by the clock for one. Each is timed
+after its imports and after a first fit of few rows, in turn. EconML has an environment of its own
+in the workspace, made once.
 
 The last line is one JSON object.
 """
@@ -23,6 +27,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +46,7 @@ ROWS, SEEDS, THREADS = 20_000, 3, 1
 VERSION = "0.17.0"
 RECIPE = Recipe(rounds=100, depth=3, rate=0.1, leaf=10.0)
 LOWEST = 0.01
+FRESH = range(1000, 1009)
 
 type Figures = dict[str, Any]
 
@@ -81,17 +87,9 @@ def _timed(data: Data) -> Ours:
 
 def _learnt(data: Data) -> tuple[np.ndarray, list[scores.Average]]:
     """Return the effects of each row, and their averages with errors."""
-    run, ones = nuisances.inline(THREADS), np.ones(data.value.shape)
-    asked = Asked(features=data.features, arm=data.arm, arms=2, value=data.value, weight=ones,
-                  recipe=RECIPE)  # fmt: skip
-    chance = np.clip(nuisances.chances(asked, data.fold, run), LOWEST, 1 - LOWEST)
-    expected, every = nuisances.expected(asked, data.fold, run), np.arange(len(data.arm))
-    contrast = np.empty(data.value.shape)
-    for number, value in enumerate(data.value.T):
-        told = measured.certain(value)
-        score = scores.scores(told, data.arm, chance, expected[:, :, number])
-        contrast[:, number] = score[:, 1] - score[:, 0]
-    weight = targeting.precision(chance)[:, None] * ones
+    run, every = nuisances.inline(THREADS), np.arange(len(data.arm))
+    contrast, chance = _scored(data)
+    weight = targeting.precision(chance)[:, None] * np.ones(data.value.shape)
     halves = np.array_split(np.arange(data.value.shape[1]), THREADS)
     tasks = [
         Fit(train=every, asked=every, value=contrast[:, half], weight=weight[:, half],
@@ -99,7 +97,26 @@ def _learnt(data: Data) -> tuple[np.ndarray, list[scores.Average]]:
         for half in halves if len(half)
     ]  # fmt: skip
     effect = np.column_stack(list(run(data.features, tasks)))
-    return effect, [scores.average(column, every) for column in contrast.T]
+    return effect, _averages(contrast)
+
+
+def _scored(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of the effect, and the chances (n, 2)."""
+    run, ones = nuisances.inline(THREADS), np.ones(data.value.shape)
+    asked = Asked(features=data.features, arm=data.arm, arms=2, value=data.value, weight=ones,
+                  recipe=RECIPE)  # fmt: skip
+    drawn = replace(asked, recipe=nuisances.CHANCE)
+    chance = np.clip(nuisances.chances(drawn, data.fold, run), LOWEST, 1 - LOWEST)
+    expected, contrast = nuisances.expected(asked, data.fold, run), np.empty(data.value.shape)
+    for number, value in enumerate(data.value.T):
+        told = measured.certain(value)
+        score = scores.scores(told, data.arm, chance, expected[:, :, number])
+        contrast[:, number] = score[:, 1] - score[:, 0]
+    return contrast, chance
+
+
+def _averages(contrast: np.ndarray) -> list[scores.Average]:
+    return [scores.average(column, np.arange(len(contrast))) for column in contrast.T]
 
 
 def _econml(folder: Path) -> Figures | None:
@@ -108,11 +125,7 @@ def _econml(folder: Path) -> Figures | None:
     python = environment(home, "econml", VERSION, [f"econml=={VERSION}", "xgboost-cpu>=3.4,<3.5"])
     if python is None:
         return None
-    params = {
-        "n_estimators": RECIPE.rounds, "max_depth": RECIPE.depth, "learning_rate": RECIPE.rate,
-        "min_child_weight": RECIPE.leaf, "max_bin": nuisances.BINS, "tree_method": "hist",
-        "n_jobs": THREADS,
-    }  # fmt: skip
+    params = {"outcome": _params(RECIPE), "chance": _params(nuisances.CHANCE)}
     (folder / "params.json").write_text(json.dumps(params))
     worker = Path(__file__).with_name("effects_econml_worker.py")
     told = subprocess.run(
@@ -124,16 +137,42 @@ def _econml(folder: Path) -> Figures | None:
     return {**said, "effects": several}
 
 
+def _params(recipe: Recipe) -> Figures:
+    return {
+        "n_estimators": recipe.rounds, "max_depth": recipe.depth, "learning_rate": recipe.rate,
+        "min_child_weight": recipe.leaf, "max_bin": nuisances.BINS, "tree_method": "hist",
+        "n_jobs": THREADS,
+    }  # fmt: skip
+
+
+def _fresh() -> Figures:
+    """Return how often intervals hold for draws of rows that nothing was chosen by."""
+    told = [effects_data.drawn(ROWS, seed) for seed in FRESH]
+    found = [_averages(_scored(data)[0]) for data in told]
+    off = [_wrong(data, average) for data, average in zip(told, found, strict=True)]
+    return {
+        "intervals_fresh": sum(map(len, found)),
+        "intervals_held_fresh": _rounded(_held(told, found)),
+        "bias_fresh": _rounded(np.mean(off)),
+        "sd_fresh": _rounded(np.mean([each.sd for average in found for each in average])),
+    }
+
+
+def _wrong(data: Data, average: list[scores.Average]) -> np.ndarray:
+    return np.array([each.value for each in average]) - data.effect.mean(axis=0)
+
+
 def _figures(told: list[Data], ours: list[Ours], theirs: Figures | None) -> Figures:
     errors = [_error(data, each.effect) for data, each in zip(told, ours, strict=True)]
-    means = [np.array([each.value for each in one.average]) for one in ours]
-    off = [_off(data, mean) for data, mean in zip(told, means, strict=True)]
+    averages = [each.average for each in ours]
+    off = [np.abs(_wrong(d, mean)).mean() for d, mean in zip(told, averages, strict=True)]
     figures: Figures = {
         "seconds": _rounded(statistics.median(each.seconds for each in ours)),
         "processor_seconds": _rounded(statistics.median(each.processor for each in ours)),
         "error": _rounded(np.mean(errors)),
         "average_error": _rounded(np.mean(off)),
-        "intervals_held": _rounded(_held(told, ours)),
+        "intervals_held": _rounded(_held(told, averages)),
+        **_fresh(),
     }
     if theirs is None:
         return figures
@@ -165,12 +204,12 @@ def _off(data: Data, mean: np.ndarray) -> float:
     return float(np.abs(mean - data.effect.mean(axis=0)).mean())
 
 
-def _held(told: list[Data], ours: list[Ours]) -> float:
+def _held(told: list[Data], averages: list[list[scores.Average]]) -> float:
     """Return the share of the 90 % intervals of average effects that held the truth."""
     pairs = [
         (each.interval, truth)
-        for data, one in zip(told, ours, strict=True)
-        for each, truth in zip(one.average, data.effect.mean(axis=0), strict=True)
+        for data, average in zip(told, averages, strict=True)
+        for each, truth in zip(average, data.effect.mean(axis=0), strict=True)
     ]
     return float(np.mean([low <= truth <= high for (low, high), truth in pairs]))
 

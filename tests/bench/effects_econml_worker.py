@@ -25,9 +25,9 @@ def learner(params: dict[str, Any], fold: np.ndarray, seed: int) -> DRLearner:
     """Return a learner that has not learnt."""
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
     return DRLearner(
-        model_propensity=XGBClassifier(**params),
-        model_regression=XGBRegressor(**params),
-        model_final=XGBRegressor(**params),
+        model_propensity=XGBClassifier(**params["chance"]),
+        model_regression=XGBRegressor(**params["outcome"]),
+        model_final=XGBRegressor(**params["outcome"]),
         min_propensity=0.01,
         cv=splits,
         random_state=seed,

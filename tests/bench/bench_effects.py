@@ -3,10 +3,10 @@ data.
 
 Both have the same rows, the same five folds, and XGBoost with the same parameters: those of
 `nuisances.CHANCE` for the chance of treatment, RECIPE for the outcomes and the last stage; both
-have one thread. EconML's learner takes one outcome, and learns the chances again for each; ours learns
-them once, grows trees of outcomes arm by arm whose leaves hold all outcomes, and weighs the last
-stage by precision. The outcomes are alike, as those of one action at several horizons are: trees
-that share their splits gain from that, as EconML's cannot.
+have one thread. EconML's learner takes one outcome, and learns the chances again for each; ours
+learns them once, grows trees of outcomes arm by arm whose leaves hold all outcomes, and weighs the
+last stage by precision. The outcomes are alike, as those of one action at several horizons are:
+trees that share their splits gain from that, as EconML's cannot.
 
 `error_ratio` is the root mean square error of the rows' effects, ours over theirs, each averaged
 over outcomes and seeds; `average_error_ratio` that of the average effects. `intervals_held` is the

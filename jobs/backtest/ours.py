@@ -20,6 +20,7 @@ from serving.forecast import experiment, learning, levers, units
 from serving.forecast.desks import Desks
 from serving.forecast.experiment import Arm, Experiment
 from serving.forecast.tested import ALL, OURS
+from serving.forecast.whole import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,8 +73,10 @@ class Ours:
         if isinstance(learnt, Refusal):
             return {}
         asked = usual(course, learnt, place)
-        parts = [experiment.run(asked, span) for span in experiment.spans(asked, CHUNK)]
-        (outcome,) = experiment.joined(parts)
+        whole: Whole[Outcome] = Whole(asked.draws)
+        for span in experiment.spans(asked, CHUNK):
+            whole.put(span, experiment.run(asked, span))
+        (outcome,) = whole.outcomes
         self.deals[origin] = single.said(course, asked.start, outcome)
         return _draws(outcome, learnt, place.horizons, knowing.measures(course))
 

@@ -18,7 +18,6 @@ from jobs.simulate import question as questions
 from jobs.simulate.finished import Finished
 from jobs.simulate.put import put
 from jobs.simulate.sums import Sums, sums
-from jobs.simulate.whole import Whole
 from serving.forecast import (
     answers,
     evidence,
@@ -30,6 +29,7 @@ from serving.forecast import (
     tested,
 )
 from serving.forecast.folded import Folded
+from serving.forecast.whole import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -249,7 +249,8 @@ def _simulated(
     choice = runner.choose(asked_runner, asked.unit_steps // STEPS_PER_ROW, workspace.settings)
     simulate = experiment.run_folded if folded else experiment.run
     on = _on_ray if choice.runner == "ray" else _inline
-    whole, resumed = Whole(asked.draws), len(there)
+    whole: Whole[Outcome | Folded] = Whole(asked.draws)
+    resumed = len(there)
     for number, outcomes in there.items():
         whole.put(spans[number], outcomes)
     with closing(on(workspace.settings, simulate, asked, missing)) as parts:

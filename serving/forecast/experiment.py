@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from serving.forecast import folded, kernel, learning, timing
 from serving.forecast.given import Outcome
 from serving.forecast.kernel import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import numpy as np
 
     from serving.forecast.desks import Desks
     from serving.forecast.folded import Folded
@@ -104,11 +104,3 @@ def _served(experiment: Experiment, arm: Arm) -> tuple[Start, Arrivals]:
         return start, arrivals
     served = start._replace(desk=arm.desk_of[start.group])
     return served, arrivals._replace(desk_of=arm.desk_of)
-
-
-def joined(parts: Sequence[tuple[Outcome, ...]]) -> tuple[Outcome, ...]:
-    """Put the outcomes of consecutive spans together, arm by arm."""
-    return tuple(
-        Outcome(*(np.concatenate(arrays) for arrays in zip(*arm, strict=True)))
-        for arm in zip(*parts, strict=True)
-    )

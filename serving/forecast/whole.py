@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from serving.forecast.folded import Folded
+from serving.forecast.given import Outcome
+
 if TYPE_CHECKING:
-    from jobs.simulate.finished import Outcomes
     from serving.forecast.kernel import Span
 
+Kind = TypeVar("Kind", bound=Outcome | Folded)
 
-class Whole:
+
+class Whole[Kind: Outcome | Folded]:
     """The outcomes of every arm, of so many draws."""
 
     def __init__(self, draws: int) -> None:
         self._draws = draws
-        self._arms: Outcomes = ()
+        self._arms: tuple[Kind, ...] = ()
 
-    def put(self, span: Span, outcomes: Outcomes) -> None:
+    def put(self, span: Span, outcomes: tuple[Kind, ...]) -> None:
         """Take in the outcomes of a span, one of each arm."""
         if not self._arms:
             self._arms = tuple(
@@ -30,7 +34,7 @@ class Whole:
                 array[rows] = part
 
     @property
-    def outcomes(self) -> Outcomes:
+    def outcomes(self) -> tuple[Kind, ...]:
         """The outcomes, once every span is in."""
         return self._arms
 

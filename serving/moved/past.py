@@ -15,6 +15,16 @@ from cluster.errors import FunnelcastError, Refusal, WrongUse
 from cluster.tables import SnapshotMissing, TableMissing
 from features import log
 from features.views import VIEWS, View, register
+from serving.moved.properties import (
+    AS_OF,
+    MODEL,
+    POLICY,
+    PREVIOUS,
+    ROUTING,
+    ROWS,
+    TARGET,
+    VIEW,
+)
 from serving.moved.split import Side
 from serving.policy import Policy
 from serving.registry import Registry
@@ -25,11 +35,6 @@ if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from serving.decide import Basis
     from serving.model import Model
-
-ROWS, MODEL, POLICY = "funnelcast.rows", "funnelcast.model", "funnelcast.policy"
-TARGET, VIEW, AS_OF = "funnelcast.target", "funnelcast.view", "funnelcast.as_of"
-ROUTING = "funnelcast.routing"  # the content of the policy: its file may change
-PREVIOUS = "funnelcast.previous"  # snapshot of the scores before
 
 
 class InputGone(FunnelcastError):

@@ -13,7 +13,7 @@ from serving import scored
 from serving.forecast import routing
 from serving.forecast.kinds import Audience
 from serving.forecast.routing import Sent
-from serving.moved.past import POLICY
+from serving.moved.properties import POLICY
 from serving.simulations.words import Wrong
 from serving.slots import policies
 

@@ -22,7 +22,7 @@ from features import compute, log
 from jobs.console import perform
 from jobs.score import look
 from serving import batch
-from serving.moved import history, past, replay, split, why
+from serving.moved import history, past, properties, replay, split, why
 from serving.moved.retold import Span
 from serving.moved.split import CAUSES
 from tests.jobs import scoring as shared
@@ -292,12 +292,12 @@ def test_an_input_that_is_gone_is_named(
     """In one line, as a refusal."""
     of_table = company.workspace.tables.properties
     changes: dict[str, dict[str, str | None]] = {
-        "model": {past.MODEL: "0" * 64},
-        "view": {past.VIEW: "lead_engagement@0123"},
-        "policy": {past.ROUTING: None},
-        "rows": {past.ROWS: f"scoring_{NAME}@123"},
+        "model": {properties.MODEL: "0" * 64},
+        "view": {properties.VIEW: "lead_engagement@0123"},
+        "policy": {properties.ROUTING: None},
+        "rows": {properties.ROWS: f"scoring_{NAME}@123"},
         "log": {log.MADE_FROM: "123"},
-        "scores": {past.PREVIOUS: None},
+        "scores": {properties.PREVIOUS: None},
     }
 
     def changed(name: str, snapshot: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from serving import batch
 from serving.forecast import tested
 from serving.forecast.comparison import Comparison
 from serving.forecast.funnels import load_funnel
-from serving.moved.past import POLICY
+from serving.moved.properties import POLICY
 from serving.policy import Policy, load_policy
 from serving.simulations import questions, routed
 from serving.slots import policies

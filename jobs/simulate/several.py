@@ -29,6 +29,7 @@ def several(found: Answer, table: pd.DataFrame) -> dict[str, Any]:
         "against": found.against.replace("_", " "),
         "step": found.question.funnel.step_name,
         "payoffs": list(_payoffs(found)),
+        "lines": list(_lines(found.question.funnel.step_name)),
         "evidence": list(_evidence(found)),
         "hours": list(_hours(found)),
         "plan": _plan(found),
@@ -79,6 +80,15 @@ def _payoffs(found: Answer) -> Iterator[dict[str, str]]:
             "unsubscribed": f"{pays.unsubscribed:,.1f}",
             "bad": f"{arm.downside.value_at_risk_cents / 100:,.0f}",
         }
+
+
+def _lines(step: str) -> Iterator[tuple[str, str]]:
+    """Give the lines of the payoffs: the key of each, and what it is called."""
+    yield from (("grade", "known by"), ("won", "won"), ("value", "value"), ("cost", "cost"))
+    yield from (("gain", "gain: value less cost"), ("pays", "pays with probability"))
+    yield from (("first", f"first ahead, on average, in {step}"), ("earlier", "won earlier"))
+    yield from (("more", "won here alone"), ("displaced", "displaced"))
+    yield from (("unsubscribed", "unsubscribed"), ("bad", "value in a bad end (1 draw in 20)"))
 
 
 def _evidence(found: Answer) -> Iterator[dict[str, str]]:

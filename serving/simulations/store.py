@@ -201,11 +201,11 @@ def _begun(found: Kept | None, asked: Asked) -> sa.Insert | sa.Update:
 
 
 def _note(connection: sa.Connection, asked: Asked, id: str, *, started: bool) -> None:
-    """Keep who asked: every start counts, and of what starts nothing the first."""
+    """Keep who asked: every start, as it counts, and of what started nothing the last."""
     mine = sa.and_(_ASKS.c.simulation == id, _ASKS.c.owner == asked.owner)
     last = connection.scalar(sa.select(sa.func.max(_ASKS.c.at)).where(mine))
-    if last is not None and not started:
-        return
+    if not started:
+        connection.execute(_ASKS.delete().where(mine, ~_ASKS.c.started))
     at = max(schema.micros(asked.now), 0 if last is None else last + 1)
     row = {"simulation": id, "owner": asked.owner, "at": at, "started": started}
     connection.execute(_ASKS.insert().values(row))

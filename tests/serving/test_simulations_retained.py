@@ -88,6 +88,14 @@ def test_what_nobody_asked_for_in_a_while_goes(
     assert store.owners("old") == set()
 
 
+def test_what_its_own_planner_asked_for_again_stays(workspace: Workspace) -> None:
+    """However long ago it was started: it is the last asking that counts."""
+    asked(workspace, "mine", THEN)
+    asked(workspace, "mine", THEN + 60 * DAY)
+    assert due(workspace, THEN + 159 * DAY)[0].due.ids == ()
+    assert due(workspace, THEN + 161 * DAY)[0].due.ids == ("mine",)
+
+
 def test_what_jobs_that_died_were_asked_goes_too(workspace: Workspace) -> None:
     folder = workspace.settings.home / retained.FOLDER
     folder.mkdir()

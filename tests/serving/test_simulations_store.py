@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 
+from cluster import schema
 from cluster.database import open_database
+from cluster.errors import Refusal
 from cluster.settings import SimulationSettings
 from serving.simulations import store as stores
 from serving.simulations.quotas import Used, refused
@@ -176,6 +179,35 @@ def test_what_could_not_be_started_is_not_counted(store: Store) -> None:
     begun(store, asked(owner="bob", now=NOW + SECOND), once)
     store.not_started(kept.run, "no cluster", NOW + SECOND)
     assert begun(store, asked(now=NOW + 2 * SECOND), once)[1]
+
+
+def test_what_its_planner_asked_again_meanwhile_stays_on_record(store: Store) -> None:
+    """The second was given the id: it is not taken off the record with the job of the first."""
+    kept, _ = begun(store, asked())
+    assert not begun(store, asked(now=NOW + SECOND))[1]
+    store.not_started(kept.run, "no cluster", NOW + SECOND)
+    found = store.get(kept.id)
+    assert found is not None and found.status == stores.FAILED
+
+
+def test_of_repeats_the_last_is_kept_and_none_is_counted(store: Store) -> None:
+    """However often a planner asks for what is done, it is one start and one row besides."""
+    once = SimulationSettings(per_day=1)
+    kept, _ = begun(store, asked(), once)
+    store.done(kept.run, "digest", NOW)
+    begun(store, asked("other", now=NOW + SECOND, owner="bob"), once)
+    begun(store, asked("other", now=NOW + 2 * SECOND), once)
+    for seconds in (3, 4, 4):
+        begun(store, asked(now=NOW + seconds * SECOND), once)
+    assert [each.id for each in store.listed("ada", 10)] == ["id-k", "id-other"]
+    with store._database.connect() as connection:
+        rows = sa.select(schema.simulation_asks.c.started, schema.simulation_asks.c.at)
+        mine = rows.where(schema.simulation_asks.c.simulation == kept.id)
+        found = connection.execute(mine.order_by(schema.simulation_asks.c.at)).tuples().all()
+    last = schema.micros(NOW + 4 * SECOND) + 1
+    assert found == [(True, schema.micros(NOW)), (False, last)]
+    assert isinstance(store.begin(asked("third", now=NOW + DAY - SECOND), once), Refusal)
+    assert begun(store, asked("third", now=NOW + DAY + SECOND), once)[1]
 
 
 def test_an_id_that_no_database_takes_is_of_none(store: Store) -> None:

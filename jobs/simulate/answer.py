@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 DIFFERENCE, JOB = "difference", "jobs/simulate"
 LEAST_CHUNKS = 16  # of draws, so that there is something to share out and to resume
-MOST_DRAWS_PER_CHUNK = 250  # bounds the memory of a chunk
+MOST_DRAWS_PER_CHUNK = 250  # fewer where they would take too much memory: bounds.draws
 WORTH_A_RECORD = 3_000_000_000  # steps of one unit: half a minute; a record takes a third more
 STEPS_PER_ROW = 10_000  # steps of one unit that cost as much as a row of a feature job
 
@@ -160,9 +160,7 @@ def answer(
     known, estimates = knowing.known(workspace, question, course)
     there = put(workspace, known, course)
     bounds.look(workspace, known, there, folded=folded)
-    found, ran = _simulated(
-        workspace, known, there.asked, asked_runner, progress=progress, folded=folded
-    )
+    found, ran = _simulated(workspace, known, there, asked_runner, progress=progress, folded=folded)
     outcomes = [each.outcome if isinstance(each, Folded) else each for each in found]
     names = [way.scenario.name for way in there.ways]
     ways = dict(zip(names, there.ways, strict=True))
@@ -208,8 +206,9 @@ def _hours(
 
 def under_way(workspace: Workspace, question: Question, *, folded: bool = False) -> Finished:
     """Return the record of what this code has finished of an answer."""
+    # how many draws fit into memory follows from the question
     code, chunk = runs.code_version(JOB), _chunk(question.scenario.draws)
-    work = [questions.pins(workspace, question), code, chunk, folded]
+    work = [questions.pins(workspace, question), code, chunk, bounds.CHUNK_BYTES, folded]
     return Finished(workspace, canonical.digest(work))
 
 
@@ -233,18 +232,20 @@ def _tested(
 def _simulated(
     workspace: Workspace,
     question: Question,
-    asked: Experiment,
+    placed: Put,
     asked_runner: str,
     *,
     progress: Progress,
     folded: bool,
 ) -> tuple[Outcomes, str]:
     """Simulate the spans that are not on record, put each on record, and return them all."""
+    asked = placed.asked
     # what takes a moment is not worth a record of what is done of it
     is_long = asked.unit_steps >= WORTH_A_RECORD
     finished = under_way(workspace, question, folded=folded) if is_long else None
     there = finished.there() if finished else {}
-    spans = dict(enumerate(_spans(asked)))
+    most = bounds.draws(question, placed, folded=folded)
+    spans = dict(enumerate(experiment.spans(asked, min(_chunk(asked.draws), most))))
     missing = {number: span for number, span in spans.items() if number not in there}
     choice = runner.choose(asked_runner, asked.unit_steps // STEPS_PER_ROW, workspace.settings)
     simulate = experiment.run_folded if folded else experiment.run
@@ -261,10 +262,6 @@ def _simulated(
             progress(done, len(spans), "chunks")
     said = f"{choice}" + (f"; {resumed} of {len(spans)} chunks were done before" if resumed else "")
     return whole.outcomes, said
-
-
-def _spans(asked: Experiment) -> list[Span]:
-    return experiment.spans(asked, _chunk(asked.draws))
 
 
 def _chunk(draws: int) -> int:

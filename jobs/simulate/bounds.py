@@ -13,15 +13,25 @@ if TYPE_CHECKING:
     from jobs.simulate.put import Put
     from jobs.simulate.question import Question
 
+CHUNK_BYTES = 128_000_000  # of one span of draws that is under way; one draw may take more
+
 
 def look(workspace: Workspace, question: Question, there: Put, *, folded: bool) -> None:
     """WrongUse for outcomes that would not fit into memory."""
-    sizes = Sizes(
+    most = workspace.settings.simulations.result_bytes
+    found = size.refused(question.comparison, _sizes(there), most, folded=folded)
+    if found is not None:
+        done(found, WrongUse)
+
+
+def draws(question: Question, there: Put, *, folded: bool) -> int:
+    """Return of how many draws a span may be."""
+    return size.draws_within(question.comparison, _sizes(there), CHUNK_BYTES, folded=folded)
+
+
+def _sizes(there: Put) -> Sizes:
+    return Sizes(
         groups=len(there.names.labels),
         stages=len(there.names.stages),
         units=there.asked.start.name.size,
     )
-    most = workspace.settings.simulations.result_bytes
-    found = size.refused(question.comparison, sizes, most, folded=folded)
-    if found is not None:
-        done(found, WrongUse)

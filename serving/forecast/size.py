@@ -3,7 +3,8 @@
 The outcomes of all arms are held at once, each as arrays by draw, step and group, stage or desk
 (serving/forecast/given.py), or folded: by step and by group, in place of every pair of the two
 (serving/forecast/folded.py). They are what bounds the memory of an answer, and what is told of it
-before anything runs. Spans that are under way come besides, a few draws of one arm each.
+before anything runs. Spans that are under way come besides, one for each core: of an arm that is
+folded every pair is there first, and of all arms the step in which each unit was won.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from serving.forecast.comparison import Comparison
     from serving.forecast.scenario import Scenario
 
-NUMBER, SMALL = 8, 4  # bytes of an int64, of an int32
+NUMBER, SMALL, STEP = 8, 4, 2  # bytes of an int64, of an int32, of a step (uint16)
 
 
 class Sizes(NamedTuple):
@@ -49,7 +50,15 @@ def arms(comparison: Comparison) -> Iterator[Scenario]:
 
 def result_bytes(comparison: Comparison, sizes: Sizes, *, folded: bool) -> int:
     """Return about how many bytes the outcomes of all arms take."""
-    return sum(_bytes(each, sizes, folded) for each in arms(comparison))
+    return sum(each.draws * _of_draw(each, sizes, folded) for each in arms(comparison))
+
+
+def draws_within(comparison: Comparison, sizes: Sizes, most: int, *, folded: bool) -> int:
+    """Return how many draws of all arms may be simulated at once in so many bytes, at least 1."""
+    asked = list(arms(comparison))
+    kept = sum(_of_draw(each, sizes, folded) + STEP * sizes.units for each in asked)
+    before = max(_of_draw(each, sizes, folded=False) for each in asked) if folded else 0
+    return max(1, most // (kept + before))
 
 
 def refused(comparison: Comparison, sizes: Sizes, most: int, *, folded: bool) -> Refusal | None:
@@ -68,10 +77,10 @@ def refused(comparison: Comparison, sizes: Sizes, most: int, *, folded: bool) ->
     )
 
 
-def _bytes(scenario: Scenario, sizes: Sizes, folded: bool) -> int:
+def _of_draw(scenario: Scenario, sizes: Sizes, folded: bool) -> int:
     desks, levers = max(1, len(scenario.desks)), len(reached(scenario))
     won = 2 * NUMBER * len(PARTS)  # of a group: units and cents
     queues = NUMBER * (desks * levers + desks + 1)  # contacts, waiting, who unsubscribes
     groups, by_group = (1, sizes.groups) if folded else (sizes.groups, 0)
     in_a_step = groups * (won + SMALL * sizes.stages) + queues
-    return scenario.draws * (scenario.horizon * in_a_step + by_group * won + sizes.units // 8 + 1)
+    return scenario.horizon * in_a_step + by_group * won + sizes.units // 8 + 1

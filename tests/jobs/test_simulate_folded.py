@@ -4,25 +4,29 @@ from the record, and beside one that was not folded.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from jobs.simulate import answer, question, result
+from jobs.simulate import answer, bounds, question, result
 from jobs.simulate.finished import packed, unpacked
 from jobs.simulate.question import SimulateSettings
-from serving.forecast.folded import folded
+from serving.forecast import experiment, kernel
+from serving.forecast.folded import Folded, folded
 from serving.forecast.given import Outcome
+from serving.forecast.kernel import Span
 from serving.forecast.payoff import spread, spreads
 from tests.jobs.simulating import LEVER, answered, company, quiet, scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from cluster.workspace import Workspace
     from jobs.simulate.answer import Answer
+    from serving.forecast.experiment import Experiment
 
 ASKED: dict[str, Any] = {"scenarios": [scenario("more", levers=[LEVER]), scenario("less")]}
 RNG = np.random.default_rng(4)
@@ -109,6 +113,59 @@ def test_a_folded_answer_that_was_stopped_goes_on(
         answered(filled, tmp_path, progress=stop, folded=True, **ASKED)
     again = answered(filled, tmp_path, progress=quiet, folded=True, **ASKED)
     assert "; 3 of" in again.ran and text(again) == once
+
+
+def most_at_once(asked: Experiment, watched: pytest.MonkeyPatch) -> int:
+    """Return of how many arms what they won by groups is there at once."""
+    there: list[weakref.ref[np.ndarray]] = []
+    counts: list[int] = []
+    simulate = kernel.simulate
+
+    def seen(*given: Any, **named: Any) -> Outcome:
+        found = simulate(*given, **named)
+        there.append(weakref.ref(found.won))
+        counts.append(sum(each() is not None for each in there))
+        return found
+
+    watched.setattr(kernel, "simulate", seen)
+    experiment.run_folded(asked, Span(asked.seed, 0, 5, asked.steps))
+    assert len(counts) == len(asked.arms) > 2
+    return max(counts)
+
+
+def test_one_arm_is_there_before_it_is_folded(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: arms that are not folded stay there."""
+    asked = answered(filled, tmp_path, folded=True, **ASKED).asked
+    with monkeypatch.context() as watched:
+        assert most_at_once(asked, watched) == 1
+    monkeypatch.setattr(experiment.folded, "folded", lambda outcome: outcome)
+    assert most_at_once(asked, monkeypatch) == len(asked.arms)
+
+
+def bytes_of(outcomes: Iterable[Outcome | Folded]) -> int:
+    """Return how many bytes the arrays take."""
+    return sum(array.nbytes for each in outcomes for array in each)
+
+
+def test_so_many_draws_are_simulated_at_once_as_fit(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An arm before it is folded, and all that are: however few, the document is the same."""
+    found = answered(filled, tmp_path, folded=True, **ASKED)
+    once, asked, told = text(found), found.asked, list[int]()
+    one = Span(asked.seed, 0, 1, asked.steps)
+    of_all = bytes_of(experiment.run_folded(asked, one))
+    before = max(bytes_of([each]) for each in experiment.run(asked, one))
+    of_draw = before + of_all + 2 * asked.start.name.size * len(asked.arms)
+    for fits in (0.5, 2.5):
+        monkeypatch.setattr(bounds, "CHUNK_BYTES", round(fits * of_draw))
+        told.clear()
+        again = answered(filled, tmp_path, progress=lambda *at: told.append(at[1]), folded=True,
+            **ASKED)  # fmt: skip
+        assert text(again) == once
+        assert set(told) == {asked.draws // max(1, int(fits))}
 
 
 def test_ranges_of_several_are_those_of_each() -> None:

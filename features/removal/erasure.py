@@ -59,12 +59,12 @@ def holding(workspace: Workspace, subjects: Sequence[str], holds: Holds) -> dict
 def erase(workspace: Workspace, subjects: Sequence[str], now: datetime) -> Reach:
     """Erase persons, of whom none is held."""
     compaction.fold(workspace)  # nothing waits outside of the log
-    events, leads = _events(workspace, subjects)
+    events, own_leads = _events(workspace, subjects)
     values = {subject: _values(workspace, subject) for subject in subjects}
     known = {value for found in values.values() for value in found}
     rows = _refused(workspace, subjects, known)
     own = sorted(set(rows["subject"].to_pylist()) - set(subjects))
-    reached = pages.delete_naming(workspace, [*subjects, *leads])
+    reached = pages.delete_naming(workspace, [*subjects, *own_leads])
     taken = remove.from_log(workspace, events)
     refused = remove.from_quarantine(workspace, rows["quarantine_id"].combine_chunks())
     rows_keys = sum(workspace.vault.destroy(subject, now) for subject in own)
@@ -80,6 +80,12 @@ def erase(workspace: Workspace, subjects: Sequence[str], now: datetime) -> Reach
         pages=reached,
         files=taken.files + refused.files,
     )
+
+
+def leads(workspace: Workspace, subjects: Sequence[str]) -> list[str]:
+    """Return the leads that are theirs alone."""
+    compaction.fold(workspace)  # nothing waits outside of the log
+    return _events(workspace, subjects)[1]
 
 
 def _events(workspace: Workspace, subjects: Sequence[str]) -> tuple[pa.Array, list[str]]:

@@ -108,7 +108,8 @@ def run(workspace: Workspace, settings: EraseSettings) -> Report:
     told = {"subjects": subjects, "actor": act.actor, "reason": act.reason}
     workspace.journal.record(BEGUN, told, now=act.now)
     # first: the end of an erasure empties the free space of the database
-    simulations = retained.forget(workspace, retained.naming(workspace, subjects))
+    keys = [*subjects, *erasure.leads(workspace, subjects)]
+    simulations = retained.forget(workspace, retained.naming(workspace, keys))
     reach = erasure.erase(workspace, subjects, act.now)
     body = {**told, "reach": {**dataclasses.asdict(reach), "simulations": simulations}}
     workspace.journal.record(DONE, body, now=workspace.clock())

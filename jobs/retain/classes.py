@@ -79,8 +79,11 @@ def remove(workspace: Workspace, found: list[Found]) -> dict[str, int]:
 
 
 def end(workspace: Workspace) -> int:
-    """End what an earlier run left half done; returns how many files were deleted for that."""
-    files = sum(removal.end(workspace, table) for table in (LOG, quarantine.TABLE))
+    """End what an earlier run, or a job that died, left half done; returns how many files were
+    deleted for that.
+    """
+    files = retained.sweep(workspace)
+    files += sum(removal.end(workspace, table) for table in (LOG, quarantine.TABLE))
     begun = [name for name in _scores(workspace) if purge.is_due(workspace, name)]
     return files + sum(purge.purge(workspace, name, ()) for name in begun)
 
@@ -107,14 +110,13 @@ def _simulations(workspace: Workspace, days: int, holds: Holds, now: datetime) -
     """Return the simulations that are due; one that names what is held stays."""
     before, old = now - timedelta(days=days), retained.old(workspace, now - timedelta(days=days))
     keys = [hold.key for hold in holds.all]
-    held = set(retained.naming(workspace, keys)) & set(old) if keys else set()
+    held = set(retained.naming(workspace, keys, among=set(old)))
     ids = tuple(id for id in old if id not in held)
     return Due(name="simulations", days=days, before=before, ids=ids, held=len(held))
 
 
 def _forget_simulations(workspace: Workspace, found: Due) -> int:
-    retained.sweep(workspace, found.before)
-    return retained.forget(workspace, [str(each) for each in found.ids])
+    return retained.forget(workspace, [str(each) for each in found.ids], found.before)
 
 
 def _forget_drafts(workspace: Workspace, found: Due) -> int:

@@ -23,7 +23,7 @@ from features import log
 from jobs.console import Job, Report, perform
 from jobs.simulate import question
 from jobs.simulate.question import SimulateSettings
-from serving.simulations import questions
+from serving.simulations import questions, retained
 from serving.simulations.records import Run
 from serving.simulations.retained import FOLDER
 from serving.simulations.store import Store
@@ -71,9 +71,13 @@ def follow(workspace: Workspace, run: Run) -> int:
         sys.stderr.write(f"{error}\n")
         return 0
     except Exception as error:
-        store.failed(run, _why(error), workspace.clock())
-        raise
-    store.done(run, done.report["wrote"]["result"], workspace.clock())
+        if store.failed(run, _why(error), workspace.clock()):
+            raise
+        sys.stderr.write(f"{_why(error)}\n")  # of what counts no more: its question may be gone
+        return 0
+    result = done.report["wrote"]["result"]
+    if not store.done(run, result, workspace.clock()):
+        retained.let_go(workspace, run, result)
     return 0
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cluster import schema
+from cluster.blobs import BlobDamaged
+from serving.simulations import store
 from serving.simulations.records import UNDER_WAY
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.workspace import Workspace
+    from serving.simulations.records import Run
 
 AT_ONCE = 1_000  # of a transaction
 FOLDER = "simulations"  # of the home: what jobs under way were asked
@@ -27,56 +30,87 @@ def old(workspace: Workspace, before: datetime) -> list[str]:
     """Return the ids of those that are over, are not shared, and were asked for last before a
     moment.
     """
+    query = sa.select(_ROWS.c.id).where(_is_old(before))
+    with workspace.database.connect() as connection:
+        return list(connection.scalars(query.order_by(_ROWS.c.id)))
+
+
+def naming(
+    workspace: Workspace, keys: Sequence[str], among: Collection[str] | None = None
+) -> list[str]:
+    """Return the ids of those (`among`: of some) whose question or result names one of some keys,
+    shared ones too; a result that cannot be read may.
+    """
+    texts = [key.encode() for key in keys if key]
+    query = sa.select(_ROWS.c.id, _ROWS.c.asked, _ROWS.c.result).order_by(_ROWS.c.id)
+    with workspace.database.connect() as connection:
+        rows = connection.execute(query).all() if texts else []
+    return [
+        id
+        for id, asked, result in rows
+        if (among is None or id in among) and _names(workspace, texts, asked, result)
+    ]
+
+
+def forget(workspace: Workspace, ids: Collection[str], before: datetime | None = None) -> int:
+    """Take some off the record, with their questions and results; returns how many. One that is
+    under way counts no more: its job ends at its next word. `before`: only those that `old` would
+    still tell, as one may have been shared or asked for since.
+    """
+    gone = sum(_forget(workspace, some, before) for some in batched(ids, AT_ONCE))
+    sweep(workspace)
+    return gone
+
+
+def _forget(workspace: Workspace, ids: tuple[str, ...], before: datetime | None) -> int:
+    due = _ROWS.delete().where(_ROWS.c.id.in_(ids))
+    due = due if before is None else due.where(_is_old(before))
+    with workspace.database.begin() as connection:
+        store.alone(connection)
+        rows = connection.execute(due.returning(_ROWS.c.id, _ROWS.c.result)).all()
+        gone = [row.id for row in rows]
+        connection.execute(_ASKS.delete().where(_ASKS.c.simulation.in_(gone)))
+    for row in rows:
+        if row.result is not None:
+            workspace.blobs.delete(row.result)  # it holds its id, so it is of no other
+    return len(gone)
+
+
+def let_go(workspace: Workspace, run: Run, result: str) -> None:
+    """Delete the result of a run that counts no more, unless another attempt has the same, or is
+    about to.
+    """
+    kept = store.Store(workspace.database).get(run.id)
+    if kept is None or not (kept.is_under_way or kept.result == result):
+        workspace.blobs.delete(result)
+
+
+def sweep(workspace: Workspace) -> int:
+    """Delete the questions that jobs left which are under way no more; returns how many."""
+    files = list((workspace.settings.home / FOLDER).glob("*.yaml"))  # first: a job begins before it
+    runs = {str(kept.run) for kept in store.Store(workspace.database).under_way()} if files else ()
+    left = [each for each in files if each.stem not in runs]
+    for each in left:
+        each.unlink(missing_ok=True)
+    return len(left)
+
+
+def _is_old(before: datetime) -> sa.ColumnElement[bool]:
     limit = schema.micros(before)
     later = sa.select(_ASKS.c.simulation).where(_ASKS.c.at >= limit)
-    query = sa.select(_ROWS.c.id).where(
+    return sa.and_(
         _ROWS.c.status.not_in(UNDER_WAY),
         _ROWS.c.shared_at.is_(None),
         sa.func.coalesce(_ROWS.c.finished_at, _ROWS.c.heard_at) < limit,
         _ROWS.c.id.not_in(later),
     )
-    with workspace.database.connect() as connection:
-        return list(connection.scalars(query.order_by(_ROWS.c.id)))
 
 
-def naming(workspace: Workspace, keys: Sequence[str]) -> list[str]:
-    """Return the ids of those whose question or result names one of some keys, shared ones too."""
-    texts = [key.encode() for key in keys if key]
-    query = sa.select(_ROWS.c.id, _ROWS.c.asked, _ROWS.c.result).order_by(_ROWS.c.id)
-    with workspace.database.connect() as connection:
-        rows = connection.execute(query).all()
-    return [
-        id
-        for id, asked, result in rows
-        if any(text in said for said in _said(workspace, asked, result) for text in texts)
-    ]
-
-
-def forget(workspace: Workspace, ids: Collection[str]) -> int:
-    """Take some off the record, with their results; returns how many. One that is under way counts
-    no more: its job ends at its next word.
-    """
-    return sum(_forget(workspace, some) for some in batched(ids, AT_ONCE))
-
-
-def _forget(workspace: Workspace, ids: tuple[str, ...]) -> int:
-    mine = _ROWS.c.id.in_(ids)
-    with workspace.database.begin() as connection:
-        results = connection.scalars(sa.select(_ROWS.c.result).where(mine)).all()
-        gone = connection.execute(_ROWS.delete().where(mine)).rowcount
-        connection.execute(_ASKS.delete().where(_ASKS.c.simulation.in_(ids)))
-    for result in filter(None, results):  # each holds its id, so it is of no other
-        workspace.blobs.delete(result)
-    return gone
-
-
-def sweep(workspace: Workspace, before: datetime) -> int:
-    """Delete what jobs that died before a moment left of their questions; returns how many."""
-    folder = workspace.settings.home / FOLDER
-    left = [each for each in folder.glob("*.yaml") if each.stat().st_mtime < before.timestamp()]
-    for each in left:
-        each.unlink(missing_ok=True)
-    return len(left)
+def _names(workspace: Workspace, texts: list[bytes], asked: str, result: str | None) -> bool:
+    try:
+        return any(text in said for said in _said(workspace, asked, result) for text in texts)
+    except BlobDamaged:
+        return True
 
 
 def _said(workspace: Workspace, asked: str, result: str | None) -> list[bytes]:

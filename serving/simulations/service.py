@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal
-from serving.simulations import campaigns, checking, known, metered, questions, routed
+from serving.simulations import campaigns, checking, known, metered, questions, retained, routed
 from serving.simulations.jobs import RayJobs
 from serving.simulations.metered import Asks
 from serving.simulations.once import Once
@@ -152,7 +152,7 @@ class Simulations:
         if not self._store.cancelled(kept.run, self._workspace.clock()):
             rule = "a simulation must be under way to be cancelled"
             return NotStopped(rule=rule, value="one that is over", remedy="leave it")
-        self._jobs.stop(kept.run)
+        self._stop(kept)
         return self.get(id, who)
 
     def share(self, id: str, who: Principal) -> SimulationOut | NoSimulation:
@@ -222,6 +222,7 @@ class Simulations:
         if state.over is None or (not state.is_known and may_be_on_its_way):
             return kept
         self._store.failed(kept.run, state.over, now)  # unless it has said something since
+        retained.sweep(self._workspace)
         return self._store.get(kept.id) or kept
 
     def _is_overdue(self, kept: Kept, now: datetime) -> bool:
@@ -235,8 +236,13 @@ class Simulations:
             " (simulations.most_minutes), got a longer one: ask for fewer draws, steps or scenarios"
         )
         self._store.failed(kept.run, why, now)
-        self._jobs.stop(kept.run)
+        self._stop(kept)
         return self._store.get(kept.id) or kept
+
+    def _stop(self, kept: Kept) -> None:
+        """Stop the job of what counts no more, and delete what it was asked."""
+        self._jobs.stop(kept.run)
+        retained.sweep(self._workspace)
 
     def _seen(self, id: str, who: Principal) -> Kept | NoSimulation:
         kept = self._store.get(id)

@@ -54,7 +54,7 @@ class Store:
         ask the same at once, one has to start it. Nothing is written where too many are started.
         """
         with self._database.begin() as connection:
-            _alone(connection)
+            alone(connection)
             found = _one(connection, _ROWS.c.key == asked.key)
             is_due = found is None or found.status in AGAIN
             if is_due:
@@ -140,9 +140,9 @@ class Store:
         asks = sa.select(sa.func.count()).where(_ASKS.c.simulation == run.id)
         first = sa.and_(_ROWS.c.id == run.id, _ROWS.c.attempt == 1)
         with self._database.begin() as connection:
-            _alone(connection)
-            alone = connection.scalar(asks) == 1
-            if not alone or not connection.execute(_ROWS.delete().where(first)).rowcount:
+            alone(connection)
+            is_one = connection.scalar(asks) == 1
+            if not is_one or not connection.execute(_ROWS.delete().where(first)).rowcount:
                 return False
             connection.execute(_ASKS.delete().where(_ASKS.c.simulation == run.id))
         return True
@@ -169,7 +169,7 @@ class Store:
             return connection.execute(change).rowcount > 0
 
 
-def _alone(connection: sa.Connection) -> None:
+def alone(connection: sa.Connection) -> None:
     """Wait until no other counts what is started. On SQLite every writer has waited already."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))

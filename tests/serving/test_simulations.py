@@ -19,7 +19,7 @@ from features import log
 from jobs.simulate import followed
 from serving.forecast import size
 from serving.forecast.size import Sizes
-from serving.simulations import checking, exported, known, service
+from serving.simulations import checking, exported, known, retained, service
 from serving.simulations.jobs import State, ended, entrypoint
 from serving.simulations.records import Run
 from serving.simulations.service import Simulations
@@ -414,6 +414,48 @@ def test_a_job_that_is_cancelled_on_its_way_ends(
     monkeypatch.setattr(followed.question, "ask", cancelling)
     assert cluster.work(place) == 0
     assert isinstance(simulations.result(told.id, ADA), NoResult)
+
+
+def test_a_job_that_is_cancelled_at_its_end_leaves_no_result(
+    place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time,
+    fresh: SimulationRequest, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Between its last word and that it is done: the row names no blob, so none may stay."""
+    told, results = submitted(simulations, fresh, clock), list[str]()
+    simulated = followed.simulated
+
+    def cancelling(*given: Any) -> Any:
+        report = simulated(*given)
+        results.append(str(report.wrote["result"]))
+        assert place.blobs.has(results[0])
+        simulations.cancel(told.id, ADA)
+        return report
+
+    monkeypatch.setattr(followed, "simulated", cancelling)
+    assert cluster.work(place) == 0
+    assert [place.blobs.has(each) for each in results] == [False]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "dead", "overdue"])
+def test_of_a_job_that_was_stopped_no_question_is_left(
+    place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time,
+    fresh: SimulationRequest, end: str,
+) -> None:  # fmt: skip
+    """One that is killed does not delete it."""
+    told = submitted(simulations, fresh, clock)
+    run = cluster.started[-1]
+    simulations._store.running(run, None, clock())
+    file = place.settings.home / retained.FOLDER / f"{run}.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("scenarios: []")
+    assert isinstance(simulations.get(told.id, ADA), SimulationOut) and file.exists()
+    if end == "cancelled":
+        simulations.cancel(told.id, ADA)
+    else:
+        cluster.says = GONE if end == "dead" else cluster.says
+        clock.now += MINUTE if end == "dead" else 600 * MINUTE
+        simulations.get(told.id, ADA)
+    assert not file.exists()
 
 
 def test_who_asked_may_stop_it_unless_others_wait(

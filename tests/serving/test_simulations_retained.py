@@ -27,6 +27,8 @@ from serving.simulations.store import Store
 from tests.serving.asking import planner, request, scenario
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from cluster.workspace import Workspace
@@ -96,14 +98,76 @@ def test_what_its_own_planner_asked_for_again_stays(workspace: Workspace) -> Non
     assert due(workspace, THEN + 161 * DAY)[0].due.ids == ("mine",)
 
 
+def test_what_was_shared_or_asked_for_meanwhile_stays(workspace: Workspace) -> None:
+    """Though it was due when the run began; whom an erasure means goes whatever it is."""
+    for id in ("old", "shared", "again"):
+        asked(workspace, id, THEN)
+    now = THEN + 101 * DAY
+    (found, _) = due(workspace, now)
+    assert found.due.ids == ("again", "old", "shared")
+    Store(workspace.database).share("shared", now)
+    asked(workspace, "again", now)
+    assert classes.remove(workspace, [found]) == {"simulations": 1}
+    assert there(workspace) == {"shared", "again"}
+    again = Store(workspace.database).get("again")
+    assert again is not None and workspace.blobs.has(str(again.result))
+    assert Store(workspace.database).owners("again") == {"ada"}
+    assert retained.forget(workspace, ["shared", "again"]) == 2
+
+
+def question_of(workspace: Workspace, run: Run) -> Path:
+    """Write what a job writes of its question."""
+    file = workspace.settings.home / retained.FOLDER / f"{run}.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("x")
+    return file
+
+
 def test_what_jobs_that_died_were_asked_goes_too(workspace: Workspace) -> None:
-    folder = workspace.settings.home / retained.FOLDER
-    folder.mkdir()
-    (folder / "a.1.yaml").write_text("x")
-    now = datetime.now(UTC)
-    assert retained.sweep(workspace, now - DAY) == 0
-    assert retained.sweep(workspace, now + DAY) == 1
-    assert not list(folder.iterdir())
+    """At once, though no simulation is due; with what is forgotten, under way or not."""
+    files = {
+        id: question_of(workspace, asked(workspace, id, THEN, ended=ended))
+        for id, ended in (("over", "failed"), ("goes on", ""), ("gone", ""))
+    }
+    assert classes.end(workspace) == 1
+    assert {id for id, file in files.items() if file.exists()} == {"goes on", "gone"}
+    assert retained.forget(workspace, ["gone"]) == 1
+    assert {id for id, file in files.items() if file.exists()} == {"goes on"}
+    assert retained.sweep(workspace) == 0
+
+
+def test_a_result_that_counts_no_more_is_let_go(workspace: Workspace) -> None:
+    """Unless another attempt has the same, or is about to."""
+    store, result = Store(workspace.database), workspace.blobs.put(b"result of one by nobody")
+    run = asked(workspace, "one", THEN)
+    retained.let_go(workspace, run, result)
+    assert workspace.blobs.has(result), "it is that of the row"
+    store.lost(run, THEN)
+    asked(workspace, "one", THEN, ended="")
+    retained.let_go(workspace, run, result)
+    assert workspace.blobs.has(result), "the second attempt may have put it"
+    store.cancelled(replace(run, attempt=2), THEN)
+    retained.let_go(workspace, run, result)
+    assert not workspace.blobs.has(result)
+    result = workspace.blobs.put(b"another")
+    retained.forget(workspace, ["one"])
+    retained.let_go(workspace, run, result)
+    assert not workspace.blobs.has(result)
+
+
+def test_a_damaged_result_may_name_anybody(workspace: Workspace) -> None:
+    """So it is forgotten, and fails no erasure; a hold keeps it."""
+    asked(workspace, "damaged", THEN)
+    asked(workspace, "other", THEN)
+    kept = Store(workspace.database).get("damaged")
+    assert kept is not None
+    workspace.blobs.path_of(str(kept.result)).write_bytes(b"not that")
+    hold = Hold(name="case 1", over="account", key="somebody")
+    assert due(workspace, THEN + 101 * DAY, hold)[0].due.ids == ("other",)
+    assert retained.naming(workspace, ["somebody"], among=["other"]) == [], "it is not looked at"
+    assert retained.naming(workspace, ["somebody"]) == ["damaged"]
+    assert retained.forget(workspace, ["damaged"]) == 1
+    assert not workspace.blobs.has(str(kept.result))
 
 
 def test_a_simulation_that_names_somebody_is_forgotten(
@@ -138,6 +202,27 @@ def test_an_erasure_reaches_what_planners_asked(workspace: Workspace) -> None:
     assert who.encode() not in b"".join(
         path.read_bytes() for path in workspace.settings.home.glob("blobs/**/*") if path.is_file()
     )
+
+
+def test_an_erasure_reaches_simulations_that_name_their_leads(workspace: Workspace) -> None:
+    """Those that are theirs alone; that of another person's lead stays."""
+    log.create(workspace.tables, 4)
+    (who,) = workspace.vault.pseudonyms("e-mail", pa.array(["rep@mail.example"])).to_pylist()
+    both = [(who, "lead-own"), (who, "lead-both"), ("another", "lead-both")]
+    rows = [
+        {
+            "kind": "web_visit", "name": "visit", "event_time": THEN, "known_at": THEN,
+            "person": person, "lead": lead, "row_key": f"{place}", "source": "x",
+        }
+        for place, (person, lead) in enumerate(both)
+    ]  # fmt: skip
+    events = log.identified(pa.Table.from_pylist(rows, schema=log.CANDIDATE))
+    workspace.tables.append(log.TABLE, events)
+    asked(workspace, "own", THEN, said="lead-own")
+    asked(workspace, "both", THEN, said="lead-both")
+    said = erasing.EraseSettings(subjects=(who,), actor="ada", reason="they asked for it")
+    erasing.run(workspace, said)
+    assert there(workspace) == {"both"}
 
 
 def test_a_run_that_was_forgotten_counts_no_more(workspace: Workspace) -> None:

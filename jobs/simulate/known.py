@@ -10,6 +10,7 @@ from serving.effects import known as effects
 from serving.forecast import campaigning, effect, person
 from serving.forecast.evidence import ESTIMATED
 from serving.forecast.kinds import Campaign, Outreach
+from serving.forecast.response import NeverSeen
 from serving.forecast.scenario import evidence_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def known(
     workspace: Workspace, question: Question, course: Course
 ) -> tuple[Question, tuple[str, ...]]:
     """Return the question with every effect known, and what is said of those that were estimated;
-    NotEnough where the log does not say it.
+    NotEnough where the log does not say it, WrongUse for a budget that was never seen.
     """
     found: dict[str, Found | None] = {}
     scenarios = []
@@ -97,8 +98,9 @@ def _action(lever: Lever) -> str:
 
 
 def _answered(course: Course, lever: Campaign) -> Found:
-    """Return how arrivals answer to a budget, if such a one was seen."""
-    known = done(campaigning.answered(course, person.table(course), lever), NotEnough)
+    """Return how arrivals answer to a budget; WrongUse if such a one was never seen."""
+    found = campaigning.answered(course, person.table(course), lever)
+    known = done(found, WrongUse if isinstance(found, NeverSeen) else NotEnough)
     said = (
         f"arrivals answer to the budget with elasticity {known.elasticity:.2f}"
         f" \u00b1 {known.sd:.2f}, {known.lag_steps} steps later, estimated from history"

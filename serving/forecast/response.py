@@ -1,7 +1,7 @@
 """How arrivals answer to a budget, from the log: the elasticity of the rate of arrivals to inputs.
 
-The rate is fitted as `rates` does it, on season and inputs. Budgets were not set by chance, so the
-answer is observational, and it holds only for budgets as there were.
+The rate is fitted as `rates` does it, on season, steady growth and inputs. Budgets were not set by
+chance, so the answer is observational, and it holds only for budgets as there were.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ class Answered(NamedTuple):
 
     response: Response
     budgets: tuple[float, float]  # least and most, as factors on the last steps' average
+
+
+class NeverSeen(Refusal):
+    """A budget was never seen: what is asked is wrong, not what is known too little."""
 
 
 def answered(course: Course, rows: Person, stages: frozenset[int]) -> Answered | Refusal:
@@ -72,12 +76,12 @@ def spent(course: Course, rows: Person) -> int:
     return round(float(sum(each)))
 
 
-def within(found: Answered, budget: float) -> Answered | Refusal:
+def within(found: Answered, budget: float) -> Answered | NeverSeen:
     """Return the answer if such a budget was seen."""
     low, high = found.budgets
     if low <= budget <= high:
         return found
-    return Refusal(
+    return NeverSeen(
         rule=f"a budget must lie within those seen, {low:.2f} to {high:.2f} of that of late",
         value=f"{budget:g}",
         remedy=f"ask within them, or {_STATE}",
@@ -95,7 +99,8 @@ def _fitted(
     calendar = seasons.calendar(middles, funnel.step_days, steps * funnel.step_days)
     new = rows.is_first & np.isin(rows.stage, sorted(stages or set(funnel.begins)))
     counts = np.bincount(rows.step[new], minlength=steps)[1:]
-    columns = np.concatenate([calendar, inputs], axis=1)
+    # budget and arrivals may only have grown together
+    columns = np.concatenate([calendar, seasons.growth(steps - 1), inputs], axis=1)
     found = rates.fit(counts, columns, rates.HALF_LIFE_DAYS / funnel.step_days)
     if not len(found.centre):
         return None

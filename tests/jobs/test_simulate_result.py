@@ -259,6 +259,13 @@ def test_what_cannot_be_known_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_budget_that_was_never_seen_is_wrong_use(filled: Workspace, tmp_path: Path) -> None:
+    """The log says enough: it is the question that is to be changed."""
+    lever = {"kind": "campaign", "budget": 9.0, "response": "estimated"}
+    with pytest.raises(WrongUse, match="a budget must lie within those seen"):
+        answered(filled, tmp_path, scenarios=[scenario("asked", levers=[lever])])
+
+
 def test_what_would_not_fit_into_memory_is_refused_before_it_is_simulated(
     filled: Workspace, tmp_path: Path
 ) -> None:

@@ -243,12 +243,17 @@ class Told:
     funnel: Any
 
 
-def spending(seed: int, elasticity: float, sd: float, steps: int = 150) -> tuple[Any, Any, Any]:
-    """Return course, rows and spend in which arrivals answer to the spend of the step before."""
+def spending(
+    seed: int, elasticity: float, sd: float, steps: int = 150, growth: float = 0.0
+) -> tuple[Any, Any, Any]:
+    """Return course, rows and spend in which arrivals answer to the spend of the step before; both
+    grow in a step by as much as told.
+    """
     rng = np.random.default_rng(seed)
-    spend = np.exp(rng.normal(9.0, sd, steps))
-    before = np.r_[spend[:1], spend[:-1]]
-    counts = rng.poisson(40.0 * (before / np.exp(9.0)) ** elasticity)
+    trend = np.exp(growth * np.arange(steps))
+    own = np.exp(rng.normal(9.0, sd, steps))
+    counts = rng.poisson(40.0 * (np.r_[own[:1], own[:-1]] / np.exp(9.0)) ** elasticity * trend)
+    spend = own * trend
     step = np.repeat(np.arange(steps), counts)
     week = 7 * 86_400_000_000
 
@@ -273,8 +278,8 @@ def spending(seed: int, elasticity: float, sd: float, steps: int = 150) -> tuple
 def given(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what answers for a planted elasticity."""
 
-    def answer(seed: int, elasticity: float, sd: float) -> Any:
-        course, rows, spend = spending(seed, elasticity, sd)
+    def answer(seed: int, elasticity: float, sd: float, growth: float = 0.0) -> Any:
+        course, rows, spend = spending(seed, elasticity, sd, growth=growth)
         monkeypatch.setattr(seasons, "measured", lambda *_: spend)
         return response.answered(course, rows, frozenset())
 
@@ -289,6 +294,18 @@ def test_the_answer_of_arrivals_is_that_which_was_planted(given: Any) -> None:
     assert {each.response.lag_steps for each in found} == {1}
     nothing = given(1, 0.0, 0.4).response
     assert abs(nothing.elasticity) < 3.0 * nothing.sd < 0.3
+
+
+def test_what_only_grows_with_the_budget_is_no_answer(
+    given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant takes the growth of both for an answer."""
+    for seed in range(3):
+        found = given(seed, 0.0, 0.2, growth=0.01).response
+        assert abs(found.elasticity) < 3.0 * found.sd < 0.3
+    monkeypatch.setattr(seasons, "growth", lambda steps: np.zeros((steps, 1)))
+    mutant = given(1, 0.0, 0.2, growth=0.01).response
+    assert mutant.elasticity > 3.0 * mutant.sd
 
 
 def test_an_input_that_hardly_varied_says_nothing(given: Any) -> None:

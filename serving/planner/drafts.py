@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER, DROPPED = "planner", "dropped"
 MOST = 100  # of one planner
+_OURS = schema.refs.c.name.startswith(f"{FOLDER}/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,22 +95,28 @@ class Drafts:
         """Take off the record what was dropped before a moment, or kept anew, with its blobs;
         returns how many texts of drafts are gone. Those of all planners.
         """
-        past, dropped = _past(before)
-        ours = schema.refs.c.name.startswith(f"{FOLDER}/")
+        past = _past(before)
         with self._workspace.database.begin() as connection:
             rows = sa.select(schema.ref_moves.c.target).where(past)
             gone = set(connection.scalars(rows)) - {DROPPED}
             connection.execute(schema.ref_moves.delete().where(past))
-            connection.execute(schema.refs.delete().where(schema.refs.c.name.in_(dropped)))
-            gone -= set(connection.scalars(sa.select(schema.refs.c.target).where(ours)))
-        for blob in gone:
-            self._workspace.blobs.delete(blob)
-        return len(gone)
+            # not by the names found above: one of them may have been kept anew since
+            connection.execute(schema.refs.delete().where(*_dropped(before)))
+        return sum(self._let_go(blob) for blob in sorted(gone))
+
+    def _let_go(self, blob: str) -> bool:
+        """Delete the text of a draft, unless a draft is that by now."""
+        is_kept = sa.exists().where(_OURS, schema.refs.c.target == blob)
+        with self._workspace.database.connect() as connection:
+            if connection.scalar(sa.select(is_kept)):
+                return False
+        self._workspace.blobs.delete(blob)
+        return True
 
     def past(self, before: datetime) -> tuple[str, ...]:
         """Return what `sweep` would take off the record, as texts for a reader."""
         moves = schema.ref_moves.c
-        query = sa.select(moves.name, moves.epoch).where(_past(before)[0])
+        query = sa.select(moves.name, moves.epoch).where(_past(before))
         with self._workspace.database.connect() as connection:
             rows = connection.execute(query.order_by(moves.name, moves.epoch))
             return tuple(f"{name}@{epoch}" for name, epoch in rows)
@@ -127,14 +134,19 @@ class Drafts:
         return moved if isinstance(moved, Refusal) else None
 
 
-def _past(before: datetime) -> tuple[sa.ColumnElement[bool], sa.Select[tuple[str]]]:
-    """Return which moves of drafts are past, and the names of drafts that were dropped before."""
+def _dropped(before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return what holds of the refs of drafts that were dropped before a moment."""
+    refs = schema.refs.c
+    return _OURS, refs.target == DROPPED, refs.moved_at < schema.micros(before)
+
+
+def _past(before: datetime) -> sa.ColumnElement[bool]:
+    """Return what holds of the moves of drafts that are past."""
     refs, moves, limit = schema.refs.c, schema.ref_moves.c, schema.micros(before)
-    ours = refs.name.startswith(f"{FOLDER}/")
-    dropped = sa.select(refs.name).where(ours, refs.target == DROPPED, refs.moved_at < limit)
+    dropped = sa.select(refs.name).where(*_dropped(before))
     newest = sa.select(refs.epoch).where(refs.name == moves.name).scalar_subquery()
     is_past = sa.or_(moves.name.in_(dropped), moves.epoch < newest)
-    return sa.and_(moves.name.startswith(f"{FOLDER}/"), moves.moved_at < limit, is_past), dropped
+    return sa.and_(moves.name.startswith(f"{FOLDER}/"), moves.moved_at < limit, is_past)
 
 
 def _folder(who: Principal) -> str:

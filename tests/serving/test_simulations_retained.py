@@ -3,17 +3,22 @@ be forgotten, drafts that were dropped, and what runs that ended left behind."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from cluster import schema
+from cluster.blobs import LocalBlobs
 from cluster.errors import Refusal
 from cluster.parts import Part, Parts
-from cluster.settings import SimulationSettings
+from cluster.settings import Settings, SimulationSettings
+from cluster.workspace import Workspace
 from features import compaction, log
 from features.removal.holds import Hold, Holds
 from features.removal.terms import Retention
@@ -30,8 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
-
-    from cluster.workspace import Workspace
 
 THEN = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -247,6 +250,52 @@ def test_drafts_that_were_dropped_or_kept_anew_go(workspace: Workspace) -> None:
     assert drafts.sweep(THEN + DAY) == 1
     assert drafts.keep(bob, "mine", filled, THEN + DAY) == "mine"
     assert drafts.read(bob, "mine") == filled
+
+
+def test_a_draft_that_is_kept_anew_during_the_sweep_stays(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text was to go: it is looked at again before."""
+    drafts, ada, bob = Drafts(workspace), planner(), planner("bob")
+    sheets = [replace(empty(), top={"funnel": (name,)}) for name in ("sales", "other")]
+    for name, filled in zip("ab", sheets, strict=True):
+        drafts.keep(ada, name, filled, THEN)
+        drafts.drop(ada, name, THEN)
+    delete = LocalBlobs.delete
+
+    def kept_meanwhile(blobs: LocalBlobs, blob: str) -> None:
+        delete(blobs, blob)
+        for name, filled in zip("ab", sheets, strict=True):
+            drafts.keep(bob, name, filled, THEN)
+
+    monkeypatch.setattr(LocalBlobs, "delete", kept_meanwhile)
+    assert drafts.sweep(THEN + DAY) == 1
+    assert [drafts.read(bob, name) for name in "ab"] == sheets
+
+
+def test_a_draft_that_is_revived_during_the_sweep_stays(
+    settings: Settings, postgresql_url: str
+) -> None:
+    """Where writers do not wait for one another, the last look is at the row itself."""
+    url = {"database_url": SecretStr(postgresql_url)}
+    with Workspace.open(settings.model_copy(update=url)) as place:
+        drafts, ada, waiting = (
+            Drafts(place),
+            planner(),
+            sa.text("select count(*) from pg_locks where not granted"),
+        )
+        drafts.keep(ada, "a", empty(), THEN)
+        drafts.drop(ada, "a", THEN)
+        with ThreadPoolExecutor(1) as pool:
+            with place.database.begin() as connection:
+                values = {"target": "revived", "moved_at": schema.micros(THEN + DAY)}
+                connection.execute(schema.refs.update().values(values))
+                swept = pool.submit(drafts.sweep, THEN + DAY)
+                while not connection.scalar(waiting):
+                    sleep(0.01)
+            swept.result()
+        with place.database.connect() as connection:
+            assert connection.scalars(sa.select(schema.refs.c.target)).all() == ["revived"]
 
 
 def test_spans_of_runs_that_rest_are_swept_with_their_blobs(workspace: Workspace) -> None:

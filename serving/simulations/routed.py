@@ -76,10 +76,12 @@ def wrong(workspace: Workspace, funnel: Funnel, comparison: Comparison) -> Wrong
 def pinned(workspace: Workspace, comparison: Comparison, funnel: Funnel) -> dict[str, str]:
     """Return which content each policy has that a lever is routed by, and whose scores it takes."""
     asked = [routed for _, _, routed in _routed(comparison)]
-    return {
-        f"{each.policy}@{each.version or 'active'}": _content(workspace, funnel, each)
-        for each in asked
-    }
+    return {_named(each): _content(workspace, funnel, each) for each in asked}
+
+
+def _named(routed: Routed) -> str:
+    target = "" if routed.target is None else f" of {routed.target}"
+    return f"{routed.policy}@{routed.version or 'active'}{target}"
 
 
 def _routed(comparison: Comparison) -> Iterator[tuple[str, int, Routed]]:
@@ -115,7 +117,7 @@ def _target(workspace: Workspace, funnel: Funnel, routed: Routed) -> str | Refus
         return routed.target if routed.target in there else _unknown(routed.target, there)
     last = [each for each in there if _last(workspace, each) == routed.policy]
     last = last or (there if len(funnel.scores) == 1 else [])
-    return last[0] if len(last) == 1 else _unsaid(routed.policy, there)
+    return last[0] if len(last) == 1 else _unsaid(routed.policy, there, last)
 
 
 def _last(workspace: Workspace, target: str) -> str | None:
@@ -131,8 +133,9 @@ def _unknown(target: str, there: list[str]) -> Refusal:
     return Refusal(rule=rule, value=f"'{target}'", remedy=nearest(target, there))
 
 
-def _unsaid(name: str, there: list[str]) -> Refusal:
+def _unsaid(name: str, there: list[str], last: list[str]) -> Refusal:
     rule = "whose scores a policy routes must be known"
-    several = " or ".join(f"'{each}'" for each in there)
+    several = " or ".join(f"'{each}'" for each in last or there)
     remedy = f"say it by `target` of `routed`, as {several}"
-    return Refusal(rule=rule, value=f"'{name}', which routed none of them last", remedy=remedy)
+    so_many = "several of them" if last else "none of them"
+    return Refusal(rule=rule, value=f"'{name}', which routed {so_many} last", remedy=remedy)

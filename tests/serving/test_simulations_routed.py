@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FIRST = load_policy("lead_routing")
 WHY = {"actor": "ada", "reason": "because"}
+SAY = "say it by `target` of `routed`, as 'lead_qualification' or 'opportunity_win'"
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -66,12 +67,34 @@ def test_a_policy_routes_the_scores_that_it_routed_last(workspace: Workspace) ->
     assert "did you mean 'opportunity_win'?" in of(
         workspace, **said | {"target": "opportunity_won"}
     )
+    assert unsaid.endswith("got 'deal_rescue', which routed none of them last: " + SAY)
     before = pins(workspace, asked())
+    score(workspace, "opportunity_win", "lead_routing")
+    several = of(workspace)
+    assert several.endswith("got 'lead_routing', which routed several of them last: " + SAY)
     score(workspace, "lead_qualification", "deal_routing")
     score(workspace, "opportunity_win", "lead_routing")
     assert of(workspace) == "opportunity_win"
     after = pins(workspace, asked())
     assert all(one != other for one, other in zip(after, before, strict=True)), "another answer"
+
+
+def test_levers_for_other_scores_are_pinned_apart(workspace: Workspace) -> None:
+    """Though one policy sends them: each depends on whether there are such scores."""
+    score(workspace, "lead_qualification", "lead_routing")
+    both = Comparison(
+        scenarios=tuple(
+            asked(target=target).scenarios[0].model_copy(update={"name": f"for_{target}"})
+            for target in ("lead_qualification", "opportunity_win")
+        )
+    )
+    funnel = load_funnel("sales")
+    before = routed.pinned(workspace, both, funnel)
+    assert len(set(before.values())) == 2
+    score(workspace, "opportunity_win", "deal_routing")
+    after = routed.pinned(workspace, both, funnel)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"lead_routing@active of opportunity_win"}
 
 
 def asked(**more: Any) -> Comparison:

@@ -7,7 +7,6 @@ the forecast itself looks closer (serving/forecast/pulled.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -51,7 +50,7 @@ def read(workspace: Workspace, funnel: Funnel, snapshot: int) -> Known:
     found: tuple[set[str], set[str]] = ({_UNKNOWN}, {_UNKNOWN})
     units, new, groups = 0, 0, {(_UNKNOWN,) * len(texts)}
     for part in _parts(workspace, funnel, snapshot):
-        together = _together([_said(part, told) for told in texts])
+        together = _together(part, texts)
         groups |= together
         for place, words in enumerate(found):
             words.update(group[place] for group in together)
@@ -91,29 +90,30 @@ def _words(told: Told | None) -> tuple[str, str | None] | None:
     return (told.key, None) if told.key else ("text", told.attribute)
 
 
-def _said(part: pa.Table, told: tuple[str, str | None] | None) -> dict[str, set[str]]:
-    """Return the words that are said of a property, by whom they are said of: an account, or a
-    unit that has none.
+def _said(part: pa.Table, told: tuple[str, str | None] | None, place: str) -> pa.Table:
+    """Return the words that are said of a property, and by whom (`whom`): an account, or a unit
+    that has none. Each once.
     """
     if told is None:
-        return {}
+        return pa.schema([("whom", pa.string()), (place, pa.string())]).empty_table()
     column, attribute = told
     rows = part if attribute is None else part.filter(log.named(part, "attribute", (attribute,)))
     whom = pc.coalesce(*(rows[key].cast(pa.string()) for key in ("account", *_KEYS)))
-    pairs = pa.table({"whom": whom, "word": rows[column].cast(pa.string())}).drop_null()
-    found: dict[str, set[str]] = {}
-    for each in pairs.group_by(["whom", "word"]).aggregate([]).to_pylist():
-        found.setdefault(each["whom"], set()).add(each["word"])
-    return found
+    pairs = pa.table({"whom": whom, place: rows[column].cast(pa.string())}).drop_null()
+    return pairs.group_by(["whom", place]).aggregate([])
 
 
-def _together(said: list[dict[str, set[str]]]) -> set[tuple[str, ...]]:
+def _together(part: pa.Table, texts: list[tuple[str, str | None] | None]) -> set[tuple[str, ...]]:
     """Return the words of several properties that are said of the same, in all ways: more than
     there will be where they have changed.
     """
-    whom = {key for each in said for key in each}
-    none = {_UNKNOWN}
-    return {group for key in whom for group in product(*(each.get(key, none) for each in said))}
+    places = [f"{place}" for place in range(len(texts))]
+    first, *others = (_said(part, *each) for each in zip(texts, places, strict=True))
+    for other in others:
+        first = first.join(other, "whom", join_type="full outer")
+    ways = first.group_by(places).aggregate([])
+    words = (pc.fill_null(ways[place], _UNKNOWN).to_pylist() for place in places)
+    return set(zip(*words, strict=True))
 
 
 def _counted(part: pa.Table, funnel: Funnel, since: int) -> tuple[int, int]:

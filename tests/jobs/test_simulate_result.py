@@ -13,15 +13,23 @@ from cluster.workspace import Workspace
 from jobs.simulate import result, words
 from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import run
+from serving.forecast import units
 from serving.forecast.payoff import spread
-from serving.wire.simulations import SimulationResultOut
+from serving.simulations import campaigns, questions
+from serving.simulations.once import Once
+from serving.simulations.words import Wrong
+from serving.wire.simulations import SimulationRequest, SimulationResultOut
 from tests.jobs.simulating import DESK, EFFECT, LEVER, SMALL, answered, company, quiet, scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
+    import pyarrow as pa
+
     from jobs.simulate.answer import Answer
+    from serving.forecast.funnels import Funnel
     from serving.wire.simulations import ArmOut, RangeOut
 
 STRONG = LEVER | {"name": "calls", "effect": EFFECT | {"ratio": 4.0, "sd": 0.1}}
@@ -264,6 +272,36 @@ def test_a_budget_that_was_never_seen_is_wrong_use(filled: Workspace, tmp_path: 
     lever = {"kind": "campaign", "budget": 9.0, "response": "estimated"}
     with pytest.raises(WrongUse, match="a budget must lie within those seen"):
         answered(filled, tmp_path, scenarios=[scenario("asked", levers=[lever])])
+
+
+def test_the_log_is_read_once_for_the_campaigns_of_a_question(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not again for what differs in nothing that the log is asked about."""
+    reads: list[datetime] = []
+    once = Once(9)
+    read = units.read
+
+    def counted(events: pa.Table, funnel: Funnel, at: datetime) -> units.Course:
+        reads.append(at)
+        return read(events, funnel, at)
+
+    monkeypatch.setattr(campaigns.units, "read", counted)
+
+    def wrong(*budgets: float, **more: object) -> Wrong | None:
+        told = {"kind": "campaign", "response": "estimated", "spend_per_step_cents": 1, **more}
+        levers = [told | {"budget": budget} for budget in budgets]
+        asked = SimulationRequest(scenarios=[scenario("asked", levers=levers)])
+        comparison = questions.read(asked)
+        assert not isinstance(comparison, Wrong)
+        question = questions.put(filled, comparison, None)
+        assert not isinstance(question, Wrong)
+        return campaigns.wrong(filled, question, once)
+
+    assert wrong(0.8, 0.9, 1.0) is None and len(reads) == 1
+    assert wrong(1.0, 0.8, name="other", first_step=3) is None and len(reads) == 1
+    assert "lever 2: a budget must lie within those seen" in str(wrong(1.0, 9.0))
+    assert len(reads) == 2
 
 
 def test_what_would_not_fit_into_memory_is_refused_before_it_is_simulated(

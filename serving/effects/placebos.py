@@ -47,7 +47,7 @@ def drawn(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def negative_controls(definition: Definition, basis: Basis) -> list[NegativeControl]:
     """Return the effect of each arm on what came before it, by weights alone: a model of what is
-    known at T would know it.
+    known at T would know it. What came of too few rows, or not of too few, says nothing.
     """
     rows, found = basis.rows, []
     for each in definition.negative_controls:
@@ -58,27 +58,32 @@ def negative_controls(definition: Definition, basis: Basis) -> list[NegativeCont
 
 def earlier(definition: Definition, basis: Basis) -> list[NegativeControl]:
     """Return the effect of each arm as if it had begun its shortest horizon earlier: on outcomes
-    between then and T, by weights alone. Those that came of too few rows say nothing.
+    between then and T, in the same way.
     """
     rows, days, found = basis.rows, definition.horizons_days[0], []
     for each in definition.outcomes:
         came = rows.outcomes[each.name].before(len(rows), days)
-        if came.sum() >= evidence.LEAST_EVENTS:
-            told = _effects(basis, came, each.name, days)
-            found += [of.model_copy(update={"is_earlier": True}) for of in told]
+        told = _effects(basis, came, each.name, days)
+        found += [of.model_copy(update={"is_earlier": True}) for of in told]
     return found
 
 
 def _effects(basis: Basis, came: np.ndarray, name: str, days: float) -> list[NegativeControl]:
-    """Return the effect of each arm on what came before it, (n,) bool."""
-    rows = basis.rows
+    """Return the effect of each arm on what came before it, (n,) bool, where enough is to be
+    expected of that arm and of the control at the rate of all rows.
+    """
+    rows, worth = basis.rows, evidence.worth(basis)
+    rate = float(came.mean()) if len(came) else 0.0
     score = scores.weighted(measured.certain(came), rows.arm, basis.chance)
     found = []
     for arm in range(1, len(rows.arms)):
+        if min(rate, 1.0 - rate) * min(worth[0], worth[arm]) < evidence.LEAST_EVENTS:
+            continue
         effect = scores.average(score[:, arm] - score[:, 0], rows.cluster)
+        # an arm of few rows that happens to have had few of them tells too small an error itself
+        even = float(np.sqrt(rate * (1.0 - rate) * (1.0 / worth[0] + 1.0 / worth[arm])))
+        sd = max(effect.sd, even)
         found.append(
-            NegativeControl(
-                arm=rows.arms[arm], name=name, days=days, effect=effect.value, sd=effect.sd
-            )
+            NegativeControl(arm=rows.arms[arm], name=name, days=days, effect=effect.value, sd=sd)
         )
     return found

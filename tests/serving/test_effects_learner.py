@@ -10,6 +10,7 @@ import pytest
 
 from serving.effects import averages, evidence, learner, nuisances, placebos, scores
 from serving.effects.learner import Learnt, Refused
+from serving.effects.rows import Events
 from serving.forecast.evidence import Grade
 from tests.drills import mostly
 from tests.serving.effects_rows import by_lot, definition, planted
@@ -136,6 +137,57 @@ def test_one_that_does_something_before_it_began_is_refused(
     monkeypatch.setattr(placebos, "earlier", lambda *_: [])
     low, _ = learnt(rows, definition(outcomes=[REPLY])).arms["treated"]["forward"].interval
     assert low > 1.0, "mutant: the action is believed"
+
+
+def uneven(n: int, rate: float, seed: int) -> evidence.Basis:
+    """Return rows of which 3 % are treated by lot, and replies before T that know nothing of it."""
+    rng = np.random.default_rng(seed)
+    arm = (rng.random(n) < 0.03).astype(np.int64)
+    came = np.flatnonzero(rng.random(n) < rate)
+    reply = Events(came, np.full(len(came), -1.0), np.zeros(len(came)))
+    chance = np.tile([0.97, 0.03], (n, 1))
+    rows = replace(planted(n).rows, arm=arm, chance=chance, outcomes={"reply": reply},
+                   before={"earlier": reply})  # fmt: skip
+    return by_lot(rows)
+
+
+def moves(n: int, rate: float, runs: int) -> list[float]:
+    """Return how many standard errors sound lots seem to move what came before them."""
+    asked = definition(outcomes=[REPLY], negative_controls=[EARLIER])
+    several = [uneven(n, rate, seed) for seed in range(runs)]
+    told = [
+        each
+        for of in several
+        for each in (*placebos.earlier(asked, of), *placebos.negative_controls(asked, of))
+    ]
+    return [abs(each.effect) / each.sd for each in told]
+
+
+def test_a_small_arm_in_which_nothing_came_before_refuses_no_sound_lots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 90 treated two are to be expected: often none is there, whose error would be 0."""
+    assert not moves(3000, 0.02, 40)
+    monkeypatch.setattr(evidence, "LEAST_EVENTS", 0)
+    monkeypatch.setattr(evidence, "worth", lambda of: [1e12] * 2)
+    assert np.mean(np.array(moves(3000, 0.02, 40)) > evidence.MOVED_Z) > 0.1, "mutant: their own"
+
+
+def test_a_small_arm_that_had_few_by_luck_does_not_tell_its_error_too_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 600 treated twelve are to be expected, and three were there."""
+    basis = uneven(20_000, 0.02, 0)
+    treated, (row, *_) = np.flatnonzero(basis.rows.arm == 1), basis.rows.outcomes["reply"]
+    came = np.concatenate([row[basis.rows.arm[row] == 0], treated[:3]])
+    reply = Events(came, np.full(len(came), -1.0), np.zeros(len(came)))
+    of = replace(basis, rows=replace(basis.rows, outcomes={"reply": reply}))
+    asked = definition(outcomes=[REPLY])
+    (found,) = placebos.earlier(asked, of)
+    assert 2.0 < abs(found.effect) / found.sd < evidence.MOVED_Z
+    monkeypatch.setattr(evidence, "worth", lambda _: [1e12] * 2)
+    (mutant,) = placebos.earlier(asked, of)
+    assert abs(mutant.effect) / mutant.sd > evidence.MOVED_Z, "its own error alone"
 
 
 def apart(n: int = 1500) -> Rows:

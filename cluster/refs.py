@@ -67,6 +67,14 @@ class Refs:
             row = connection.execute(query).mappings().first()
         return _ref(row) if row else None
 
+    def under(self, prefix: str) -> list[Ref]:
+        """Return the refs whose names begin so, by name."""
+        query = sa.select(schema.refs).where(schema.refs.c.name.startswith(prefix, autoescape=True))
+        with self._database.connect() as connection:
+            found = [_ref(row) for row in connection.execute(query).mappings()]
+        # capitals, and the order of names, are not the same to every database
+        return sorted((each for each in found if each.name.startswith(prefix)), key=_name)
+
     def move(
         self, name: str, *, to: str, expect_epoch: int, actor: str, reason: str, now: datetime
     ) -> Ref | errors.Refusal:

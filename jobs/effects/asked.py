@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cluster import canonical
+from cluster.errors import WrongUse
 from features import log
 from jobs import clearance
 from jobs.console import option, required
@@ -63,6 +64,18 @@ def ask(workspace: Workspace, settings: EffectsSettings) -> Asked:
     return Asked(
         definition=definition,
         funnel=funnels.load_funnel(definition.funnel) if definition.funnel else None,
-        as_of=log.as_of(settings.as_of, workspace.tables, snapshot),
+        as_of=_as_of(workspace, settings.as_of, snapshot),
         snapshot=snapshot,
     )
+
+
+def _as_of(workspace: Workspace, said: str | None, snapshot: int) -> datetime:
+    """Return the moment asked for; WrongUse for one of which the log cannot know all yet."""
+    last = log.latest(workspace.tables, snapshot)
+    moment = last if said is None else log.as_of(said, workspace.tables, snapshot)
+    if moment > last:
+        raise WrongUse(
+            f"--as-of must not be after what the log knows, got {moment.isoformat()}: leave it out,"
+            f" or ask for {last.isoformat()} at the latest"
+        )
+    return moment

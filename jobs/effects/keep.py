@@ -1,4 +1,4 @@
-"""Keeping what was learnt: the blob first, the ref last."""
+"""Keeping what was learnt: the blob first, the refs last."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cluster.errors import FunnelcastError
+from cluster.errors import FunnelcastError, Refusal
+from cluster.refs import Move
+from features import log
 from serving.effects import words
-from serving.effects.known import Known
+from serving.effects.known import Known, ref_at
 from serving.effects.learner import Refused
 
 if TYPE_CHECKING:
@@ -70,37 +72,42 @@ def _learnt(asked: Asked, found: Learnt) -> dict[str, object]:
 
 
 def keep(workspace: Workspace, asked: Asked, known: Known) -> dict[str, str]:
-    """Write the blob, and the ref unless it says what was known later; return what was written."""
-    blob, name = workspace.blobs.put(known.blob), asked.definition.ref
-    before = workspace.refs.get(name)
-    if not is_overtaken(workspace, name, known.learnt_at) and (
-        before is None or before.target != blob
-    ):
-        moved = workspace.refs.move(
-            name,
-            to=blob,
-            expect_epoch=before.epoch if before else 0,
-            actor="jobs.effects",
-            reason="a newer learning",
-            now=workspace.clock(),
+    """Write the blob, the ref of its moment, and that of the newest unless it says what was known
+    later; return the blob, and the last of these refs.
+    """
+    blob, newest = workspace.blobs.put(known.blob), asked.definition.ref
+    names = [ref_at(newest, known.learnt_at), newest]
+    before = [workspace.refs.get(name) for name in names]
+    if is_overtaken(workspace, newest, known.learnt_at):
+        names.pop()
+    moves = [
+        Move(name=name, to=blob, expect_epoch=there.epoch if there else 0)
+        for name, there in zip(names, before, strict=False)
+        if there is None or there.target != blob
+    ]
+    if moves:
+        moved = workspace.refs.move_all(
+            moves, actor="jobs.effects", reason="a newer learning", now=workspace.clock()
         )
-        if not moved:
+        if isinstance(moved, Refusal):
             raise Overtaken(str(moved))
-    return {"effect": blob, "ref": name}
+    return {"effect": blob, "ref": names[-1]}
 
 
 def is_overtaken(workspace: Workspace, ref: str, learnt_at: datetime) -> bool:
-    """Does a ref say what was known later than a moment? It never goes back."""
+    """Does a ref say what was known later than a moment? It never goes back, unless to what the log
+    no longer knows.
+    """
     there = workspace.refs.get(ref)
     if there is None:
         return False
-    return Known.model_validate_json(workspace.blobs.get(there.target)).learnt_at > learnt_at
+    kept = Known.model_validate_json(workspace.blobs.get(there.target)).learnt_at
+    last = log.latest(workspace.tables, log.pinned(workspace.tables))
+    return min(kept, last) > learnt_at
 
 
 def is_kept(workspace: Workspace, wrote: dict[str, str]) -> bool:
-    """Is a document kept, and does the ref point at it, or at one from later?"""
+    """Is a document kept, under the ref that it was written to?"""
     there = workspace.refs.get(wrote["ref"])
-    if there is None or not workspace.blobs.has(wrote["effect"]):
-        return False
-    mine = Known.model_validate_json(workspace.blobs.get(wrote["effect"]))
-    return there.target == wrote["effect"] or is_overtaken(workspace, wrote["ref"], mine.learnt_at)
+    is_there = there is not None and there.target == wrote["effect"]
+    return is_there and workspace.blobs.has(wrote["effect"])

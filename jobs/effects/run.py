@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cluster import runner, session
+from cluster import canonical, runner, session
 from cluster.dataset import Dataset
 from features import log
 from jobs import clearance, pages
@@ -20,8 +20,12 @@ from serving.effects import learner, nuisances
 if TYPE_CHECKING:
     from cluster.runner import Choice
     from cluster.workspace import Workspace
+    from jobs.effects.asked import Asked
     from serving.effects.known import Known
     from serving.effects.nuisances import Run
+
+
+BEHIND = "the ref says what was known later: it stays, and this document is kept beside it"
 
 
 def inputs(workspace: Workspace, settings: EffectsSettings) -> dict[str, str]:
@@ -31,9 +35,11 @@ def inputs(workspace: Workspace, settings: EffectsSettings) -> dict[str, str]:
 
 
 def current(workspace: Workspace, report: dict[str, Any]) -> bool:
-    """Is what that run wrote still kept, under the ref or behind it, and is its page there?"""
+    """Is what that run wrote still kept under its ref, and is its page there, unchanged?"""
     wrote = report["wrote"]
-    return keep.is_kept(workspace, wrote) and Path(wrote["page"]).is_file()
+    path = Path(wrote["page"])
+    is_same = path.is_file() and canonical.sha256_hex(path.read_bytes()) == wrote["page_sha256"]
+    return is_same and keep.is_kept(workspace, wrote)
 
 
 def run(workspace: Workspace, settings: EffectsSettings, progress: Progress) -> Report:
@@ -45,19 +51,17 @@ def run(workspace: Workspace, settings: EffectsSettings, progress: Progress) -> 
     fits = _fits(workspace, choice)
     found = learner.learn(asked.definition, rows, pool, fits, seed=settings.seed)
     known = keep.document(asked, rows, found)
-    shows = clearance.of(workspace, settings.clearance)
-    folder = Path(settings.to or workspace.settings.home / "reports").resolve()
-    path = folder / f"effects-{known.action}.html"
-    pages.write(path, page.render(known, asked.definition, shows).encode())
     wrote = keep.keep(workspace, asked, known)
+    is_newest = wrote["ref"] == asked.definition.ref
+    wrote |= _page(workspace, settings, asked, known, is_newest)
     return Report(
         read={
             "log snapshot": asked.snapshot,
             "as of": asked.as_of.isoformat(),
             **{f"rows of {arm}": count for arm, count in known.n.items()},
         },
-        wrote={**wrote, "page": str(path)},
-        decided=[*known.said, *_behind(workspace, wrote, known), f"runner: {choice}"],
+        wrote={**wrote},
+        decided=[*known.said, *([] if is_newest else [BEHIND]), f"runner: {choice}"],
         figures={"grade": known.grade and known.grade.code, "refused": known.refused},
         table=_table(known),
         inputs=[Dataset.table(log.TABLE, asked.snapshot, events)],
@@ -74,10 +78,17 @@ def _fits(workspace: Workspace, choice: Choice) -> Run:
     return nuisances.inline(session.cores(workspace.settings))
 
 
-def _behind(workspace: Workspace, wrote: dict[str, str], known: Known) -> list[str]:
-    if not keep.is_overtaken(workspace, wrote["ref"], known.learnt_at):
-        return []
-    return ["the ref says what was known later: it stays, and this document is kept beside it"]
+def _page(
+    workspace: Workspace, settings: EffectsSettings, asked: Asked, known: Known, is_newest: bool
+) -> dict[str, str]:
+    """Write the page; that of an earlier moment has a name of its own."""
+    shows = clearance.of(workspace, settings.clearance)
+    folder = Path(settings.to or workspace.settings.home / "reports").resolve()
+    moment = "" if is_newest else f"-{known.learnt_at:%Y-%m-%dT%H%M%S}"
+    path = folder / f"effects-{known.action}{moment}.html"
+    html = page.render(known, asked.definition, shows).encode()
+    pages.write(path, html)
+    return {"page": str(path), "page_sha256": canonical.sha256_hex(html)}
 
 
 def _table(known: Known) -> pd.DataFrame | None:

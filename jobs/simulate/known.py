@@ -72,11 +72,11 @@ def _found(workspace: Workspace, question: Question, course: Course, lever: Leve
 
 
 def _learnt(workspace: Workspace, question: Question, action: str) -> Found | None:
-    """Return what was learnt of an action, if it was from no more than is known at the time of the
-    question; NotEnough where such a learning was refused: nothing else may stand in for it.
+    """Return what was learnt of an action, the newest from no more than is known at the time of the
+    question; NotEnough where that learning was refused: nothing else may stand in for it.
     """
-    learnt = effects.newest(workspace, question.funnel.name, action)
-    if learnt is None or learnt.learnt_at > question.as_of:
+    learnt = effects.newest_at(workspace, question.funnel.name, action, question.as_of)
+    if learnt is None:
         return None
     if learnt.grade is None:
         done(_refused(action, str(learnt.refused)), NotEnough)

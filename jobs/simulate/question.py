@@ -134,6 +134,8 @@ def pins(workspace: Workspace, asked: Question) -> dict[str, str]:
     """Return the identity of all that an answer depends on."""
     names = [*_effects(asked), tested.ref(asked.funnel.name)]
     refs = {name: workspace.refs.get(name) for name in names}
+    for name in _effects(asked):  # of earlier moments
+        refs |= {each.name: each for each in workspace.refs.under(f"{name}/")}
     return {
         "log": str(asked.snapshot),
         "as_of": asked.as_of.isoformat(),

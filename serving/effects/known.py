@@ -1,11 +1,12 @@
 """What is known of an action's effect: the document that a learning leaves, and how to find it.
 
-The ref `effects/<funnel>/<action>` points at the blob of the newest one.
+The ref `effects/<funnel>/<action>` points at the blob of the newest one; each stays under
+`effects/<funnel>/<action>/<moment>`, where a question about an earlier moment finds it.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from math import exp
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from serving.effects.definition import ref
 from serving.forecast.evidence import Effect, Grade
 
 if TYPE_CHECKING:
+    from cluster.refs import Ref
     from cluster.workspace import Workspace
 
 Z90 = 1.6448536269514722
@@ -206,8 +208,29 @@ class Known(Frozen):
 def newest(workspace: Workspace, funnel: str | None, action: str) -> Known | None:
     """Return what was learnt last, a refusal too; None where nothing was."""
     found = workspace.refs.get(ref(funnel, action))
-    if found is None:
-        return None
+    return None if found is None else _read(workspace, found)
+
+
+def newest_at(
+    workspace: Workspace, funnel: str | None, action: str, moment: datetime
+) -> Known | None:
+    """Return what was learnt last from no more than was known at a moment, a refusal too; None
+    where nothing was.
+    """
+    found, name = newest(workspace, funnel, action), ref(funnel, action)
+    if found is None or found.learnt_at <= moment:
+        return found
+    until = ref_at(name, moment)
+    there = [each for each in workspace.refs.under(f"{name}/") if each.name <= until]
+    return _read(workspace, there[-1]) if there else None
+
+
+def ref_at(ref: str, moment: datetime) -> str:
+    """Return the name under which what was known at a moment stays: in the order of time."""
+    return f"{ref}/{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _read(workspace: Workspace, found: Ref) -> Known:
     return Known.model_validate_json(workspace.blobs.get(found.target))
 
 

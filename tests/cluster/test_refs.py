@@ -46,6 +46,14 @@ def test_history_keeps_every_move_in_order(pointers: refs.Refs, now: datetime) -
     assert pointers.get("live") == moved[-1]
 
 
+def test_those_whose_names_begin_alike_are_found_by_name(
+    pointers: refs.Refs, now: datetime
+) -> None:
+    for name in ("a_/2", "a_/10", "A_/1", "ab/1", "a_"):
+        pointers.move(name, to="x", expect_epoch=0, actor="a", reason="b", now=now)
+    assert [each.name for each in pointers.under("a_/")] == ["a_/10", "a_/2"]
+
+
 @pytest.mark.parametrize("expect_epoch", [0, 1, 3, 99])
 def test_a_wrong_epoch_is_refused_and_changes_nothing(
     pointers: refs.Refs, now: datetime, expect_epoch: int

@@ -4,6 +4,8 @@ used."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +25,18 @@ from jobs.effects import asked as asking
 from jobs.effects import gather
 from jobs.effects.asked import EffectsSettings
 from jobs.effects.run import JOB
+from jobs.simulate import known as knowing
+from jobs.simulate.question import pins
 from serving.effects import known
 from serving.effects.definition import load_definition
 from serving.forecast.evidence import Grade
+from tests.jobs.simulating import LEVER
+from tests.jobs.test_simulate_known import question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+AFTER = datetime(2027, 1, 1, tzinfo=UTC)  # all that the log knows
 KINDS = ["opportunity", "stage", "outcome", "lead", "intervention", "attribute", "touch",
          "activity"]  # fmt: skip
 
@@ -108,6 +115,70 @@ def test_an_earlier_moment_is_kept_but_does_not_move_the_ref_back(
     kept = known.Known.model_validate_json(filled.blobs.get(found["wrote"]["effect"]))
     assert kept.learnt_at.isoformat() == "2025-09-01T00:00:00+00:00" and kept.action == "outreach"
     assert done(filled, short, **then).unchanged
+    stays = filled.refs.get("effects/sales/outreach/2025-09-01T00:00:00.000000Z")
+    assert stays is not None and stays.name == found["wrote"]["ref"], "what it did write"
+    assert stays.target == found["wrote"]["effect"]
+
+
+def test_a_page_is_of_what_was_asked(filled: Workspace, report: dict[str, Any], short: str) -> None:
+    """That of an earlier moment takes nothing from the newest; another in its place is noticed."""
+    page = Path(report["wrote"]["page"])
+    done(filled, short)
+    before = page.read_bytes()
+    earlier = done(filled, short, as_of="2025-09-01T00:00:00Z").report
+    assert earlier["wrote"]["page"] != str(page) and page.read_bytes() == before
+    assert "2025-09-01" in Path(earlier["wrote"]["page"]).read_text()
+    assert done(filled, short).unchanged
+    page.write_text("another")
+    assert not done(filled, short).unchanged and page.read_bytes() == before
+
+
+def test_a_question_about_an_earlier_moment_takes_what_was_learnt_from_it(
+    filled: Workspace, report: dict[str, Any], short: str
+) -> None:
+    """Though a later learning stands: from the job's document to the effect of a lever."""
+    then = done(filled, short, as_of="2025-09-01T00:00:00Z").report
+    kept = known.Known.model_validate_json(filled.blobs.get(then["wrote"]["effect"]))
+    said = []
+    for at, learnt in ((kept.learnt_at, kept), (AFTER, known.load(filled, "sales", "outreach"))):
+        asked = replace(question(LEVER | {"effect": "estimated"}), as_of=at)
+        nothing: Any = None  # no courses: where the lots of the log are asked, it fails
+        found, (line,) = knowing.known(filled, asked, nothing)
+        (lever,) = found.scenario.levers
+        assert lever.effect == learnt.as_effect(7)
+        said.append(line)
+    assert said[0] != said[1]
+    with pytest.raises(AttributeError, match="NoneType"):
+        knowing.known(filled, replace(asked, as_of=kept.learnt_at - timedelta(days=1)), nothing)
+
+
+def test_an_earlier_learning_makes_another_answer(filled: Workspace, short: str) -> None:
+    """A simulation that was answered without it is answered again."""
+    asked = question(LEVER | {"effect": "estimated"})
+    before = pins(filled, asked)
+    done(filled, short, as_of="2025-08-01T00:00:00Z")
+    assert pins(filled, asked) != before
+
+
+def test_what_the_log_cannot_know_yet_is_not_asked(filled: Workspace, short: str) -> None:
+    with pytest.raises(WrongUse, match="must not be after what the log knows") as raised:
+        done(filled, short, as_of="2099-01-01T00:00:00Z")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_document_from_after_what_the_log_knows_does_not_stay_for_good(
+    filled: Workspace,
+) -> None:
+    """As where the newest rows were erased since."""
+    done(filled, "price")
+    before, name = known.newest(filled, "sales", "price"), "effects/sales/price"
+    there = filled.refs.get(name)
+    assert before is not None and there is not None
+    future = before.model_copy(update={"learnt_at": AFTER + timedelta(days=9000)})
+    filled.refs.move(name, to=filled.blobs.put(future.blob), expect_epoch=there.epoch,
+                     actor="test", reason="test", now=filled.clock())  # fmt: skip
+    done(filled, "price", seed=1)
+    assert known.newest(filled, "sales", "price") == before
 
 
 def test_a_later_moment_moves_the_ref(filled: Workspace) -> None:

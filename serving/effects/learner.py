@@ -45,6 +45,7 @@ class Learnt:
     negative_controls: list[NegativeControl]
     missed: list[float]  # horizons, days
     by_features: bool  # are rows weighed for censoring by their features?
+    is_uncovered: bool  # or do these tell of it, but some rows have none like them to weigh?
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,9 @@ def _learnt(
 ) -> Learnt | None:
     """Return what is learnt from the rows of a basis; None where too little came of them."""
     fold = nuisances.folds(basis.rows.cluster, rng)
-    stays = _staying(definition, basis, fold, run)
+    foretold = _staying(definition, basis, fold, run)
+    is_covered = foretold is None or _is_covered(definition, basis, foretold)
+    stays = foretold if is_covered else None
     told, missed = panel.columns(definition, basis.rows, stays)
     if not _is_seen(basis, told):
         return None
@@ -124,6 +127,7 @@ def _learnt(
         negative_controls=moved,
         missed=missed,
         by_features=stays is not None,
+        is_uncovered=not is_covered,
     )
 
 
@@ -133,6 +137,11 @@ def _staying(
     """Return how rows stay to be followed, where their features tell of it."""
     told = panel.followed(definition, basis.rows)
     return staying.staying(basis.rows, fold, run, max(told)) if told else None
+
+
+def _is_covered(definition: Definition, basis: Basis, stays: staying.Staying) -> bool:
+    rows = basis.rows
+    return stays.is_covered(rows.followed, max(panel.followed(definition, rows)))
 
 
 def overlap(basis: Basis) -> Overlap:

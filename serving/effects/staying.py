@@ -7,8 +7,11 @@ row's own fold: a hazard in discrete time (Singer and Willett 1993, J. Educ. Sta
 Robins and Finkelstein 2000, Biometrics 56, 779-788, for the weights). Within an interval rows are
 censored as all of their arm are.
 
-Kaplan and Meier's estimate stays where fewer than LEAST_CENSORED rows of an arm are censored, and
-where the features do not foretell censoring of rows that were not learnt from.
+Kaplan and Meier's estimate stays where fewer than LEAST_CENSORED rows of an arm are censored,
+where the features do not foretell censoring of rows that were not learnt from, and where some rows
+have hardly any like them that were followed (a feature that tells when a row came, so that all who
+came late are censored): no weight can stand for these (positivity: Cole and Hernan 2008, Am. J.
+Epidemiol. 168, 656-664), and weights that are cut would hide it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 INTERVALS = 6
 LEAST_CENSORED = 100
 LEAST_CHANCE = 0.05  # to be followed: a row stands for at most 20
+MOST_CUT = 0.03  # of an arm: rows whose chance is lower than that
+MOST_OFF = 0.1  # of the mean weight of an arm from 1
 CLEAR_Z = 2.0  # by which the features must foretell censoring better than the arm alone
 LEAST_HAZARD = 1e-4
 RECIPE = Recipe()
@@ -50,6 +55,16 @@ class Staying:
             spent = _spent(self.followed[each], edges, time[mine])
             found[mine] = np.exp((np.log1p(-self.hazard[mine]) * spent).sum(axis=1))
         return np.maximum(found, LEAST_CHANCE)
+
+    def is_covered(self, followed: np.ndarray, h: float) -> bool:
+        """Were some like each row followed for h, so that those who were stand for all?"""
+        chance = self.at(np.full(len(followed), h))
+        weight, cut = np.where(followed >= h, 1.0 / chance, 0.0), chance <= LEAST_CHANCE
+        return all(
+            abs(weight[self.arm == each].mean() - 1.0) <= MOST_OFF
+            and cut[self.arm == each].mean() <= MOST_CUT
+            for each in range(len(self.edges))
+        )
 
 
 def staying(rows: Rows, fold: np.ndarray, run: Run, h: float) -> Staying | None:

@@ -22,6 +22,10 @@ CHANCES = {
     Grade.RANDOMISED: "chances as logged",
     Grade.OBSERVATIONAL: "chances of treatment by XGBoost",
 }
+UNCOVERED = (
+    "features tell who was followed for less, and of some hardly any like them were followed for"
+    " the longest horizon: rows are weighed for that by arm alone, as if it went with nothing else"
+)
 NOT_SHOWN = "targeting is not shown to beat treating everyone"
 
 
@@ -34,6 +38,7 @@ def said(definition: Definition, learnt: Learnt) -> list[str]:
         *(curve(each) for each in learnt.curves),
         *_checks(learnt),
         *(f"horizon of {h:g} days: too few were followed for so long" for h in learnt.missed),
+        *([UNCOVERED] if learnt.is_uncovered else []),
     ]
 
 

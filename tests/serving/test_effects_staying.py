@@ -82,6 +82,62 @@ def test_all_alike_it_is_the_estimate_of_kaplan_and_meier() -> None:
     assert alike.at(np.full(N, H)).min() >= staying.LEAST_CHANCE
 
 
+def dated(seed: int) -> tuple[Rows, np.ndarray]:
+    """Return rows with a feature that tells when each came, so that the late are all followed for
+    less, and the truth of each (n, 2).
+    """
+    told = planted(N, 1.8, seed, follow=60.0)
+    when = told.rows.followed + np.random.default_rng(50 + seed).normal(0.0, 5.0, N)
+    features = np.column_stack([told.rows.features, when]).astype(np.float32)
+    return replace(told.rows, features=features, names=(*told.rows.names, "when")), told.risk
+
+
+def test_nobody_stands_for_rows_that_are_never_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report says so, and weighs by arm; weights that are cut would miss the late."""
+    rows, _ = dated(3)
+    foretold = stays(rows, 3)
+    assert foretold is not None and not foretold.is_covered(rows.followed, H)
+    found = learner.learn(definition(), rows, rows, RUN)
+    assert isinstance(found, Learnt) and found.is_uncovered and not found.by_features
+    assert words.UNCOVERED in words.said(definition(), found)
+    monkeypatch.setattr(staying.Staying, "is_covered", lambda *_: True)
+    mutant = learner.learn(definition(), rows, rows, RUN)
+    assert isinstance(mutant, Learnt) and mutant.by_features
+    assert words.UNCOVERED not in words.said(definition(), mutant)
+
+
+def test_weights_that_are_cut_miss_more_than_those_of_the_arm() -> None:
+    ours, cut = [], []
+    for seed in range(4):
+        rows, risk = dated(seed)
+        ours.append(off(rows, risk, None)[0])
+        cut.append(off(rows, risk, stays(rows, seed))[0])
+    assert np.mean(np.square(ours)) < 0.5 * np.mean(np.square(cut))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_some_are_followed_for_are_weighed_by_features(seed: int) -> None:
+    rows, _ = informed(seed)
+    foretold = stays(rows, seed)
+    assert foretold is not None and foretold.is_covered(rows.followed, H)
+
+
+def test_either_sign_of_it_is_enough() -> None:
+    """A mean weight far from 1, and a share of rows whose chance was cut."""
+    followed = np.where(np.arange(1000) % 10 < 5, H, 1.0)
+    alike = staying.Staying(
+        arm=np.arange(1000) % 2,
+        followed=(np.sort(followed[0::2]), np.sort(followed[1::2])),
+        edges=(np.linspace(0.0, H, staying.INTERVALS + 1),) * 2,
+        hazard=np.full((1000, staying.INTERVALS), 1e-4),
+    )
+    assert not alike.is_covered(followed, H), "half were followed, each stands for itself alone"
+    assert alike.is_covered(np.full(1000, H), H)
+    few = alike.hazard.copy()
+    few[:80] = 0.99
+    assert not replace(alike, hazard=few).is_covered(np.where(np.arange(1000) < 80, 0.0, H), H)
+
+
 def test_what_is_learnt_says_by_what_it_was_weighed() -> None:
     rows, _ = informed(0)
     for of, says in ((rows, "XGBoost hazards"), (planted(600).rows, "Kaplan and Meier")):

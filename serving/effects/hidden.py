@@ -8,8 +8,8 @@ sharp where q is the quantile L / (1 + L) of Y (Dorn and Guo 2022, JASA 118, 264
 outcome that happens or not it is L Y or 1 - (1 - Y) / L, linear in Y, so that the models of the
 effect itself serve, and the mean of the score
     1[A = a] Y + 1[A != a] rho(X) + 1[A = a] (1 - e) / e (H - rho(X)),  rho(X) = E[H | X, A = a],
-is the bound if either the chance or the model is right (Dorn, Guo and Kallus 2024, JASA 120,
-331-342). With L = 1 it is the score of the effect.
+is a bound (Dorn, Guo and Kallus 2024, JASA 120, 331-342): valid if the chance is right, sharp if
+the model is right too. With L = 1 it is the score of the effect.
 """
 
 from __future__ import annotations

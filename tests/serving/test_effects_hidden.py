@@ -79,3 +79,46 @@ def test_the_other_sign_is_bounded_alike() -> None:
 def test_what_is_not_clear_needs_no_hidden_cause() -> None:
     panel = told(1.0, worst=False)
     assert hidden.odds_of_limit(panel, 0, 1) == 1.0
+
+
+MU, GUESS, CHANCE = np.array([0.2, 0.8]), np.array([0.1, 0.9]), np.array([0.2, 0.6])
+
+
+def rows_of_two_kinds(n: int = 200_000) -> tuple[measured.Measured, np.ndarray, np.ndarray]:
+    """Return an outcome, whose rows are in the arm, and the kind of each. Whether it is known goes
+    with it, and those that are known stand for the others.
+    """
+    rng = np.random.default_rng(5)
+    kind, mine = rng.integers(0, 2, n), rng.random(n)
+    value = (rng.random(n) < MU[kind]).astype(np.float64)
+    seen = np.where(value > 0, 0.9, 0.45)
+    is_known = rng.random(n) < seen
+    of = measured.Measured(np.where(is_known, value, 0.0), np.where(is_known, 1.0 / seen, 0.0))
+    return of, mine < CHANCE[kind], kind
+
+
+def by_formula(odds: float, sign: int) -> float:
+    """Return the bound: e mu + (1 - e) of what the others had at most, or at least."""
+    factor = odds**sign
+    ends = factor * MU, 1.0 - (1.0 - MU) / factor
+    rho = np.minimum(*ends) if sign > 0 else np.maximum(*ends)
+    return float((CHANCE * MU + (1.0 - CHANCE) * rho).mean())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("odds", [1.0, 2.0, 3.0])
+def test_bounds_are_those_of_the_formula_by_the_chance_of_each_row(odds: float, sign: int) -> None:
+    """Though the model is wrong. Mutants: other chances, and all rows of one weight."""
+    of, mine, kind = rows_of_two_kinds()
+
+    def found(of: measured.Measured, chance: np.ndarray) -> float:
+        both = hidden.bounded(of, mine, chance, GUESS[kind], sign * np.log(odds))
+        return float(both.mean())
+
+    chance, truth = CHANCE[kind], by_formula(odds, sign)
+    assert found(of, chance) == pytest.approx(truth, abs=0.008)
+    if odds > 1.0:
+        assert abs(found(of, 1.0 - chance) - truth) > 0.02
+        assert abs(found(of, np.full(len(mine), 0.5)) - truth) > 0.02
+    weightless = of._replace(weight=np.ones(len(mine)))
+    assert abs(found(weightless, chance) - truth) > 0.02

@@ -126,6 +126,15 @@ class Definition(Frozen):
         """The name of what is learnt."""
         return ref(self.funnel, self.action)
 
+    def is_counted(self, events: Named) -> bool:
+        """Does a feature look at such events?"""
+        looks = [of.events for name in self.views for of in view(name).features]
+        names = set(events.names)
+        return any(
+            of.kind == events.kind and (not of.names or not names or bool(names & set(of.names)))
+            for of in looks
+        )
+
     @property
     def target(self) -> Target:
         """The target whose rows have the features that are known at T."""

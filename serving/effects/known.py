@@ -150,6 +150,7 @@ class NegativeControl(Frozen):
     effect: float
     sd: float
     is_earlier: bool = False  # an outcome of the action itself, as if it had begun so much earlier
+    is_blind: bool = False  # the chances were fitted to features that count it: 0 shows little
 
 
 class Known(Frozen):

@@ -11,8 +11,10 @@ import numpy as np
 
 from serving.effects import evidence, measured, scores
 from serving.effects.known import NegativeControl, Placebo
+from serving.forecast.evidence import Grade
 
 if TYPE_CHECKING:
+    from features.targets import Named
     from serving.effects.definition import Definition
     from serving.effects.evidence import Basis
     from serving.effects.panel import Panel
@@ -52,7 +54,9 @@ def negative_controls(definition: Definition, basis: Basis) -> list[NegativeCont
     rows, found = basis.rows, []
     for each in definition.negative_controls:
         came = rows.before[each.name].before(len(rows), each.days)
-        found += _effects(basis, came, each.name, each.days)
+        told = _effects(basis, came, each.name, each.days)
+        blind = {"is_blind": _is_blind(definition, basis, each.events)}
+        found += [of.model_copy(update=blind) for of in told]
     return found
 
 
@@ -64,8 +68,16 @@ def earlier(definition: Definition, basis: Basis) -> list[NegativeControl]:
     for each in definition.outcomes:
         came = rows.outcomes[each.name].before(len(rows), days)
         told = _effects(basis, came, each.name, days)
-        found += [of.model_copy(update={"is_earlier": True}) for of in told]
+        blind = {"is_blind": _is_blind(definition, basis, each.events)}
+        found += [of.model_copy(update={"is_earlier": True, **blind}) for of in told]
     return found
+
+
+def _is_blind(definition: Definition, basis: Basis, events: Named) -> bool:
+    """Were chances fitted to features at T that count these events? Then weights make arms alike
+    in them, whatever else the arms differ in.
+    """
+    return basis.grade is Grade.OBSERVATIONAL and definition.is_counted(events)
 
 
 def _effects(basis: Basis, came: np.ndarray, name: str, days: float) -> list[NegativeControl]:

@@ -26,6 +26,7 @@ UNCOVERED = (
     "features tell who was followed for less, and of some hardly any like them were followed for"
     " the longest horizon: rows are weighed for that by arm alone, as if it went with nothing else"
 )
+BLIND = ", but shows little: features count it, and the chances were fitted to them"
 NOT_SHOWN = "targeting is not shown to beat treating everyone"
 
 
@@ -112,7 +113,7 @@ def _checks(learnt: Learnt) -> Iterator[str]:
         )
         yield (
             f"{each.arm}: {100 * each.effect:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-            f" of '{each.name}', {which}, where 0 is right"
+            f" of '{each.name}', {which}, where 0 is right{BLIND if each.is_blind else ''}"
         )
     if learnt.basis.grade is Grade.OBSERVATIONAL:
         for bound in learnt.sensitivity:

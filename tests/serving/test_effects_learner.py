@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from serving.effects import averages, evidence, learner, nuisances, placebos, scores
+from features.targets import Named
+from serving.effects import averages, evidence, learner, nuisances, placebos, scores, words
+from serving.effects.definition import load_definition
 from serving.effects.learner import Learnt, Refused
 from serving.effects.rows import Events
 from serving.forecast.evidence import Grade
@@ -137,6 +139,34 @@ def test_one_that_does_something_before_it_began_is_refused(
     monkeypatch.setattr(placebos, "earlier", lambda *_: [])
     low, _ = learnt(rows, definition(outcomes=[REPLY])).arms["treated"]["forward"].interval
     assert low > 1.0, "mutant: the action is believed"
+
+
+def test_a_placebo_that_cannot_see_says_so() -> None:
+    """Fitted chances make arms alike in what features count; a lot's chances know nothing of it."""
+    told = replied(planted(1500, 1.0).rows)
+    other = {"kind": "deal", "names": ["signed"]}
+    for events, rows, is_blind in (
+        (REPLY["events"], unlogged(told), True),
+        (REPLY["events"], told, False),
+        (other, unlogged(told), False),
+    ):
+        asked = definition(outcomes=[{"name": "reply", "events": events}])
+        found = learnt(rows, asked)
+        (earlier,) = found.negative_controls
+        assert earlier.is_blind == is_blind
+        assert any(words.BLIND in line for line in words.said(asked, found)) == is_blind
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "is_counted"),
+    [
+        ("follow_up", {"kind": "touch", "names": ["email_replied"]}, True),
+        ("follow_up", {"kind": "touch", "names": ["unsubscribed"]}, True),  # by hours_since_touch
+        ("follow_up", {"kind": "outcome", "names": ["converted"]}, False),
+    ],
+)
+def test_what_features_count_is_known(name: str, events: dict[str, Any], is_counted: bool) -> None:
+    assert load_definition(name).is_counted(Named(**events)) == is_counted
 
 
 def uneven(n: int, rate: float, seed: int) -> evidence.Basis:

@@ -2,7 +2,8 @@
 WORKER FOLDER.
 
 The documented use of DRLearner: two nuisances and a last stage, all by XGBoost, on the folds it is
-given. It learns one outcome at a time, so there is a learner for each. Timed after the imports and
+given, once for each recipe of params.json. It learns one outcome at a time, so there is a learner
+for each. Timed after the imports and
 after a fit of a part of the rows, by clock and by processor; the last line is one JSON object.
 """
 
@@ -22,7 +23,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 
 def learner(params: dict[str, Any], fold: np.ndarray, seed: int) -> DRLearner:
-    """Return a learner that has not learnt."""
+    """Return a learner that has not learnt, with the parameters of a recipe."""
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
     return DRLearner(
         model_propensity=XGBClassifier(**params["chance"]),
@@ -35,9 +36,15 @@ def learner(params: dict[str, Any], fold: np.ndarray, seed: int) -> DRLearner:
 
 
 def main(folder: Path) -> None:
-    """Learn the effects of every file of a folder."""
+    """Learn the effects of every file of a folder with every recipe of its params."""
     warnings.filterwarnings("ignore")
     params = json.loads((folder / "params.json").read_text())
+    said = {name: _learnt(folder, name, recipe) for name, recipe in params.items()}
+    print(json.dumps({"of": said, "version": econml.__version__}))
+
+
+def _learnt(folder: Path, name: str, params: dict[str, Any]) -> dict[str, list[float]]:
+    """Learn them with one recipe; return what it took."""
     seconds, processor, alone = [], [], []
     for number, path in enumerate(sorted(folder.glob("data-*.npz"))):
         told = np.load(path)
@@ -52,9 +59,8 @@ def main(folder: Path) -> None:
                 alone.append(time.perf_counter() - begun)
         seconds.append(time.perf_counter() - begun)
         processor.append(time.process_time() - used)
-        np.save(path.with_name(path.stem.replace("data", "econml") + ".npy"), np.array(found).T)
-    said = {"seconds": seconds, "processor": processor, "alone": alone}
-    print(json.dumps({**said, "version": econml.__version__}))
+        np.save(folder / f"{name}-{number}.npy", np.array(found).T)
+    return {"seconds": seconds, "processor": processor, "alone": alone}
 
 
 if __name__ == "__main__":

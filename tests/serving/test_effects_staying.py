@@ -58,6 +58,20 @@ def test_weights_by_features_are_right_where_those_of_the_arm_are_not() -> None:
     assert abs(np.mean(ours, axis=0)[0]) < 0.4 * abs(wrong)
 
 
+@pytest.mark.drill
+def test_intervals_hold_where_censoring_goes_with_features() -> None:
+    """Twelve draws of each; where nothing goes with it, the estimate of the arm stays."""
+    held, biased, plain = [], [], 0
+    for seed in range(12):
+        rows, risk = informed(seed)
+        (ours, error), (theirs, wide) = off(rows, risk, stays(rows, seed)), off(rows, risk, None)
+        held.append(abs(ours) < scores.Z90 * error)
+        biased.append(abs(theirs) < scores.Z90 * wide)
+        plain += stays(informed(seed, 0.0)[0], seed) is None
+    told = sum(held), sum(biased), plain
+    assert sum(held) >= 9 and sum(biased) <= 3 and plain >= 10, told
+
+
 def test_what_features_do_not_foretell_is_left_to_the_arm() -> None:
     rows, _ = informed(0, 0.0)
     assert stays(rows) is None

@@ -149,7 +149,7 @@ def ratio(seed: int, planted_ratio: float, *, lasts: float = 28.0) -> scores.Ave
     return scores.Average(value=cause.log_ratio, sd=cause.sd, n=cause.n)
 
 
-@pytest.mark.parametrize(("true", "runs"), mostly([(1.8, 8), (1.0, 100), (1.8, 100)]))
+@pytest.mark.parametrize(("true", "runs"), mostly([(1.8, 8), (1.0, 300), (1.8, 300)]))
 def test_a_planted_ratio_is_within_its_interval(true: float, runs: int) -> None:
     several = [ratio(seed, true) for seed in range(runs)]
     off = np.array([(each.value - np.log(true)) / each.sd for each in several])

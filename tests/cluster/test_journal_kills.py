@@ -58,7 +58,8 @@ def test_fifty_kills_over_ten_thousand_writes_of_four_processes(
         verified = log.verify()
     assert len(acknowledged) >= DRILL_WRITES
     assert not acknowledged - stored
-    assert len(stored - acknowledged) <= each * PROCESSES * THREADS
+    killed = {id.rsplit("-", 2)[0] for id in stored}  # more than asked for where writes take longer
+    assert len(stored - acknowledged) <= len(killed) * THREADS
     assert verified
     assert verified.entries == len(stored)
 

@@ -211,3 +211,4 @@ class RayPool[D]:
         if work is not None:
             self._queue.appendleft(work)
         self._start()
+        self._dispatch()  # to who is idle: the new one may wait for a core that is no more

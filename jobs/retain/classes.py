@@ -108,7 +108,8 @@ def _identities(workspace: Workspace, found: Due) -> int:
 
 def _simulations(workspace: Workspace, days: int, holds: Holds, now: datetime) -> Due:
     """Return the simulations that are due; one that names what is held stays."""
-    before, old = now - timedelta(days=days), retained.old(workspace, now - timedelta(days=days))
+    before = now - timedelta(days=days)
+    old = retained.old(workspace, before)
     keys = [hold.key for hold in holds.all]
     held = set(retained.naming(workspace, keys, among=set(old)))
     ids = tuple(id for id in old if id not in held)

@@ -7,9 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from cluster import canonical, runs, schema
+from cluster import canonical, runs
 from cluster.errors import FunnelcastError, nearest
 from cluster.settings import validated
 from features import log
@@ -100,8 +98,6 @@ def _scenario(place: int, document: dict[str, Any]) -> dict[str, Any]:
 
 def _refs(workspace: Workspace, funnel: str) -> dict[str, str]:
     """Return where the learnt effects and the backtest are that may be asked."""
-    name, target = schema.refs.c.name, schema.refs.c.target
-    wanted = sa.or_(name.like(f"effects/{funnel}/%"), name == tested.ref(funnel))
-    with workspace.database.connect() as connection:
-        found = connection.execute(sa.select(name, target).where(wanted).order_by(name))
-        return {row[0]: row[1] for row in found}
+    backtest = workspace.refs.get(tested.ref(funnel))
+    found = [*workspace.refs.under(f"effects/{funnel}/"), *([backtest] if backtest else [])]
+    return {ref.name: ref.target for ref in sorted(found, key=lambda ref: ref.name)}

@@ -582,16 +582,21 @@ def _status(simulations: Simulations, told: SimulationOut) -> str:
     return found.status
 
 
+def _result_of(place: Workspace, cluster: Cluster, told: SimulationOut) -> str:
+    """Work a simulation off, and return the digest of its result."""
+    cluster.work(place)
+    kept = Store(place.database).get(told.id)
+    assert kept is not None and kept.result is not None
+    return kept.result
+
+
 def test_a_result_that_is_lost_is_made_again(
     place: Workspace, simulations: Simulations, cluster: Cluster, clock: Time,
     fresh: SimulationRequest,
 ) -> None:  # fmt: skip
     """And until then it says so."""
     told = submitted(simulations, fresh, clock)
-    cluster.work(place)
-    kept = Store(place.database).get(told.id)
-    assert kept is not None
-    place.blobs.delete(str(kept.result))
+    place.blobs.delete(_result_of(place, cluster, told))
     assert "lost" in str(simulations.result(told.id, ADA))
     assert submitted(simulations, fresh, clock).status == "queued"
     cluster.work(place)
@@ -604,10 +609,7 @@ def test_a_result_that_is_damaged_is_replaced(
 ) -> None:  # fmt: skip
     """Once somebody finds it so: the same question is no answer then, it is started."""
     told = submitted(simulations, fresh, clock)
-    cluster.work(place)
-    kept = Store(place.database).get(told.id)
-    assert kept is not None
-    place.blobs.path_of(str(kept.result)).write_bytes(b"x")
+    place.blobs.path_of(_result_of(place, cluster, told)).write_bytes(b"x")
     assert "lost" in str(simulations.result(told.id, ADA))
     assert submitted(simulations, fresh, clock).status == "queued"
 

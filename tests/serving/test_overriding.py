@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 HERE, DECISIONS = "http://127.0.0.1", "/v1/decisions"
 POLICY = load_policy("lead_routing")
+ENOUGH = 10
 
 
 @pytest.fixture(scope="module")
@@ -299,9 +300,13 @@ def _do(place: Workspace, action: str, **more: Any) -> Any:
 
 
 def _overridden_by_hand(service: DecisionService, client: Client) -> int:
-    """Decide about leads, and override what the candidate decided; return of how many accounts."""
-    accounts = set()
-    for row in releasing.leads(service.workspace, 48):
+    """Decide about leads, and override what the candidate decided, until that is ten accounts;
+    return of how many. In which order leads were scored is not known.
+    """
+    accounts: set[str] = set()
+    for row in releasing.leads(service.workspace, 400):
+        if len(accounts) >= ENOUGH:
+            break
         made = client.decide(lead=row["entity"], as_of=row["time"], reasons=False)
         assert made.release is not None
         if made.release.arm != "candidate" or made.route == "human_review":
@@ -310,5 +315,5 @@ def _overridden_by_hand(service: DecisionService, client: Client) -> int:
         body = service.recorded(made.id)
         assert body is not None
         accounts.add(body["seen"]["shard"])
-    assert len(accounts) >= 6
-    return len(accounts)
+    assert len(accounts) == ENOUGH
+    return ENOUGH

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cluster import errors
 
-REVISION = "0009"  # the newest revision; a test compares it with the folder of revisions
+REVISION = "0010"  # the newest revision; a test compares it with the folder of revisions
 NAME_LIMIT = 200  # characters; PostgreSQL refuses index entries of more than 2,704 bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -248,6 +248,15 @@ simulation_asks = sa.Table(
     sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("started", sa.Boolean, nullable=False),  # did it start a job?
     sa.Index("simulation_asks_by_owner", "owner", "at"),
+)
+
+simulation_spares = sa.Table(
+    "simulation_spares",
+    METADATA,
+    sa.Column("job", sa.Text, primary_key=True),  # what waits for a run, as the cluster calls it
+    sa.Column("code", sa.Text, nullable=False),  # of which version it is
+    sa.Column("at", sa.BigInteger, nullable=False),  # when it was asked for
+    sa.Column("run", sa.Text, nullable=True, index=True),  # which it was given
 )
 
 sign_outs = sa.Table(

@@ -122,6 +122,7 @@ class SimulationSettings(Frozen):
     result_bytes: int = Field(default=4 * 10**9, ge=1)  # that the outcomes of one may take
     most_minutes: float = Field(default=120.0, gt=0.0)  # of a job, once it has begun
     cpus: float = Field(default=1.0, ge=0.0)  # that a job waits for
+    spare_minutes: float = Field(default=10.0, ge=0.0)  # that a process waits for the next; 0: none
     runner: Literal["inline", "auto", "ray"] = "inline"  # within a job
     jobs: bool = True  # does the service have its cluster take jobs?
 

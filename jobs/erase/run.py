@@ -27,6 +27,7 @@ from features.removal.holds import Holds
 from jobs import show
 from jobs.console import Report, guarded
 from serving.simulations import retained
+from serving.simulations.spares import Spares
 
 if TYPE_CHECKING:
     from features.removal.erasure import Reach
@@ -111,6 +112,7 @@ def run(workspace: Workspace, settings: EraseSettings) -> Report:
     keys = [*subjects, *erasure.leads(workspace, subjects)]
     simulations = retained.forget(workspace, retained.naming(workspace, keys))
     reach = erasure.erase(workspace, subjects, act.now)
+    Spares(workspace.database).dismiss()  # they may have read the log as it was
     body = {**told, "reach": {**dataclasses.asdict(reach), "simulations": simulations}}
     workspace.journal.record(DONE, body, now=workspace.clock())
     return _report(subjects, reach, simulations)

@@ -15,6 +15,7 @@ from cluster import canonical, runner, runs, session
 from jobs.simulate import bounds
 from jobs.simulate import known as knowing
 from jobs.simulate import question as questions
+from jobs.simulate.basis import Bases
 from jobs.simulate.finished import Finished
 from jobs.simulate.put import put
 from jobs.simulate.sums import Sums, sums
@@ -150,15 +151,17 @@ def answer(
     asked_runner: str,
     progress: Progress,
     folded: bool = False,
+    bases: Bases | None = None,
 ) -> Answer:
     """Learn from the log and simulate; NotEnough when it says too little, WrongUse for a scenario
     that names what the funnel does not have.
 
-    `folded` keeps as much as a document needs (result.told), in a small part of the memory.
+    `folded` keeps as much as a document needs (result.told), in a small part of the memory; `bases`
+    may know what the question rests on.
     """
-    course = questions.course(workspace, question)
-    known, estimates = knowing.known(workspace, question, course)
-    there = put(workspace, known, course)
+    basis = (bases or Bases()).get(workspace, question)
+    known, estimates = knowing.known(workspace, question, basis)
+    there = put(workspace, known, basis)
     bounds.look(workspace, known, there, folded=folded)
     found, ran = _simulated(workspace, known, there, asked_runner, progress=progress, folded=folded)
     outcomes = [each.outcome if isinstance(each, Folded) else each for each in found]
@@ -168,7 +171,7 @@ def answer(
     coverage, held = _tested(workspace, known, outcomes[0])
     return Answer(
         question=known,
-        course=course,
+        course=basis.course,
         asked=there.asked,
         names=there.names,
         ways=ways,

@@ -26,6 +26,7 @@ from jobs.simulate.question import SimulateSettings
 from serving.simulations import questions, retained
 from serving.simulations.records import Run
 from serving.simulations.retained import FOLDER
+from serving.simulations.starting import RUN
 from serving.simulations.store import Store
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     from jobs.console import Progress
     from jobs.simulate.answer import Answer
+    from jobs.simulate.basis import Bases
     from serving.simulations.records import Kept
 
-OPTION = "--simulation"
 APART_S = 0.25  # between two words about how far it is
 NICE = 5  # decisions go first
 
@@ -56,8 +57,10 @@ def main(arguments: Sequence[str]) -> int:
         return 2 if isinstance(error, WrongUse) else 1
 
 
-def follow(workspace: Workspace, run: Run) -> int:
-    """Run one attempt at a simulation of a workspace; return the exit code."""
+def follow(workspace: Workspace, run: Run, bases: Bases | None = None) -> int:
+    """Run one attempt at a simulation of a workspace; return the exit code. `bases` may know what
+    the question rests on.
+    """
     store = Store(workspace.database)
     kept = store.get(run.id)
     if kept is None or kept.run != run:
@@ -66,7 +69,7 @@ def follow(workspace: Workspace, run: Run) -> int:
     try:
         said(0, 1, "learning")
         with _settings(workspace, kept) as settings:
-            done = perform(_job(kept), settings, workspace, said)
+            done = perform(_job(kept, bases), settings, workspace, said)
     except Stopped as error:
         sys.stderr.write(f"{error}\n")
         return 0
@@ -112,11 +115,11 @@ class Said:
 
 def _run(arguments: Sequence[str]) -> Run:
     try:
-        (text,) = [arg for arg in arguments if arg != OPTION]
-        return Run.read(text.removeprefix(f"{OPTION}="))
+        (text,) = [arg for arg in arguments if arg != RUN]
+        return Run.read(text.removeprefix(f"{RUN}="))
     except ValueError:
         raise WrongUse(
-            f"{OPTION} must be the id of a simulation and its attempt, alone, got"
+            f"{RUN} must be the id of a simulation and its attempt, alone, got"
             f" '{' '.join(arguments)}': submit one over the API"
         ) from None
 
@@ -137,14 +140,16 @@ def _settings(workspace: Workspace, kept: Kept) -> Iterator[SimulateSettings]:
         file.unlink(missing_ok=True)
 
 
-def _job(kept: Kept) -> Job[SimulateSettings]:
+def _job(kept: Kept, bases: Bases | None) -> Job[SimulateSettings]:
     return Job(
         verb="simulate",
         summary="A simulation that was asked for over the API.",
         settings=SimulateSettings,
         needs=None,
         inputs=lambda workspace, settings: _inputs(workspace, settings, kept),
-        run=lambda workspace, settings, progress: simulated(workspace, settings, progress, kept),
+        run=lambda workspace, settings, progress: simulated(
+            workspace, settings, progress, kept, bases
+        ),
         current=lambda workspace, report: workspace.blobs.has(report["wrote"]["result"]),
     )
 
@@ -175,13 +180,24 @@ def _asked(workspace: Workspace, settings: SimulateSettings, kept: Kept) -> ques
 
 
 def simulated(
-    workspace: Workspace, settings: SimulateSettings, progress: Progress, kept: Kept
+    workspace: Workspace,
+    settings: SimulateSettings,
+    progress: Progress,
+    kept: Kept,
+    bases: Bases | None,
 ) -> Report:
     """Answer the question and keep the result."""
     from jobs.simulate.answer import answer, under_way  # what a question alone needs not
 
     asked = _asked(workspace, settings, kept)
-    found = answer(workspace, asked, asked_runner=settings.runner, progress=progress, folded=True)
+    found = answer(
+        workspace,
+        asked,
+        asked_runner=settings.runner,
+        progress=progress,
+        folded=True,
+        bases=bases,
+    )
     digest = workspace.blobs.put(_result(found, kept.id))
     under_way(workspace, found.question, folded=True).drop()
     return Report(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import FunnelcastError, Refusal, WrongUse, done
 from serving.effects import known as effects
-from serving.forecast import campaigning, effect, person
+from serving.forecast import campaigning, effect
 from serving.forecast.evidence import ESTIMATED
 from serving.forecast.kinds import Campaign, Outreach
 from serving.forecast.response import NeverSeen
@@ -15,11 +15,11 @@ from serving.forecast.scenario import evidence_of
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
+    from jobs.simulate.basis import Basis
     from jobs.simulate.question import Question
     from serving.forecast.evidence import Effect, Response
     from serving.forecast.kinds import Lever
     from serving.forecast.scenario import Scenario
-    from serving.forecast.units import Course
 
 OUTREACH = "outreach"
 
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 def known(
-    workspace: Workspace, question: Question, course: Course
+    workspace: Workspace, question: Question, basis: Basis
 ) -> tuple[Question, tuple[str, ...]]:
     """Return the question with every effect known, and what is said of those that were estimated;
     NotEnough where the log does not say it, WrongUse for a budget that was never seen.
@@ -47,24 +47,25 @@ def known(
         keys = [lever.model_dump_json() for lever in scenario.levers]
         for key, lever in zip(keys, scenario.levers, strict=True):
             if key not in found:
-                found[key] = _found(workspace, question, course, lever)
+                found[key] = _found(workspace, question, basis, lever)
         values = [each and each.value for each in map(found.__getitem__, keys)]
-        scenarios.append(_spending(scenario.with_evidence(values), course))
+        scenarios.append(_spending(scenario.with_evidence(values), basis))
     comparison = question.comparison.model_copy(update={"scenarios": tuple(scenarios)})
     said = dict.fromkeys(each.said for each in found.values() if each)
     return replace(question, comparison=comparison), tuple(said)
 
 
-def _found(workspace: Workspace, question: Question, course: Course, lever: Lever) -> Found | None:
+def _found(workspace: Workspace, question: Question, basis: Basis, lever: Lever) -> Found | None:
     """Return what is estimated of a lever; None where nothing is to be."""
     if evidence_of(lever) != ESTIMATED:
         return None
     if isinstance(lever, Campaign):
-        return _answered(course, lever)
+        return _answered(basis, lever)
     learnt = _learnt(workspace, question, _action(lever))
     if learnt is not None:
         return learnt
     if _action(lever) == OUTREACH:
+        course = basis.course
         of_lots = done(effect.estimate(effect.lots(course), course.at), NotEnough)
         said = f"effect of a contact, estimated: {of_lots}"
         return Found(of_lots.as_effect(question.funnel.step_days), said)
@@ -97,9 +98,9 @@ def _action(lever: Lever) -> str:
     return lever.action if isinstance(lever, Outreach) else lever.kind
 
 
-def _answered(course: Course, lever: Campaign) -> Found:
+def _answered(basis: Basis, lever: Campaign) -> Found:
     """Return how arrivals answer to a budget; WrongUse if such a one was never seen."""
-    found = campaigning.answered(course, person.table(course), lever)
+    found = campaigning.answered(basis.course, basis.rows, lever)
     known = done(found, WrongUse if isinstance(found, NeverSeen) else NotEnough)
     said = (
         f"arrivals answer to the budget with elasticity {known.elasticity:.2f}"
@@ -108,10 +109,10 @@ def _answered(course: Course, lever: Campaign) -> Found:
     return Found(known, said)
 
 
-def _spending(scenario: Scenario, course: Course) -> Scenario:
+def _spending(scenario: Scenario, basis: Basis) -> Scenario:
     """Return the scenario with what campaigns cost of late, where it does not say it."""
     levers = tuple(
-        lever.model_copy(update={"spend_per_step_cents": _spent(lever, course)})
+        lever.model_copy(update={"spend_per_step_cents": _spent(lever, basis)})
         if isinstance(lever, Campaign) and lever.spend_per_step_cents is None
         else lever
         for lever in scenario.levers
@@ -119,8 +120,8 @@ def _spending(scenario: Scenario, course: Course) -> Scenario:
     return scenario.model_copy(update={"levers": levers})
 
 
-def _spent(lever: Campaign, course: Course) -> int:
-    return done(campaigning.spent(course, person.table(course), lever), WrongUse)
+def _spent(lever: Campaign, basis: Basis) -> int:
+    return done(campaigning.spent(basis.course, basis.rows, lever), WrongUse)
 
 
 def _refused(action: str, why: str) -> Refusal:

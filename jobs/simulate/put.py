@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from cluster.errors import Refusal, WrongUse, done
-from jobs.simulate.known import NotEnough
 from jobs.simulate.ways import Ground
-from serving import scored
-from serving.forecast import crowds, hours, learning, person, planned, reaching
+from serving.forecast import crowds, hours, learning, planned, reaching
 from serving.forecast.cells import Terms
 from serving.forecast.experiment import Arm, Experiment
 from serving.forecast.pulled import Names
@@ -22,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cluster.workspace import Workspace
+    from jobs.simulate.basis import Basis
     from jobs.simulate.question import Question
     from jobs.simulate.ways import Way
     from serving.forecast.planned import Planned
     from serving.forecast.scenario import Scenario
-    from serving.forecast.units import Course
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,11 +38,9 @@ class Put:
     plan: Planned | None
 
 
-def put(workspace: Workspace, question: Question, course: Course) -> Put:
+def put(workspace: Workspace, question: Question, basis: Basis) -> Put:
     """Return the question as an experiment, and what its numbers stand for."""
-    scenario = question.scenario
-    scores = scored.known(workspace.tables, question.funnel)
-    learnt = done(learning.fit(course, scenario.horizon, scores=scores), NotEnough)
+    scenario, course, learnt = question.scenario, basis.course, basis.learnt
     names = Names(
         stages=tuple(stage.name for stage in question.funnel.stages),
         strata=learnt.strata.count,
@@ -55,10 +51,10 @@ def put(workspace: Workspace, question: Question, course: Course) -> Put:
         workspace=workspace,
         question=question,
         course=course,
-        rows=person.table(course),
+        rows=basis.rows,
         names=names,
         strata=learnt.strata,
-        scores=scores,
+        scores=basis.scores,
         begins=question.funnel.begins,
     )
     ways = tuple(base.way(each) for each in arms(question.comparison.scenarios))

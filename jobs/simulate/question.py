@@ -137,13 +137,20 @@ def pins(workspace: Workspace, asked: Question) -> dict[str, str]:
     for name in _effects(asked):  # of earlier moments
         refs |= {each.name: each for each in workspace.refs.under(f"{name}/")}
     return {
+        **rests_on(workspace, asked),
+        "refs": str({name: ref and ref.target for name, ref in refs.items()}),
+        "policies": str(routed.pinned(workspace, asked.comparison, asked.funnel)),
+        "scenarios": canonical.digest(asked.comparison.model_dump(mode="json")),
+    }
+
+
+def rests_on(workspace: Workspace, asked: Question) -> dict[str, str]:
+    """Return the identity of what is learnt from for an answer."""
+    return {
         "log": str(asked.snapshot),
         "as_of": asked.as_of.isoformat(),
         "scores": canonical.digest(scored.heads(workspace.tables, asked.funnel)),
         "funnel": canonical.digest(asked.funnel.model_dump(mode="json")),
-        "refs": str({name: ref and ref.target for name, ref in refs.items()}),
-        "policies": str(routed.pinned(workspace, asked.comparison, asked.funnel)),
-        "scenarios": canonical.digest(asked.comparison.model_dump(mode="json")),
     }
 
 

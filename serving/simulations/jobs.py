@@ -17,8 +17,9 @@ from cluster.settings import ROOT
 from serving.simulations.words import NoJobs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cluster.settings import Settings
-    from serving.simulations.records import Run
 
 REMEDY = "submit it again"
 _TURN_ON = (
@@ -31,19 +32,20 @@ class State(NamedTuple):
 
     is_known: bool  # True also where nobody answers
     over: str | None  # why it is over; None: it goes on, as far as is known
+    is_told: bool = True  # does it say so itself?
 
 
-class Jobs(Protocol):
-    """Where simulations run."""
+class Cluster(Protocol):
+    """Where jobs run, by their names."""
 
-    def start(self, run: Run) -> NoJobs | None:
-        """Start the job of a run; one that is started already is left alone."""
+    def submit(self, job: str, options: Sequence[str], cpus: float) -> NoJobs | None:
+        """Start a process of `jobs.simulate` with options, when so many cores are free."""
 
-    def state(self, run: Run) -> State:
-        """Return what became of the job of a run."""
+    def state(self, job: str) -> State:
+        """Return what became of a job."""
 
-    def stop(self, run: Run) -> None:
-        """Stop the job of a run, if it goes on."""
+    def stop(self, job: str) -> None:
+        """Stop a job, if it goes on."""
 
 
 class RayJobs:
@@ -54,37 +56,36 @@ class RayJobs:
         self._kept: Any = None
         self._lock = Lock()
 
-    def start(self, run: Run) -> NoJobs | None:
+    def submit(self, job: str, options: Sequence[str], cpus: float) -> NoJobs | None:
         """Submit it; NoJobs where no cluster takes jobs."""
         try:
             self._client().submit_job(
-                entrypoint=entrypoint(run),
-                submission_id=run.job,
+                entrypoint=entrypoint(options),
+                submission_id=job,
                 runtime_env={"env_vars": {"FUNNELCAST_HOME": str(self._settings.home)}},
-                metadata={"simulation": run.id},
-                entrypoint_num_cpus=self._settings.simulations.cpus or None,
+                entrypoint_num_cpus=cpus or None,
             )
         except Exception as error:  # whatever Ray, requests and the network raise
             return self._failed(error)
         return None
 
-    def state(self, run: Run) -> State:
+    def state(self, job: str) -> State:
         """Ask the cluster; of what cannot be found out it is assumed that it goes on."""
         try:
-            found = self._client().get_job_info(run.job)
+            found = self._client().get_job_info(job)
         except Exception as error:
             if "status code 404" in str(error):
                 return State(is_known=False, over=f"its job is gone with its cluster: {REMEDY}")
             self._forget()
-            return State(is_known=True, over=None)
+            return State(is_known=True, over=None, is_told=False)
         if not found.status.is_terminal():
             return State(is_known=True, over=None)
         return State(is_known=True, over=ended(str(found.status), str(found.message or "")))
 
-    def stop(self, run: Run) -> None:
+    def stop(self, job: str) -> None:
         """Ask the cluster to stop it; what cannot be asked is left to the job, which looks."""
         try:
-            self._client().stop_job(run.job)
+            self._client().stop_job(job)
         except Exception:
             self._forget()
 
@@ -113,9 +114,9 @@ def ended(status: str, message: str) -> str:
     return f"its job ended ({status}: {said}): {REMEDY}"
 
 
-def entrypoint(run: Run) -> str:
+def entrypoint(options: Sequence[str]) -> str:
     """Return what a shell is to run."""
-    command = [sys.executable, "-m", "jobs.simulate", "--simulation", str(run)]
+    command = [sys.executable, "-m", "jobs.simulate", *options]
     return f"cd {shlex.quote(str(ROOT))} && exec {shlex.join(command)}"
 
 

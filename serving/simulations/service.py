@@ -13,6 +13,7 @@ from serving.simulations.jobs import RayJobs
 from serving.simulations.metered import Asks
 from serving.simulations.once import Once
 from serving.simulations.records import DONE, QUEUED, Asked, Kept
+from serving.simulations.starting import Starting
 from serving.simulations.store import Store
 from serving.simulations.told import told
 from serving.simulations.words import NoResult, NoSimulation, NotStopped, Wrong
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from cluster.access.principal import Principal
     from cluster.workspace import Workspace
     from serving.observe.tallies import Fact
-    from serving.simulations.jobs import Jobs
     from serving.simulations.known import Known
     from serving.simulations.questions import Question
+    from serving.simulations.starting import Jobs
     from serving.simulations.words import NoJobs, TooManySimulations
     from serving.wire.simulations import SimulationOut
 
@@ -46,7 +47,7 @@ class Simulations:
         self._workspace = workspace
         self._allowed = workspace.settings.simulations
         self._store = Store(workspace.database)
-        self._jobs = jobs or RayJobs(workspace.settings)
+        self._jobs = jobs or Starting(RayJobs(workspace.settings), workspace)
         self._once = Once(MOST_KNOWN)
         self._fits = Once(MOST_FITTED)
         self._asks = Asks()
@@ -104,7 +105,10 @@ class Simulations:
         kept = self._seen(id, who)
         if isinstance(kept, NoSimulation):
             return kept
-        return told(self._alive(kept, self._workspace.clock()))
+        found = self._alive(kept, self._workspace.clock())
+        if not found.is_under_way:
+            self._jobs.expect()  # who looks at one may ask for another
+        return told(found)
 
     def asked(self, id: str, who: Principal) -> SimulationRequest | NoSimulation:
         """Return the question of a simulation."""
@@ -114,6 +118,7 @@ class Simulations:
     def listed(self, who: Principal, most: int = 50) -> list[SimulationOut]:
         """Return those that `who` asked for (of everybody, for who may manage them), newest
         first."""
+        self._jobs.expect()
         owner = None if _manages(who) else who.subject
         now = self._workspace.clock()
         return [told(self._alive(each, now)) for each in self._store.listed(owner, most)]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SCALE, WEEKS, SEED = 10.0, 40, 7  # of the company: about 2,000 open deals
 HORIZON, DRAWS = 26, 1_000
 ROUNDS, REPEATED, LOOK_S, MOST_S = 3, 9, 0.2, 600.0
-APART_S = 2.0  # in which the process of a round ends
+APART_S = 10.0  # in which a planner looks at what came out, and the next process learns
 KINDS = ("opportunity", "stage", "outcome", "attribute")
 PATH = "/v1/simulations"
 LEVERS = (  # stages, share listed in a week, odds ratio

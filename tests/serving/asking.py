@@ -91,3 +91,6 @@ class Cluster:
     def work(self, workspace: Workspace) -> int:
         """Do the job that came last; return its exit code."""
         return followed.follow(workspace, self.started[-1])
+
+    def expect(self) -> None:
+        """Prepare for nothing."""

@@ -23,6 +23,7 @@ from serving.simulations import checking, exported, known, retained, service
 from serving.simulations.jobs import State, ended, entrypoint
 from serving.simulations.records import Run
 from serving.simulations.service import Simulations
+from serving.simulations.starting import RUN
 from serving.simulations.store import Store
 from serving.simulations.words import (
     NoJobs,
@@ -650,7 +651,7 @@ def test_progress_is_told_four_times_a_second(
 
 def test_nothing_that_is_asked_is_in_the_command() -> None:
     """Which a shell reads."""
-    command = entrypoint(Run(id="4f2a", attempt=1))
+    command = entrypoint([RUN, str(Run(id="4f2a", attempt=1))])
     assert command.endswith(" -m jobs.simulate --simulation 4f2a.1")
 
 

@@ -129,7 +129,7 @@ def test_jobs_import_without_ray() -> None:
 
 def test_a_simulation_that_a_planner_waits_for_imports_no_models_and_no_pictures() -> None:
     """Its process begins a second sooner so."""
-    asked = "jobs.simulate.followed, jobs.simulate.answer, jobs.simulate.result"
+    asked = "jobs.simulate.spare, jobs.simulate.answer, jobs.simulate.result"
     assert not _imported(asked, "ray", "xgboost", "sklearn", "matplotlib", "optuna", "fastapi")
     assert _imported("jobs.simulate.page", "matplotlib")  # what it is to leave out is found
 

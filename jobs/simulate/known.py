@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from cluster.errors import FunnelcastError, Refusal, WrongUse, done
-from serving.effects import known as effects
-from serving.forecast import campaigning, effect
+from cluster.errors import FunnelcastError, WrongUse, done
+from serving.forecast import campaigning
 from serving.forecast.evidence import ESTIMATED
-from serving.forecast.kinds import Campaign, Outreach
+from serving.forecast.kinds import Campaign, Outreach, Price
 from serving.forecast.response import NeverSeen
 from serving.forecast.scenario import evidence_of
+from serving.simulations import estimates
+from serving.simulations.estimates import Found
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
     from jobs.simulate.basis import Basis
     from jobs.simulate.question import Question
-    from serving.forecast.evidence import Effect, Response
     from serving.forecast.kinds import Lever
     from serving.forecast.scenario import Scenario
-
-OUTREACH = "outreach"
 
 
 class NotEnough(FunnelcastError):
     """The log says too little for this question."""
-
-
-class Found(NamedTuple):
-    """An estimate, and what is said of it."""
-
-    value: Effect | Response
-    said: str
 
 
 def known(
@@ -61,41 +52,18 @@ def _found(workspace: Workspace, question: Question, basis: Basis, lever: Lever)
         return None
     if isinstance(lever, Campaign):
         return _answered(basis, lever)
-    learnt = _learnt(workspace, question, _action(lever))
-    if learnt is not None:
-        return learnt
-    if _action(lever) == OUTREACH:
-        course = basis.course
-        of_lots = done(effect.estimate(effect.lots(course), course.at), NotEnough)
-        said = f"effect of a contact, estimated: {of_lots}"
-        return Found(of_lots.as_effect(question.funnel.step_days), said)
-    return done(_nothing(lever), NotEnough)
-
-
-def _learnt(workspace: Workspace, question: Question, action: str) -> Found | None:
-    """Return what was learnt of an action, the newest from no more than is known at the time of the
-    question; NotEnough where that learning was refused: nothing else may stand in for it.
-    """
-    learnt = effects.newest_at(workspace, question.funnel.name, action, question.as_of)
-    if learnt is None:
+    if not isinstance(lever, Outreach | Price):
         return None
-    if learnt.grade is None:
-        done(_refused(action, str(learnt.refused)), NotEnough)
-    if "forward" not in learnt.causes:
-        return None
-    value = learnt.as_effect(question.funnel.step_days)
-    forward = learnt.causes["forward"]
-    low, high = forward.interval
-    said = (
-        f"effect of {action}, {learnt.grade} ({value.grade.code}): ratio of hazards"
-        f" {value.ratio:.2f}, 90 % interval {low:.2f} to {high:.2f}, on being lost"
-        f" {value.lost_ratio:.2f}; learnt by {learnt.method} from {forward.n:,} rows"
+    return done(
+        estimates.found(
+            workspace,
+            question.funnel,
+            question.as_of,
+            lever,
+            lambda: estimates.of_lots(basis.course),
+        ),
+        NotEnough,
     )
-    return Found(value, said)
-
-
-def _action(lever: Lever) -> str:
-    return lever.action if isinstance(lever, Outreach) else lever.kind
 
 
 def _answered(basis: Basis, lever: Campaign) -> Found:
@@ -122,20 +90,3 @@ def _spending(scenario: Scenario, basis: Basis) -> Scenario:
 
 def _spent(lever: Campaign, basis: Basis) -> int:
     return done(campaigning.spent(basis.course, basis.rows, lever), WrongUse)
-
-
-def _refused(action: str, why: str) -> Refusal:
-    return Refusal(
-        rule="an effect that is 'estimated' must have been learnt from the log",
-        value=f"'{action}', refused: {why}",
-        remedy="do as it says, or state the effect with grade 'assumption'",
-    )
-
-
-def _nothing(lever: Lever) -> Refusal:
-    action = _action(lever)
-    return Refusal(
-        rule="an effect that is 'estimated' must have been learnt from the log",
-        value=f"'{action}'",
-        remedy=f"run python -m jobs.effects --action {action}, or state it with grade 'assumption'",
-    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.errors import Refusal, WrongUse, done
+from cluster.errors import WrongUse, done
 from serving.forecast import campaigning, costs, history, pulled, reaching, routing
 from serving.forecast.experiment import Arm
 from serving.forecast.kinds import Outreach
 from serving.simulations import routed as policies
+from serving.simulations.levers import never_contacted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +81,7 @@ class Ground:
             return history.NOTHING
         past = history.past(self.course, self.rows, lever.action, stages=stages, lasts=lasts)
         if lever.more is not None and not past.per_step:
-            done(_no_history(lever.stages), WrongUse)
+            done(never_contacted(lever.stages), WrongUse)
         return past
 
     def _routed(self, routed: Routed | None) -> np.ndarray | None:
@@ -88,11 +89,3 @@ class Ground:
             return None
         sent = done(policies.sent(self.workspace, self.question.funnel, routed), WrongUse)
         return done(routing.shares(self.strata, self.scores, sent), WrongUse)
-
-
-def _no_history(stages: tuple[str, ...]) -> Refusal:
-    return Refusal(
-        rule="`more` is more than there was",
-        value=f"no contacts in {', '.join(stages)}",
-        remedy="give `rate` in its place",
-    )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 REMEDY = "submit it again"
 _TURN_ON = (
-    "let the cluster take jobs (FUNNELCAST_SIMULATIONS__JOBS=1, ray start --include-dashboard=1)"
+    "let the cluster take jobs (FUNNELCAST_SIMULATIONS__JOBS=1, ray start --include-dashboard=1;"
+    " if another Ray has port 52365 of this machine: docs/api.md)"
 )
 
 

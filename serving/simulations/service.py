@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster.access.permissions import Permission
 from cluster.errors import FunnelcastError, Refusal
-from serving.simulations import campaigns, checking, known, metered, questions, retained, routed
+from serving.simulations import checking, known, levers, metered, questions, retained, routed
 from serving.simulations.jobs import RayJobs
 from serving.simulations.metered import Asks
 from serving.simulations.once import Once
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from serving.wire.simulations import SimulationOut
 
 MOST_KNOWN = 4  # snapshots and funnels whose names are remembered
-MOST_FITTED = 256  # campaigns of which it is
+MOST_FITTED = 256  # levers of which what the log says of them is
 QUIET = timedelta(seconds=3)  # without a word of a job: the cluster is asked about it
 TO_SUBMIT = timedelta(seconds=30)  # from the record to the job
 
@@ -180,7 +180,7 @@ class Simulations:
         if found is not None:
             return found
         sent = routed.wrong(self._workspace, question.funnel, question.comparison)
-        return campaigns.wrong(self._workspace, question, self._fits) if sent is None else sent
+        return levers.wrong(self._workspace, question, self._fits) if sent is None else sent
 
     def _names(self, question: Question) -> Known:
         """Return what a question may name; read once per snapshot, by whoever comes first."""

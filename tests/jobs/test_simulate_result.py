@@ -15,7 +15,8 @@ from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import run
 from serving.forecast import units
 from serving.forecast.payoff import spread
-from serving.simulations import campaigns, questions
+from serving.simulations import levers as fitting
+from serving.simulations import questions
 from serving.simulations.once import Once
 from serving.simulations.words import Wrong
 from serving.wire.simulations import SimulationRequest, SimulationResultOut
@@ -286,7 +287,7 @@ def test_the_log_is_read_once_for_the_campaigns_of_a_question(
         reads.append(at)
         return read(events, funnel, at)
 
-    monkeypatch.setattr(campaigns.units, "read", counted)
+    monkeypatch.setattr(fitting.units, "read", counted)
 
     def wrong(*budgets: float, **more: object) -> Wrong | None:
         told = {"kind": "campaign", "response": "estimated", "spend_per_step_cents": 1, **more}
@@ -296,7 +297,7 @@ def test_the_log_is_read_once_for_the_campaigns_of_a_question(
         assert not isinstance(comparison, Wrong)
         question = questions.put(filled, comparison, None)
         assert not isinstance(question, Wrong)
-        return campaigns.wrong(filled, question, once)
+        return fitting.wrong(filled, question, once)
 
     assert wrong(0.8, 0.9, 1.0) is None and len(reads) == 1
     assert wrong(1.0, 0.8, name="other", first_step=3) is None and len(reads) == 1

@@ -62,6 +62,7 @@ CAMPAIGN = {
     "response": {"elasticity": 0.5, "sd": 0.1, "grade": "assumption"},
     "spend_per_step_cents": 1_000,
 }
+PRICE = {"kind": "price", "stages": ["negotiation"], "discount": 0.1, "effect": EFFECT}
 MINUTE = timedelta(minutes=1)
 AT_ONCE = 0.2  # seconds: the goal for what was asked before
 
@@ -237,6 +238,19 @@ def test_many_who_ask_at_once_share_one_job(
         (
             scenario(levers=[{**LEVER, "routed": {**ROUTED, "version": 9}}]),
             "a version of policy 'lead_routing' must have been published, got 9",
+        ),
+        (
+            scenario(levers=[LEVER, {**PRICE, "effect": "estimated"}]),
+            "lever 2: an effect that is 'estimated' must have been learnt from the log, got 'price'"
+            ": run python -m jobs.effects --action price, or state it with grade 'assumption'",
+        ),
+        (
+            scenario(levers=[{**LEVER, "effect": "estimated", "action": "webinar"}]),
+            "got 'webinar': run python -m jobs.effects --action webinar",
+        ),
+        (
+            scenario(levers=[{**LEVER, "rate": None, "more": 0.2, "action": "webinar"}]),
+            "lever 1: `more` is more than there was, got no contacts in lead: give `rate`",
         ),
         (
             scenario(desks=[{**DESK, "name": f"desk {n}"} for n in range(101)]),

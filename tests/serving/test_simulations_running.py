@@ -1,4 +1,5 @@
-"""Simulations as jobs of Ray: what a service starts, one that is killed, one that is stopped."""
+"""Simulations as jobs of Ray: what a service starts, one that is killed, one that is stopped, and
+the process that waits for the next."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ import pytest
 
 from cluster.settings import Settings
 from cluster.workspace import Workspace
+from serving.simulations.spares import Spares
 from tests.serving import asking
 from tests.serving.asking import scenario
 from tests.serving.running import Running, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.drill
 PATH, MOST_S = "/v1/simulations", 300.0
@@ -64,16 +66,21 @@ def _until(http: httpx.Client, where: str, *wanted: str) -> dict[str, Any]:
     raise AssertionError(f"a simulation must become {wanted}, got {told}")
 
 
-def _jobs(service: Running) -> list[int]:
-    """Return the processes that simulate."""
-    return [n for n, said in service.processes().items() if " -m jobs.simulate --simul" in said]
+def _jobs(service: Running, option: str = "") -> list[int]:
+    """Return the processes that simulate, or wait for it."""
+    wanted = f" -m jobs.simulate --{option}"
+    return [n for n, said in service.processes().items() if wanted in said]
 
 
-def _gone(service: Running) -> bool:
-    until = time.monotonic() + 30
-    while _jobs(service) and time.monotonic() < until:
+def _gone(service: Running, numbers: list[int]) -> bool:
+    return _waited(lambda: not set(numbers) & set(_jobs(service)))
+
+
+def _waited(holds: Callable[[], object]) -> bool:
+    until = time.monotonic() + 60
+    while not holds() and time.monotonic() < until:
         time.sleep(0.2)
-    return not _jobs(service)
+    return bool(holds())
 
 
 def test_a_service_simulates_on_its_cluster(http: httpx.Client) -> None:
@@ -109,10 +116,35 @@ def test_a_simulation_that_is_stopped_leaves_no_process(
     """Nor does a late word revive it."""
     where, _ = _post(http, seed=3, **LONG)
     _until(http, where, "running")
+    there = _jobs(service)
+    assert there
     assert http.post(f"{where}/cancel").json()["status"] == "cancelled"
-    assert _gone(service)
+    assert _gone(service, there)
     assert http.get(where).json()["status"] == "cancelled"
     assert http.get(f"{where}/result").status_code == 409
+
+
+def test_the_next_runs_in_the_process_that_waits(http: httpx.Client, service: Running) -> None:
+    """Which is killed, told, and stopped as any other; one that is dismissed leaves."""
+    assert _waited(lambda: http.get(PATH).is_success and _jobs(service, "spare"))
+    (waits,) = _jobs(service, "spare")
+    where, _ = _post(http, seed=4, **LONG)
+    _until(http, where, "running")
+    assert _jobs(service) == [waits]
+    os.kill(waits, signal.SIGKILL)
+    assert "its job ended (FAILED" in _until(http, where, "failed")["why"]
+    assert _waited(lambda: http.get(PATH).is_success and _jobs(service, "spare"))
+    (waits,) = _jobs(service, "spare")
+    again, _ = _post(http, seed=4, **LONG)
+    _until(http, again, "running")
+    assert _jobs(service) == [waits]
+    assert http.post(f"{where}/cancel").json()["status"] == "cancelled"
+    assert _gone(service, [waits])
+    assert _waited(lambda: http.get(PATH).is_success and _jobs(service, "spare"))
+    left = _jobs(service, "spare")
+    with Workspace.open(Settings(home=service.home, buckets=4)) as place:
+        Spares(place.database).dismiss()
+    assert _gone(service, left)
 
 
 def test_a_cluster_without_jobs_is_told(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from cluster.database import Database
 
 KEPT = timedelta(days=1)  # longer than any run
-LATE = timedelta(minutes=2)  # beyond its time, one is not there that should have left
 _ROWS = schema.simulation_spares
 _WAITS = _ROWS.c.run.is_(None)
 
@@ -40,10 +39,10 @@ class Spares:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, job: str, code: str, now: datetime, rest: timedelta) -> bool:
-        """Put one on record that is to wait for so long; False where one of the code waits."""
+    def put(self, job: str, code: str, now: datetime, since: datetime) -> bool:
+        """Put one on record that is to wait; False where one of the code waits since a moment."""
         waiting = sa.select(sa.func.count()).where(_WAITS, _ROWS.c.code == code)
-        late = sa.and_(_WAITS, _ROWS.c.at < schema.micros(now - rest - LATE))
+        late = sa.and_(_WAITS, _ROWS.c.at < schema.micros(since))
         old = _ROWS.c.at < schema.micros(now - KEPT)
         row = {"job": job, "code": code, "at": schema.micros(now), "run": None}
         with self._database.begin() as connection:
@@ -54,9 +53,10 @@ class Spares:
                 connection.execute(_ROWS.insert().values(row))
         return is_new
 
-    def waiting(self, code: str) -> str | None:
-        """Return the one of a version of the code that waits."""
-        query = sa.select(_ROWS.c.job).where(_WAITS, _ROWS.c.code == code)
+    def waiting(self, code: str, since: datetime) -> str | None:
+        """Return the one of a version of the code that waits, if since a moment or later."""
+        is_new = _ROWS.c.at >= schema.micros(since)
+        query = sa.select(_ROWS.c.job).where(_WAITS, _ROWS.c.code == code, is_new)
         return self._one(query.order_by(_ROWS.c.at.desc()))
 
     def give(self, job: str, run: Run) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +24,7 @@ from serving.simulations.jobs import State
 from serving.simulations.questions import JOB
 from serving.simulations.records import DONE, Run
 from serving.simulations.service import Simulations
-from serving.simulations.spares import LATE, Spares
+from serving.simulations.spares import Spares
 from serving.simulations.starting import RUN, SPARE, Starting
 from serving.simulations.store import Store
 from serving.simulations.words import NoJobs
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 
     from cluster.database import Database
 
-NOW, REST = datetime(2026, 3, 2, 9, tzinfo=UTC), timedelta(minutes=10)
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+SINCE = NOW - timedelta(minutes=12)
 RUNS = [Run(id=f"r{n}", attempt=1) for n in range(8)]
 SILENT = State(is_known=True, over=None, is_told=False)
 ADA = planner()
@@ -53,16 +56,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 def test_one_waits_and_is_given_one_run(database: Database) -> None:
     spares = Spares(database)
-    assert spares.put("a", "code", NOW, REST)
-    assert not spares.put("b", "code", NOW, REST), "one waits already"
-    assert spares.waiting("code") == "a" and spares.waiting("newer") is None
+    assert spares.put("a", "code", NOW, SINCE)
+    assert not spares.put("b", "code", NOW, SINCE), "one waits already"
+    assert spares.waiting("code", SINCE) == "a" and spares.waiting("newer", SINCE) is None
     with ThreadPoolExecutor(len(RUNS)) as pool:
         given = list(pool.map(lambda run: spares.give("a", run), RUNS))
     assert sum(given) == 1
     run = RUNS[given.index(True)]
     place = spares.place("a")
     assert place is not None and place.run == run
-    assert spares.of(run) == "a" and spares.waiting("code") is None
+    assert spares.of(run) == "a" and spares.waiting("code", SINCE) is None
     assert not spares.leave("a"), "it is to do its run"
     spares.dismiss()
     assert spares.of(run) == "a", "who has a run is not dismissed"
@@ -71,13 +74,15 @@ def test_one_waits_and_is_given_one_run(database: Database) -> None:
 def test_who_should_have_left_is_waited_for_no_more(database: Database) -> None:
     """A process that was killed has not said so. One that waits is dismissed, or leaves."""
     spares = Spares(database)
-    assert spares.put("a", "code", NOW, REST)
-    assert not spares.put("b", "code", NOW + REST + LATE, REST)
-    assert spares.put("b", "code", NOW + REST + LATE + timedelta(seconds=1), REST)
-    assert (spares.waiting("code"), spares.place("a")) == ("b", None)
+    assert spares.put("a", "code", NOW, SINCE)
+    later = NOW + timedelta(seconds=1)
+    assert not spares.put("b", "code", later, NOW)
+    assert spares.waiting("code", NOW) == "a" and spares.waiting("code", later) is None
+    assert spares.put("b", "code", later, later)
+    assert (spares.waiting("code", SINCE), spares.place("a")) == ("b", None)
     assert not spares.give("a", RUNS[0])
-    assert spares.leave("b") and spares.waiting("code") is None
-    assert spares.put("c", "code", NOW, REST)
+    assert spares.leave("b") and spares.waiting("code", SINCE) is None
+    assert spares.put("c", "code", NOW, SINCE)
     spares.dismiss()
     assert spares.place("c") is None
 
@@ -103,6 +108,11 @@ class ByName:
     def stop(self, job: str) -> None:
         """Remember what was to be stopped."""
         self.asked.append(job)
+
+
+def _starting(cluster: ByName, place: Workspace, timer: Any = time.monotonic) -> Starting:
+    """Jobs of a workspace there; what is done beside is done at once."""
+    return Starting(cluster, place, timer, lambda work: work())
 
 
 @pytest.fixture
@@ -142,7 +152,7 @@ def _submitted(place: Workspace, jobs: Any, seed: int, **more: Any) -> Run:
 
 def test_a_run_is_given_to_the_process_that_waits(place: Workspace, cluster: ByName) -> None:
     """It holds no core; the next asks for one, as the first is under way."""
-    jobs = Starting(cluster, place)
+    jobs = _starting(cluster, place)
     jobs.expect()
     jobs.expect()
     (job, options, cpus) = cluster.took.pop()
@@ -163,7 +173,7 @@ def test_a_run_is_given_to_the_process_that_waits(place: Workspace, cluster: ByN
 def test_of_two_runs_under_way_none_is_given_to_who_holds_no_core(
     place: Workspace, cluster: ByName
 ) -> None:
-    jobs = Starting(cluster, place)
+    jobs = _starting(cluster, place)
     jobs.expect()
     elsewhere = asking.Cluster()
     _submitted(place, elsewhere, 3)
@@ -176,7 +186,7 @@ def test_no_run_is_given_to_who_is_not_known_to_live(
     place: Workspace, cluster: ByName, says: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is known to be dead is waited for no more. Mutant: believe all that is on record."""
-    jobs = Starting(cluster, place)
+    jobs = _starting(cluster, place)
     jobs.expect()
     (spare_job, *_) = cluster.took[-1]
     cluster.says = says
@@ -189,7 +199,7 @@ def test_no_run_is_given_to_who_is_not_known_to_live(
     spares = Spares(place.database)
 
     def believing(_: Starting, run: Run) -> bool:
-        job = spares.waiting(runs.code_version(JOB))
+        job = spares.waiting(runs.code_version(JOB), SINCE)
         return job is not None and spares.give(job, run)
 
     monkeypatch.setattr(Starting, "_is_given", believing)
@@ -200,7 +210,7 @@ def test_no_run_is_given_to_who_is_not_known_to_live(
 def test_a_service_of_other_code_starts_its_own(
     place: Workspace, cluster: ByName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = Starting(cluster, place)
+    jobs = _starting(cluster, place)
     jobs.expect()
     monkeypatch.setattr(runs, "code_version", lambda *_: "newer")
     run = _submitted(place, jobs, 7)
@@ -210,11 +220,11 @@ def test_a_service_of_other_code_starts_its_own(
 def test_where_none_is_wanted_or_taken_none_waits(place: Workspace, cluster: ByName) -> None:
     """A cluster that takes no jobs is not asked at every look."""
     at = 0.0
-    jobs = Starting(cluster, place, lambda: at)
+    jobs = _starting(cluster, place, lambda: at)
     cluster.refuses = True
     jobs.expect()
     assert len(cluster.took) == 1
-    assert Spares(place.database).waiting(runs.code_version(JOB)) is None
+    assert Spares(place.database).waiting(runs.code_version(JOB), SINCE) is None
     jobs.expect()
     assert len(cluster.took) == 1
     at = starting.APART_S
@@ -223,8 +233,31 @@ def test_where_none_is_wanted_or_taken_none_waits(place: Workspace, cluster: ByN
     none = place.settings.model_copy(update={"simulations": SimulationSettings(spare_minutes=0)})
     cluster.refuses = False
     with Workspace.open(none) as other:
-        Starting(cluster, other).expect()
+        _starting(cluster, other).expect()
     assert len(cluster.took) == 2
+
+
+def test_a_cluster_that_does_not_answer_keeps_nobody_waiting(place: Workspace) -> None:
+    """Nor is it asked twice at once, which would leave two processes that wait."""
+
+    class Slow(ByName):
+        goes_on = Event()
+
+        def submit(self, job: str, options: Sequence[str], cpus: float) -> NoJobs | None:
+            self.goes_on.wait(60)
+            return super().submit(job, options, cpus)
+
+    cluster = Slow()
+    jobs = Starting(cluster, place)
+    jobs.expect()
+    Spares(place.database).dismiss()
+    jobs.expect()
+    assert cluster.took == []
+    cluster.goes_on.set()
+    until = time.monotonic() + 60
+    while jobs._adds.locked() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert len(cluster.took) == 1
 
 
 def test_who_looks_at_what_is_over_is_expected_to_ask_again(place: Workspace) -> None:
@@ -275,7 +308,7 @@ def test_who_waits_answers_as_a_process_of_its_own(
         return waited(spares, job, rest_s)
 
     monkeypatch.setattr(spare, "waited", late)
-    env.put("a", "code", NOW, REST)
+    env.put("a", "code", NOW, SINCE)
     run = _submitted(place, asking.Cluster(), 10)
     assert spare.main([SPARE, "a"]) == 0
     kept = Store(place.database).get(run.id)
@@ -294,7 +327,7 @@ def test_who_waits_answers_as_a_process_of_its_own(
 def test_who_is_given_a_run_at_once_prepares_nothing(
     place: Workspace, env: Spares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env.put("b", "code", NOW, REST)
+    env.put("b", "code", NOW, SINCE)
     run = _submitted(place, asking.Cluster(), 11)
     env.give("b", run)
     monkeypatch.setattr(spare, "prepare", lambda *_: pytest.fail("it prepares"))
@@ -305,11 +338,11 @@ def test_who_is_given_a_run_at_once_prepares_nothing(
 
 def test_who_is_given_nothing_leaves(place: Workspace, env: Spares) -> None:
     """After its time, or when it is dismissed; one that was given a run at that moment does it."""
-    env.put("c", "code", NOW, REST)
+    env.put("c", "code", NOW, SINCE)
     assert spare.waited(env, "c", -1.0) is None
     assert env.place("c") is None
     assert spare.main([SPARE, "c"]) == 0, "it is on record no more"
-    env.put("d", "code", NOW, REST)
+    env.put("d", "code", NOW, SINCE)
     times = iter([0.0, 2.0])
 
     def given() -> float:

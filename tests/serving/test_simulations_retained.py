@@ -28,6 +28,7 @@ from serving.planner.drafts import Drafts
 from serving.planner.sheet import empty
 from serving.simulations import retained
 from serving.simulations.records import Asked, Run
+from serving.simulations.spares import Spares
 from serving.simulations.store import Store
 from tests.serving.asking import planner, request, scenario
 
@@ -205,6 +206,23 @@ def test_an_erasure_reaches_what_planners_asked(workspace: Workspace) -> None:
     assert who.encode() not in b"".join(
         path.read_bytes() for path in workspace.settings.home.glob("blobs/**/*") if path.is_file()
     )
+
+
+def test_an_erasure_lets_go_of_the_process_that_waits(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which has read the log as it was; the mutant leaves it."""
+    log.create(workspace.tables, 4)
+    (who,) = workspace.vault.pseudonyms("e-mail", pa.array(["rep@mail.example"])).to_pylist()
+    said = erasing.EraseSettings(subjects=(who,), actor="ada", reason="they asked for it")
+    spares = Spares(workspace.database)
+    assert spares.put("a", "code", THEN, THEN)
+    with monkeypatch.context() as patched:
+        patched.setattr(Spares, "dismiss", lambda _: None)
+        erasing.run(workspace, said)
+    assert spares.place("a") is not None
+    erasing.run(workspace, said)
+    assert spares.place("a") is None
 
 
 def test_an_erasure_reaches_simulations_that_name_their_leads(workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from cluster import session
 from cluster.settings import ROOT, Settings, load
 from cluster.workspace import Workspace
 from jobs.pipeline import run as pipeline
-from tests import postgresql
+from tests import postgresql, unsynced
 from tests.postgresql import postgresql_server, postgresql_url  # noqa: F401  fixtures
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -91,6 +91,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason in postgresql.unavailable:
         terminalreporter.section("PostgreSQL tests SKIPPED", red=True, bold=True)
         terminalreporter.write_line(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting() -> Iterator[None]:
+    """Wait for no disk: see unsynced."""
+    with pytest.MonkeyPatch.context() as patch:
+        unsynced.switch_on(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from cluster import database, errors, schema
+from tests import unsynced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +200,10 @@ def test_a_writer_does_not_wait_for_ever(
     assert _count(db) == 1
 
 
-def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
+def test_sqlite_is_set_to_survive_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_configure_sqlite", unsynced.configure_sqlite)
     db = database.open_database(f"sqlite:///{tmp_path}/test.db")
     with db.connect() as connection:
         names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")

@@ -82,7 +82,7 @@ def groups(course: Course, units: np.ndarray, segment: Property) -> Groups:
         names=names,
         segments=segment.words,
         desks=tuple(words[1][team] for team in teams.tolist()),
-        segment_of=found[:, 0],
+        segment_of=found[:, 0].copy(),  # the kernel is compiled for arrays without gaps
         desk_of=desk_of.ravel(),
         of_unit=of_unit,
     )

@@ -186,7 +186,7 @@ def won_by_day(steps: int) -> np.ndarray:
             Arm(
                 name="baseline",
                 levers=levers.none(len(DAILY.stages), 1, groups),
-                desks=Desks(np.zeros((1, steps), np.int64), np.zeros(1, np.int64), np.zeros(1)),
+                desks=Desks(np.zeros((1, steps), np.int64), *[np.zeros(1, np.int64)] * 2),
             ),
         ),
         seed=1,

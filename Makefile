@@ -3,6 +3,7 @@ SHELL := bash
 UV_VERSION := 0.13.8
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 PYTHON := .venv/bin/python
+WITH_RAY = $(shell grep -rl "mark\.ray" tests --include "test_*.py")
 export FUNNELCAST_HOME ?= $(CURDIR)/.workspace
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
@@ -31,12 +32,12 @@ format: setup ## format the code
 
 test: setup ## every test but the drills, in three processes: what needs Ray, the service, the rest
 	@mkdir -p .workspace
-	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" >.workspace/test-beside.log 2>&1 & \
+	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" tests/jobs $(WITH_RAY) >.workspace/test-beside.log 2>&1 & \
 	beside=$$!; \
 	$(PYTHON) -m pytest -m "not drill and not ray" tests/serving >.workspace/test-serving.log 2>&1 & \
 	serving=$$!; trap "kill -INT $$beside $$serving" INT TERM; \
 	PYTHONUNBUFFERED=1 $(PYTHON) -m pytest -m "not drill and not ray and not beside" \
-	--ignore tests/serving 2>&1 | tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
+	--ignore tests/serving --ignore tests/jobs 2>&1 | tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
 	wait $$serving; there=$$?; wait $$beside; there=$$((there + $$?)); \
 	tail -n 40 .workspace/test-serving.log .workspace/test-beside.log; \
 	grep -hE "^(FAILED|ERROR) " .workspace/test.log; exit $$((here + there))

@@ -19,6 +19,7 @@ from features import ingest, log
 from features.contracts import load_contracts
 from features.ingest import land, origin, retraction, run
 from features.sources.mapping import SourceMapping
+from tests.drills import mostly
 
 CONTRACTS = load_contracts(CONFIGS / "contracts")
 DAY = 86_400_000_000
@@ -86,7 +87,7 @@ def _seen(workspace: Workspace, accounts: str, day: float) -> list[int]:
 MOVES = [("r", "a", 1, 10), ("r", "b", 2, 20), ("r", "a", 3, 30), ("q", "a", 1, 1)]
 
 
-@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize(("order",), mostly([(o,) for o in permutations((2, 1, 0))], 3))
 def test_a_row_that_moves_is_seen_in_one_account_at_a_time(
     workspace: Workspace, visits: Callable[..., pa.Table], order: tuple[int, ...]
 ) -> None:

@@ -238,6 +238,7 @@ def console_choice(workspace: Workspace) -> Any:
     return runner.choose("inline", 0, workspace.settings)
 
 
+@pytest.mark.drill
 @pytest.mark.ray
 def test_ray_learns_the_same(filled: Workspace, report: dict[str, Any], short: str) -> None:
     settings = EffectsSettings(action=short, runner="ray")

@@ -23,6 +23,7 @@ from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import JOB, run
 from serving.forecast import experiment, record
 from serving.forecast.given import PARTS
+from tests.drills import mostly
 from tests.jobs.simulating import DESK, EFFECT, LEVER, SMALL, company, quiet
 
 if TYPE_CHECKING:
@@ -331,7 +332,7 @@ def test_what_takes_a_moment_leaves_no_record(filled: Workspace) -> None:
     assert on_record(filled) == []
 
 
-@pytest.mark.parametrize("chunks", [1, 60])
+@pytest.mark.parametrize("chunks", mostly([60, 1]))
 def test_chunks_of_any_size_give_the_same_bytes(
     filled: Workspace, report: console.Report, monkeypatch: pytest.MonkeyPatch, chunks: int
 ) -> None:

@@ -42,9 +42,7 @@ def place(copied: Callable[[Path], Settings], tmp_path: Path) -> Iterator[Worksp
         yield opened
 
 
-APART = pytest.param("apart", marks=pytest.mark.ray)
 LATE = pytest.param("apart", marks=(pytest.mark.ray, pytest.mark.drill))
-both = pytest.mark.parametrize("service", ["here", APART], indirect=True)  # ordinary in both
 
 
 @pytest.fixture(params=["here", LATE])
@@ -55,7 +53,6 @@ def service(place: Workspace, request: pytest.FixtureRequest) -> Iterator[Decisi
         yield made
 
 
-@both
 def test_each_account_keeps_its_arm(service: DecisionService) -> None:
     """In its record are the arm and the epoch; the model is that of its arm, and replay agrees."""
     candidate = releasing.candidate(service.workspace)

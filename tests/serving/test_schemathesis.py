@@ -95,7 +95,7 @@ def test_what_is_described_is_what_is_served(where: tuple[str, str], tmp_path: P
     """No 5xx (but of a deadline that passed), no answer out of its schema, nothing wrong taken in,
     and no route without its credential.
     """
-    _must_be_clean(*_run(where, tmp_path, "--max-examples", "4"), requests=1_000)
+    _must_be_clean(*_run(where, tmp_path, "--max-examples", "2"), requests=1_000)
 
 
 @pytest.mark.drill

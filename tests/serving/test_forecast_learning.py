@@ -124,6 +124,13 @@ def test_what_is_learnt_fits_what_a_simulation_is_given(
     assert start.tired.max() > 0.0
 
 
+def test_what_is_given_has_no_gaps(world: units.Course, learnt: learning.Learnt) -> None:
+    """The kernel is compiled anew for arrays of another layout, which takes half a minute."""
+    parts = (learning.start(world, learnt), learning.arrivals(learnt), learning.frame(learnt))
+    arrays = [field for part in parts for field in part if isinstance(field, np.ndarray)]
+    assert len(arrays) == 14 and all(field.flags.c_contiguous for field in arrays)
+
+
 def test_units_open_at_the_moment_are_those_that_the_table_ends_with(
     world: units.Course, learnt: learning.Learnt
 ) -> None:

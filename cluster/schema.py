@@ -254,7 +254,7 @@ simulation_spares = sa.Table(
     "simulation_spares",
     METADATA,
     sa.Column("job", sa.Text, primary_key=True),  # what waits for a run, as the cluster calls it
-    sa.Column("code", sa.Text, nullable=False),  # of which version it is
+    sa.Column("code", sa.Text, nullable=True),  # its version, when it is ready
     sa.Column("at", sa.BigInteger, nullable=False),  # when it was asked for
     sa.Column("run", sa.Text, nullable=True, index=True),  # which it was given
 )

@@ -27,7 +27,6 @@ from features.removal.holds import Holds
 from jobs import show
 from jobs.console import Report, guarded
 from serving.simulations import retained
-from serving.simulations.spares import Spares
 
 if TYPE_CHECKING:
     from features.removal.erasure import Reach
@@ -112,10 +111,10 @@ def run(workspace: Workspace, settings: EraseSettings) -> Report:
     keys = [*subjects, *erasure.leads(workspace, subjects)]
     simulations = retained.forget(workspace, retained.naming(workspace, keys))
     reach = erasure.erase(workspace, subjects, act.now)
-    Spares(workspace.database).dismiss()  # they may have read the log as it was
+    ended = retained.start_over(workspace)
     body = {**told, "reach": {**dataclasses.asdict(reach), "simulations": simulations}}
     workspace.journal.record(DONE, body, now=workspace.clock())
-    return _report(subjects, reach, simulations)
+    return _report(subjects, reach, simulations, ended)
 
 
 def _subjects(workspace: Workspace, settings: EraseSettings) -> list[str]:
@@ -126,7 +125,7 @@ def _subjects(workspace: Workspace, settings: EraseSettings) -> list[str]:
     return sorted(given)
 
 
-def _report(subjects: list[str], reach: Reach, simulations: int) -> Report:
+def _report(subjects: list[str], reach: Reach, simulations: int, ended: int) -> Report:
     before = reach.subjects - reach.keys
     again = f", {before:,} were destroyed before" if before else ""
     return Report(
@@ -138,7 +137,8 @@ def _report(subjects: list[str], reach: Reach, simulations: int) -> Report:
             f"log and online store: {reach.events:,} events removed",
             f"quarantine: {reach.refused:,} rows removed, and {reach.rows_keys:,} keys of rows",
             f"reports: {reach.pages:,} pages deleted",
-            f"simulations: {simulations:,} deleted that named them",
+            f"simulations: {simulations:,} deleted that named them; {ended:,} ended that had read"
+            " the log as it was",
             f"files: {reach.files:,} deleted that held what is gone",
             "left: the journal, and scores and feature rows under keys of leads; models are not"
             " trained again",

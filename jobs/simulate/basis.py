@@ -15,7 +15,6 @@ from jobs.simulate import question as questions
 from jobs.simulate.known import NotEnough
 from serving import scored
 from serving.forecast import learning, person
-from serving.simulations.once import Once
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -41,16 +40,19 @@ class Basis:
 
 
 class Bases:
-    """Remembers the last one."""
+    """Remembers the last one. For one thread."""
 
     def __init__(self) -> None:
-        self._last = Once(1)
+        self._key: object = None
+        self._last: Basis | None = None
 
     def get(self, workspace: Workspace, question: Question) -> Basis:
         """Return what a question rests on; NotEnough where the log says too little."""
-        horizon = str(question.scenario.horizon)
-        key = (*questions.rests_on(workspace, question).values(), horizon)
-        return self._last.get(key, lambda: learnt(workspace, question))
+        key = (questions.rests_on(workspace, question), question.scenario.horizon)
+        if self._last is None or self._key != key:
+            self._last = None  # two of a long log may not fit
+            self._last, self._key = learnt(workspace, question), key
+        return self._last
 
 
 def learnt(workspace: Workspace, question: Question) -> Basis:

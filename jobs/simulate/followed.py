@@ -47,14 +47,31 @@ class Stopped(FunnelcastError):
 
 def main(arguments: Sequence[str]) -> int:
     """Run a simulation and say on record what became of it; return the exit code."""
+    return guarded(lambda: _followed(_run(only(arguments, RUN))))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work of a process; return its exit code, 1 or 2 with a line where it cannot."""
     try:
-        run = _run(arguments)
-        os.nice(NICE)
-        with Workspace.open(load_settings(os.environ)) as workspace:
-            return follow(workspace, run)
+        return work()
     except FunnelcastError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2 if isinstance(error, WrongUse) else 1
+
+
+def only(arguments: Sequence[str], option: str) -> str:
+    """Return the value of the one option there is."""
+    found = [argument for argument in arguments if argument != option]
+    if len(found) != 1:
+        said = " ".join(arguments)
+        raise WrongUse(f"{option} must have one value, and be alone, got '{said}': leave it out")
+    return found[0].removeprefix(f"{option}=")
+
+
+def _followed(run: Run) -> int:
+    os.nice(NICE)
+    with Workspace.open(load_settings(os.environ)) as workspace:
+        return follow(workspace, run)
 
 
 def follow(workspace: Workspace, run: Run, bases: Bases | None = None) -> int:
@@ -113,14 +130,13 @@ class Said:
             raise Stopped("this simulation was cancelled: nothing is kept of it")
 
 
-def _run(arguments: Sequence[str]) -> Run:
+def _run(text: str) -> Run:
     try:
-        (text,) = [arg for arg in arguments if arg != RUN]
-        return Run.read(text.removeprefix(f"{RUN}="))
+        return Run.read(text)
     except ValueError:
         raise WrongUse(
-            f"{RUN} must be the id of a simulation and its attempt, alone, got"
-            f" '{' '.join(arguments)}': submit one over the API"
+            f"{RUN} must be the id of a simulation and its attempt, got '{text}': submit one over"
+            " the API"
         ) from None
 
 

@@ -54,16 +54,8 @@ def _found(workspace: Workspace, question: Question, basis: Basis, lever: Lever)
         return _answered(basis, lever)
     if not isinstance(lever, Outreach | Price):
         return None
-    return done(
-        estimates.found(
-            workspace,
-            question.funnel,
-            question.as_of,
-            lever,
-            lambda: estimates.of_lots(basis.course),
-        ),
-        NotEnough,
-    )
+    found = estimates.learnt(workspace, question.funnel, question.as_of, lever)
+    return done(estimates.of_lots(basis.course) if found is None else found, NotEnough)
 
 
 def _answered(basis: Basis, lever: Campaign) -> Found:

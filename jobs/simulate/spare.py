@@ -12,13 +12,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from cluster.errors import FunnelcastError, WrongUse
+from cluster import runs
 from cluster.settings import load_settings
 from cluster.workspace import Workspace
 from jobs.simulate import followed, question
 from jobs.simulate.basis import Bases
 from jobs.simulate.question import Question, SimulateSettings
+from serving.forecast.scenario import BASELINE
 from serving.simulations import questions
+from serving.simulations.questions import JOB
 from serving.simulations.spares import Spares
 from serving.simulations.starting import SPARE
 from serving.simulations.store import Store
@@ -30,45 +32,49 @@ if TYPE_CHECKING:
 
     from serving.simulations.records import Run
 
-LOOK_S = 0.05  # between two looks whether there is a run
+LOOK_S = 0.1  # between two looks whether there is a run
 
 
 def main(arguments: Sequence[str]) -> int:
     """Wait for a run, and do it; return the exit code."""
-    try:
-        job = _job(arguments)
-        os.nice(followed.NICE)
-        settings, bases = load_settings(os.environ), Bases()
-        with Workspace.open(settings) as workspace:
-            spares = Spares(workspace.database)
-            if (place := spares.place(job)) is not None and place.run is None:
-                prepare(workspace, bases)
-            run = waited(spares, job, 60.0 * settings.simulations.spare_minutes)
-        if run is None:
+    return followed.guarded(lambda: _waiting(followed.only(arguments, SPARE)))
+
+
+def _waiting(job: str) -> int:
+    code, bases = runs.code_version(JOB), Bases()  # of what is imported, from here on
+    os.nice(followed.NICE)
+    settings = load_settings(os.environ)
+    with Workspace.open(settings) as workspace:
+        spares = Spares(workspace.database)
+        if spares.place(job) is None:
             return 0
-        with Workspace.open(settings) as workspace:  # as new as if it had just begun
-            return followed.follow(workspace, run, bases)
-    except FunnelcastError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2 if isinstance(error, WrongUse) else 1
+        prepare(workspace, bases)
+        is_wanted = spares.ready(job, code)
+        rest_s = 60.0 * settings.simulations.spare_minutes
+        run = waited(spares, job, rest_s) if is_wanted else None
+    if run is None:
+        return 0
+    with Workspace.open(load_settings(os.environ)) as workspace:  # as if it had just begun
+        return followed.follow(workspace, run, bases)
 
 
 def prepare(workspace: Workspace, bases: Bases) -> None:
-    """Learn what the newest question rests on, or else that of business as usual; what cannot be
-    learnt is left to the run.
+    """Learn what the newest question rested on, or else business as usual; what cannot be learnt,
+    or asked any more, is left to the run.
     """
     from jobs.simulate import result
     from jobs.simulate.answer import answer
 
+    usual = SimulateSettings(scenario=BASELINE, draws=1)
     silent = lambda *_: None  # noqa: E731
     try:
-        asked = _newest(workspace) or question.ask(workspace, SimulateSettings(draws=1))
+        asked = _newest(workspace) or question.ask(workspace, usual)
         found = answer(
             workspace, asked, asked_runner="inline", progress=silent, folded=True, bases=bases
         )
         result.told(found, "").model_dump_json()
-    except FunnelcastError as error:
-        sys.stderr.write(f"not prepared: {error}\n")
+    except Exception as error:  # whatever an old question, or a log that changes, brings
+        sys.stderr.write(f"not prepared: {type(error).__name__}: {error}\n")
 
 
 def waited(
@@ -102,11 +108,3 @@ def _newest(workspace: Workspace) -> Question | None:
         return None
     found = questions.put(workspace, comparison, asked.as_of)
     return None if isinstance(found, Wrong) else Question(**vars(found))
-
-
-def _job(arguments: Sequence[str]) -> str:
-    found = [argument for argument in arguments if argument != SPARE]
-    if len(found) != 1:
-        said = " ".join(arguments)
-        raise WrongUse(f"{SPARE} must be the name of a job, alone, got '{said}': leave it out")
-    return found[0].removeprefix(f"{SPARE}=")

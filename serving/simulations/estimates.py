@@ -12,7 +12,6 @@ from serving.forecast import effect
 from serving.forecast.kinds import Outreach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from cluster.workspace import Workspace
@@ -32,38 +31,20 @@ class Found(NamedTuple):
     said: str
 
 
-def found[T](
-    workspace: Workspace,
-    funnel: Funnel,
-    as_of: datetime,
-    lever: Outreach | Price,
-    lots: Callable[[], T],
-) -> Found | Refusal | T:
-    """Return the effect of a lever: what was learnt of its action, or what `lots` returns for that
-    whose lots are in the log.
+def learnt(
+    workspace: Workspace, funnel: Funnel, as_of: datetime, lever: Outreach | Price
+) -> Found | Refusal | None:
+    """Return what was learnt of the action of a lever, the newest from no more than is known at a
+    time. A Refusal where nothing was, or that learning was refused: nothing else may stand in for
+    it; None where nothing was, and the lots of the log may say it.
     """
     action = lever.action if isinstance(lever, Outreach) else lever.kind
-    told = _learnt(workspace, funnel, action, as_of)
-    if told is not None:
-        return told
-    return lots() if action == OUTREACH else _nothing(action)
-
-
-def _learnt(
-    workspace: Workspace, funnel: Funnel, action: str, as_of: datetime
-) -> Found | Refusal | None:
-    """Return what was learnt of an action, the newest from no more than is known at a time; None
-    where nothing was, a Refusal where that learning was refused: nothing else may stand in for it.
-    """
     there = known.newest_at(workspace, funnel.name, action, as_of)
-    if there is None:
-        return None
-    if there.grade is None:
+    if there is not None and there.grade is None:
         return _refused(action, str(there.refused))
-    if "forward" not in there.causes:
-        return None
-    value = there.as_effect(funnel.step_days)
-    forward = there.causes["forward"]
+    if there is None or "forward" not in there.causes:
+        return None if action == OUTREACH else _nothing(action)
+    value, forward = there.as_effect(funnel.step_days), there.causes["forward"]
     low, high = forward.interval
     said = (
         f"effect of {action}, {there.grade} ({value.grade.code}): ratio of hazards"

@@ -40,7 +40,7 @@ class Cluster(Protocol):
     """Where jobs run, by their names."""
 
     def submit(self, job: str, options: Sequence[str], cpus: float) -> NoJobs | None:
-        """Start a process of `jobs.simulate` with options, when so many cores are free."""
+        """Start a process of `jobs.simulate` with options, when so many cores are free; 0: now."""
 
     def state(self, job: str) -> State:
         """Return what became of a job."""
@@ -64,7 +64,7 @@ class RayJobs:
                 entrypoint=entrypoint(options),
                 submission_id=job,
                 runtime_env={"env_vars": {"FUNNELCAST_HOME": str(self._settings.home)}},
-                entrypoint_num_cpus=cpus or None,
+                entrypoint_num_cpus=cpus,
             )
         except Exception as error:  # whatever Ray, requests and the network raise
             return self._failed(error)

@@ -72,16 +72,30 @@ def _against(
     ask: Callable[[str, Against], Refusal | str],
 ) -> Refusal | None:
     """Return what is against a lever; `ask` asks the log."""
-    said: list[object] = []
+    said: Refusal | str = FITS
     if isinstance(lever, Campaign) and campaigning.asks_the_log(lever):
-        said.append(ask(lever.model_dump_json(include=_CAMPAIGN), partial(_campaign, lever)))
+        said = ask(lever.model_dump_json(include=_CAMPAIGN), partial(_campaign, lever))
     if isinstance(lever, Outreach | Price) and lever.effect == ESTIMATED:
-        lots = partial(ask, "lots", _lots)
-        said.append(estimates.found(workspace, question.funnel, question.as_of, lever, lots))
-    if isinstance(lever, Outreach) and lever.more is not None:
+        said = _effect(workspace, question, lever, ask)
+    if said == FITS and isinstance(lever, Outreach) and lever.more is not None:
         what = lever.model_dump_json(include=_MORE)
-        said.append(ask(what, partial(_more, question.funnel, lever)))
-    return next((each for each in said if isinstance(each, Refusal)), None)
+        said = ask(what, partial(_more, question.funnel, lever))
+    return said if isinstance(said, Refusal) else None
+
+
+def _effect(
+    workspace: Workspace,
+    question: Question,
+    lever: Outreach | Price,
+    ask: Callable[[str, Against], Refusal | str],
+) -> Refusal | str:
+    try:
+        found = estimates.learnt(workspace, question.funnel, question.as_of, lever)
+    except (FunnelcastError, ValueError):  # it cannot be read: the job says it
+        return FITS
+    if found is None:
+        return ask("lots", _lots)
+    return found if isinstance(found, Refusal) else FITS
 
 
 def _campaign(lever: Campaign, course: Course, rows: Person) -> Refusal | None:

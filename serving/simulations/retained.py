@@ -13,6 +13,7 @@ from cluster import schema
 from cluster.blobs import BlobDamaged
 from serving.simulations import store
 from serving.simulations.records import UNDER_WAY
+from serving.simulations.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from serving.simulations.records import Run
 
 AT_ONCE = 1_000  # of a transaction
+ERASED = "somebody was erased from the log that it had read: submit it again"
 FOLDER = "simulations"  # of the home: what jobs under way were asked
 _ROWS, _ASKS = schema.simulations, schema.simulation_asks
 
@@ -83,6 +85,17 @@ def let_go(workspace: Workspace, run: Run, result: str) -> None:
     kept = store.Store(workspace.database).get(run.id)
     if kept is None or not (kept.is_under_way or kept.result == result):
         workspace.blobs.delete(result)
+
+
+def start_over(workspace: Workspace) -> int:
+    """End those that are under way, and the process that waits for the next: they have read the log
+    as it was, which names who is erased by now. Returns how many were under way.
+    """
+    kept = store.Store(workspace.database)
+    ended = sum(kept.failed(each.run, ERASED, workspace.clock()) for each in kept.under_way())
+    Spares(workspace.database).dismiss()
+    sweep(workspace)
+    return ended
 
 
 def sweep(workspace: Workspace) -> int:

@@ -13,7 +13,7 @@ from serving.simulations.jobs import RayJobs
 from serving.simulations.metered import Asks
 from serving.simulations.once import Once
 from serving.simulations.records import DONE, QUEUED, Asked, Kept
-from serving.simulations.starting import Starting
+from serving.simulations.starting import TO_SUBMIT, Starting
 from serving.simulations.store import Store
 from serving.simulations.told import told
 from serving.simulations.words import NoResult, NoSimulation, NotStopped, Wrong
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 MOST_KNOWN = 4  # snapshots and funnels whose names are remembered
 MOST_FITTED = 256  # levers of which what the log says of them is
 QUIET = timedelta(seconds=3)  # without a word of a job: the cluster is asked about it
-TO_SUBMIT = timedelta(seconds=30)  # from the record to the job
 
 
 class Simulations:
@@ -205,8 +204,8 @@ class Simulations:
         those that run for too long no cores.
         """
         for each in self._store.under_way():
-            if self._is_overdue(each, new.now):
-                self._given_up(each, new.now)
+            if self._is_overdue(each, new.now) or new.now - each.heard_at >= TO_SUBMIT:
+                self._alive(each, new.now)
         begun = self._store.begin(new, self._allowed)
         if not isinstance(begun, Refusal):
             return begun

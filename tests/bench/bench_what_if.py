@@ -5,8 +5,9 @@ The service runs as `python -m serving` starts it, on two cores, and has simulat
 are compiled, files are in memory. Its company is the synthetic one at the size that has so many
 open deals, of which the log holds deals alone: what leads bring is an arrival of deals. Each round
 asks with another seed, when its planner has looked for ten seconds at what came out before; so a
-process waits for it that has learnt from the same log. `at_once_s` is that of a round that is asked
-when the one before has just ended, and waits for a process to start and to learn. All are looked at
+process waits for it that has learnt from the same log. `at_once_s` is the median of rounds between
+them that are asked when the one before has just ended, and wait for a process to start and to learn;
+it is asserted which ran where. All are looked at
 five times a second (the planners' page looks every 0.7 s): each look is a request that takes the
 service's processor, and fifty in a second take half a core from it.
 `seconds` is the median from POST to `done`, `repeated_s` that of asking the same again, POST to
@@ -36,6 +37,8 @@ from cluster.settings import Settings
 from cluster.workspace import Workspace
 from features import log
 from features.sources.world import WorldConfig, generate
+from serving.simulations.records import Run
+from serving.simulations.spares import Spares
 from tests.serving.running import running
 
 if TYPE_CHECKING:
@@ -104,20 +107,28 @@ def measured(folder: Path, draws: int, rounds: int) -> Figures:
         httpx.Client(base_url=service.url, timeout=60.0) as http,
     ):
         once(http, asked(0, draws=16))  # compiles, and fills the memory of files
-        at_once = once(http, asked(0, draws))
-        found = []
+        found, at_once = [], []
         for seed in range(1, rounds + 1):
             time.sleep(LOOKED_S)
             found.append(once(http, asked(seed, draws)))
+            at_once.append(once(http, asked(-seed % 2**32, draws)))
         again = [_again(http, asked(1, draws)) for _ in range(REPEATED)]
+        assert all(_waited(home, each) for each in found), "no process waited"
+        assert not any(_waited(home, each) for each in at_once), "one waited that was just started"
     middle = sorted(found, key=lambda each: each["seconds"])[len(found) // 2]
     return {
         "seconds": middle["seconds"],
-        "at_once_s": at_once["seconds"],
+        "at_once_s": statistics.median(each["seconds"] for each in at_once),
         "repeated_s": round(statistics.median(again), 4),
         "split": middle["split"],
         "every_s": [each["seconds"] for each in found],
     }
+
+
+def _waited(home: Path, found: Figures) -> bool:
+    """Did it run in a process that waited?"""
+    with Workspace.open(Settings(home=home)) as workspace:
+        return Spares(workspace.database).of(Run(id=found["id"], attempt=1)) is not None
 
 
 def asked(seed: int, draws: int) -> Figures:
@@ -150,7 +161,8 @@ def once(http: httpx.Client, body: Figures) -> Figures:
                 marks.setdefault("simulate", at)
         if told["status"] == "done":
             marks["write"] = at
-    return {"seconds": round(marks["write"], 2), "split": _split(marks)}
+    id = sent.json()["id"]
+    return {"id": id, "seconds": round(marks["write"], 2), "split": _split(marks)}
 
 
 def _looks(http: httpx.Client, where: str, began: float) -> Iterator[tuple[float, Figures]]:

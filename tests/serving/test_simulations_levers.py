@@ -49,10 +49,19 @@ def test_what_was_refused_is_refused_whatever_the_lots_say(
     found = str(simulations.checked(ESTIMATED))
     assert f"got 'outreach', refused: {WHY}: do as it says" in found and "\n" not in found
     with monkeypatch.context() as patched:
-        patched.setattr(estimates, "_learnt", lambda *_: None)
+        patched.setattr(estimates, "learnt", lambda *_: None)
         assert simulations.checked(ESTIMATED) is None
     _learnt(place, 1)
     assert simulations.checked(ESTIMATED) is None
+
+
+def test_what_cannot_be_read_is_left_to_the_job(place: Workspace) -> None:
+    """A document that is lost, or of another form, is no fault of who asks."""
+    said: Any = {"now": place.clock(), "actor": "test", "reason": "newer"}
+    name = definition.ref("sales", "outreach")
+    for epoch, target in enumerate(("0" * 64, place.blobs.put(b"{}"))):
+        assert place.refs.move(name, to=target, expect_epoch=epoch, **said)
+        assert Simulations(place, asking.Cluster()).checked(ESTIMATED) is None
 
 
 def test_lots_that_say_too_little_are_told(

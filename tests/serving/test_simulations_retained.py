@@ -201,28 +201,33 @@ def test_an_erasure_reaches_what_planners_asked(workspace: Workspace) -> None:
     asked(workspace, "other", THEN, said="rep-8")
     said = erasing.EraseSettings(subjects=(who,), actor="ada", reason="they asked for it")
     told = erasing.run(workspace, said)
-    assert "simulations: 1 deleted that named them" in told.decided
+    assert "simulations: 1 deleted that named them" in " ".join(told.decided)
     assert there(workspace) == {"other"}
     assert who.encode() not in b"".join(
         path.read_bytes() for path in workspace.settings.home.glob("blobs/**/*") if path.is_file()
     )
 
 
-def test_an_erasure_lets_go_of_the_process_that_waits(
+def test_an_erasure_ends_what_has_read_the_log_before(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which has read the log as it was; the mutant leaves it."""
+    """What is under way, and the process that waits; the mutant leaves both."""
     log.create(workspace.tables, 4)
     (who,) = workspace.vault.pseudonyms("e-mail", pa.array(["rep@mail.example"])).to_pylist()
     said = erasing.EraseSettings(subjects=(who,), actor="ada", reason="they asked for it")
-    spares = Spares(workspace.database)
-    assert spares.put("a", "code", THEN, THEN)
+    spares, store = Spares(workspace.database), Store(workspace.database)
+    assert spares.put("a", THEN, THEN)
+    run = asked(workspace, "under way", THEN, ended="")
     with monkeypatch.context() as patched:
-        patched.setattr(Spares, "dismiss", lambda _: None)
+        patched.setattr(retained, "start_over", lambda _: 0)
         erasing.run(workspace, said)
-    assert spares.place("a") is not None
-    erasing.run(workspace, said)
+    kept = store.get(run.id)
+    assert kept is not None and kept.is_under_way and spares.place("a") is not None
+    told = erasing.run(workspace, said)
+    kept = store.get(run.id)
+    assert kept is not None and (kept.status, kept.why) == ("failed", retained.ERASED)
     assert spares.place("a") is None
+    assert "1 ended that had read the log as it was" in " ".join(told.decided)
 
 
 def test_an_erasure_reaches_simulations_that_name_their_leads(workspace: Workspace) -> None:

@@ -16,7 +16,7 @@ def upgrade() -> None:
     op.create_table(
         "simulation_spares",
         sa.Column("job", sa.Text, primary_key=True),
-        sa.Column("code", sa.Text, nullable=False),
+        sa.Column("code", sa.Text, nullable=True),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("run", sa.Text, nullable=True, index=True),
     )

@@ -6,10 +6,10 @@ are compiled, files are in memory. Its company is the synthetic one at the size 
 open deals, of which the log holds deals alone: what leads bring is an arrival of deals. Each round
 asks with another seed, when its planner has looked for ten seconds at what came out before; so a
 process waits for it that has learnt from the same log. `at_once_s` is the median of rounds between
-them that are asked when the one before has just ended, and wait for a process to start and to learn;
-it is asserted which ran where. All are looked at
-five times a second (the planners' page looks every 0.7 s): each look is a request that takes the
-service's processor, and fifty in a second take half a core from it.
+them that are asked when the one before has just ended, and wait for a process to start and to
+learn; it is asserted which ran where. All are looked at five times a second (the planners' page
+looks every 0.7 s): each look is a request that takes the service's processor, and fifty in a second
+take half a core from it.
 `seconds` is the median from POST to `done`, `repeated_s` that of asking the same again, POST to
 answer; `split` says where the time of that round went: `submit` (the POST), `start` (until
 the process says its first word), `learn` (it learns what it has not yet, until the first part is

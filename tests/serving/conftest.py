@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.database import open_database
 from cluster.settings import CandidateSettings
 from tests.serving import dominions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from cluster.database import Database
     from serving.apart.calling import Apart
     from tests.serving.dominions import Dominion
 
@@ -24,6 +28,15 @@ def serve_session(ray_session: None) -> Iterator[None]:
     serve.start(proxy_location="Disabled")
     yield
     serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Yield an empty database of either kind."""
+    here = f"sqlite:///{tmp_path / 'x.db'}"
+    url = here if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    with closing(open_database(url)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import runs
-from cluster.database import open_database
 from cluster.settings import Settings, SimulationSettings
 from cluster.workspace import Workspace
 from features import log
@@ -44,15 +42,6 @@ SINCE = NOW - timedelta(minutes=12)
 RUNS = [Run(id=f"r{n}", attempt=1) for n in range(8)]
 SILENT = State(is_known=True, over=None, is_told=False)
 ADA = planner()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Yield an empty database of either kind."""
-    here = f"sqlite:///{tmp_path / 'x.db'}"
-    url = here if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
-    with closing(open_database(url)) as opened:
-        yield opened
 
 
 def test_one_waits_and_is_given_one_run(database: Database) -> None:

@@ -4,7 +4,6 @@ counts for its attempt alone. On both databases."""
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from cluster import schema
-from cluster.database import open_database
 from cluster.errors import Refusal
 from cluster.settings import SimulationSettings
 from serving.simulations import store as stores
@@ -22,24 +20,12 @@ from serving.simulations.store import Store
 from serving.simulations.words import TooManySimulations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from cluster.database import Database
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 MUCH = SimulationSettings(per_day=1_000, at_once=1_000, queue=1_000)
 ASKERS = 8
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Yield an empty database of either kind."""
-    here = f"sqlite:///{tmp_path / 'x.db'}"
-    url = here if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
-    with closing(open_database(url)) as opened:
-        yield opened
 
 
 @pytest.fixture

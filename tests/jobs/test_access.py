@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +11,10 @@ import pytest
 from cluster.access import apikeys, keyring, keystore
 from cluster.access.principal import Principal, Unauthenticated
 from cluster.errors import WrongUse
-from cluster.settings import ROOT
 from jobs.access import run
 from jobs.access.run import AccessRefused, AccessSettings, Outcome
 from jobs.access.spans import span
+from tests.commands import command
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -46,15 +43,6 @@ def _rows(workspace: Workspace) -> list[dict[str, Any]]:
     table = _asked(workspace, "list").report.as_dict()["table"]
     assert isinstance(table, dict)
     return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-
-
-def _command(settings: Settings, *given: str) -> subprocess.CompletedProcess[str]:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("FUNNELCAST_")}
-    return subprocess.run(
-        [sys.executable, "-m", "jobs.access", *given],
-        cwd=ROOT, env={**environ, "FUNNELCAST_HOME": str(settings.home)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def test_a_key_goes_through_its_life(workspace: Workspace) -> None:
@@ -160,13 +148,14 @@ def test_other_lengths_are_refused(text: str) -> None:
 
 def test_the_key_alone_is_on_standard_output(settings: Settings) -> None:
     given = ("--name", "crm", "--role", "viewer", "--role", "planner", "--actor", "ada")
-    done = _command(settings, "issue", *given, "--reason", "pilot")
+    done = command(settings, "jobs.access", "issue", *given, "--reason", "pilot")
     key = apikeys.parse(done.stdout.removesuffix("\n"))
     assert isinstance(key, apikeys.ApiKey)
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert key.id in done.stderr
     assert key.secret not in done.stderr
-    rotated = _command(settings, "rotate", key.id, "--actor", "a", "--reason", "b", "--json")
+    why = ("--actor", "a", "--reason", "b", "--json")
+    rotated = command(settings, "jobs.access", "rotate", key.id, *why)
     assert isinstance(apikeys.parse(json.loads(rotated.stdout)["key"]), apikeys.ApiKey)
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +13,10 @@ import pytest
 
 from cluster import chain, chains, sealing, signing
 from cluster.errors import WrongUse
-from cluster.settings import ROOT, Settings
+from cluster.settings import Settings
 from cluster.workspace import Workspace
 from jobs.audit import run, walks
+from tests.commands import command
 from tests.jobs import tampering
 
 if TYPE_CHECKING:
@@ -219,11 +217,7 @@ def test_what_no_action_takes_is_wrong_use(settings: Settings, tmp_path: Path, a
 
 
 def test_without_a_database_it_is_one_line(tmp_path: Path) -> None:
-    environ = {**os.environ, "FUNNELCAST_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs.audit", "verify"],
-        cwd=ROOT, env=environ, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = command(Settings(home=tmp_path), "jobs.audit", "verify")
     assert done.returncode == 1
     assert "the journal must be readable" in done.stderr
     assert not list(tmp_path.iterdir())

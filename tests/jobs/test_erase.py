@@ -10,8 +10,6 @@ import base64
 import hashlib
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +24,7 @@ from pydantic import SecretStr
 
 from cluster import schema, shredding
 from cluster.errors import WrongUse
-from cluster.settings import CONFIGS, ROOT, LogSettings, Settings
+from cluster.settings import CONFIGS, LogSettings, Settings
 from cluster.vault import Vault
 from cluster.workspace import Workspace
 from features import ingest, log, online
@@ -45,6 +43,7 @@ from serving.answer.service import DecisionService
 from serving.answer.ticket import Answered
 from serving.slots.slot import Answer
 from tests.acceptance.test_ingest_canaries import MAPPING, WRONG, Scanner, _contents, _forms
+from tests.commands import command
 from tests.drills import mostly
 from tests.jobs import scoring as shared
 from tests.jobs.scoring import THEN
@@ -307,23 +306,12 @@ def test_who_is_held_is_refused_by_the_name_of_the_hold(world: World, over: str)
 def test_values_come_by_standard_input_and_are_told_nobody(world: World) -> None:
     """As a user does it: the output and the journal name pseudonyms alone."""
     row = world.rows[0]
-    command = [
-        sys.executable,
-        "-m",
-        "jobs.erase",
-        "--values",
-        "-",
-        "--namespace",
-        "e-mail",
-        "--json",
-    ]
+    given = ["--values", "-", "--namespace", "e-mail", "--json", "--actor", "ada"]
     placed = world.workspace.settings
-    environ = {"FUNNELCAST_HOME": str(placed.home), "PATH": "/usr/bin:/bin"}
-    if placed.database_url is not None:
-        environ["FUNNELCAST_DATABASE_URL"] = placed.database
-    done = subprocess.run(
-        [*command, "--actor", "ada", "--reason", "asked"], cwd=ROOT, env=environ, text=True,
-        input=f" {row['email'].upper()} \n\n", capture_output=True, check=False,
+    environ = {"FUNNELCAST_DATABASE_URL": placed.database} if placed.database_url else {}
+    done = command(
+        placed, "jobs.erase", *given, "--reason", "asked", said=f" {row['email'].upper()} \n\n",
+        **environ,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -33,6 +30,7 @@ from jobs.leave import need
 from jobs.policies.run import JOB, PoliciesSettings
 from serving.policy import load_policy
 from serving.slots import policies
+from tests.commands import command
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -388,14 +386,9 @@ def test_a_credential_comes_from_the_environment_or_a_closed_file(tmp_path: Path
 def test_on_the_command_line(settings: Settings, workspace: Workspace, issue: Issue) -> None:
     """The setting by the environment, the key by a variable, nothing of it shown."""
     key = issue("ml_engineer")
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("FUNNELCAST_")}
-    environ |= {"FUNNELCAST_HOME": str(settings.home), CREDENTIAL: key}
-    environ["FUNNELCAST_ACCESS__JOBS_REQUIRE_KEY"] = "1"
+    environ = {CREDENTIAL: key, "FUNNELCAST_ACCESS__JOBS_REQUIRE_KEY": "1"}
     given = ["jobs.policies", "publish", NAME, "--file", FILE, "--reason", WHY]
-    done = subprocess.run(
-        [sys.executable, "-m", *given], cwd=ROOT, env=environ, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    done = command(settings, *given, **environ)
     assert done.returncode == 1
     assert "policies:change" in done.stderr
     assert key not in done.stdout + done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from pydantic import SecretStr
 
 from cluster import purge
 from cluster.errors import WrongUse
-from cluster.settings import CONFIGS, ROOT
+from cluster.settings import CONFIGS
 from cluster.workspace import Workspace
 from features import ingest, log, online
 from features.contracts import load_contracts
@@ -25,6 +23,7 @@ from jobs.console import perform
 from jobs.retain import run as retention
 from jobs.retain.run import HoldRefused, RetainSettings
 from serving import batch
+from tests.commands import command
 from tests.drills import mostly
 from tests.postgresql import rows_on_server
 
@@ -268,11 +267,7 @@ def test_wrong_use_is_told(settings: Settings) -> None:
         RetainSettings(action="run")
     with pytest.raises(WrongUse, match="one of --subject"):
         RetainSettings(action="hold", name="x", **WHY)
-    command = [sys.executable, "-m", "jobs.retain", "run"]
-    environ = {"FUNNELCAST_HOME": str(settings.home), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
+    done = command(settings, "jobs.retain", "run")
     assert done.returncode == 2
     assert "run must have --actor" in done.stderr + done.stdout
     assert not Path(settings.home, "tables").exists()

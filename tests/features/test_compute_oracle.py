@@ -330,7 +330,7 @@ def test_events_are_sorted_by_group_and_four_keys() -> None:
     rng = np.random.default_rng(0)
     group = rng.integers(-1, 6, 4000).astype(np.int32)
     times, known = rng.integers(0, 50, 4000), rng.integers(0, 5, 4000)
-    row, content = (rng.integers(0, 9, 4000).astype(np.uint64) for _ in range(2))
+    row, content = (fixed(rng.integers(0, 9, 4000).astype(np.uint64)) for _ in range(2))
     places, starts = order.by_group(group, 6, (fixed(times), fixed(known), row, content))
     want = np.lexsort((content, row, known, times, group))[(group < 0).sum() :]
     keys = np.stack([group, times, known, row.astype(int), content.astype(int)])

@@ -13,6 +13,7 @@ from features.online import OnlineStore, entity
 from features.plan import Plan
 from features.sources.world import WorldConfig, generate
 from features.targets import load_target
+from tests.drills import mostly
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +89,7 @@ def test_online_rows_equal_batch_rows_to_the_bit(filled: Workspace, target: str)
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("purpose", ["training", "scoring"])
+@pytest.mark.parametrize("purpose", mostly(["training", "scoring"]))
 def test_both_runners_give_the_same_bits(
     filled: Workspace, ray_session: None, purpose: str
 ) -> None:

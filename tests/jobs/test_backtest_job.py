@@ -64,8 +64,13 @@ def again(workspace: Workspace, **options: Any) -> Report:
     return run(workspace, BacktestSettings(**{**ASKED, **options}), _quiet)
 
 
-def test_past_forecasts_are_frozen_judged_and_shown(filled: Workspace) -> None:
-    report = again(filled)
+@pytest.fixture(scope="module")
+def report(filled: Workspace) -> Report:
+    """Return the report of a run."""
+    return again(filled)
+
+
+def test_past_forecasts_are_frozen_judged_and_shown(filled: Workspace, report: Report) -> None:
     assert report.table is not None and "ours" in set(report.table["forecaster"])
     ref = filled.refs.get(tested.ref("sales"))
     assert ref is not None and ref.target == report.wrote["run"]
@@ -74,6 +79,16 @@ def test_past_forecasts_are_frozen_judged_and_shown(filled: Workspace) -> None:
     assert rows["origin"].nunique() == 13 and set(rows["horizon"]) == {1, 3}
     html = Path(report.wrote["page"]).read_text()
     assert "stage-weighted" in html and "<svg" in html
+
+
+@pytest.mark.usefixtures("report")
+def test_every_forecast_says_how_often_such_intervals_held(filled: Workspace) -> None:
+    options: dict[str, Any] = {"runner": "inline", "scenario": "baseline", "draws": 40}
+    said = simulate(filled, SimulateSettings(**options, horizon=4), _quiet)
+    assert any("90% intervals held" in line for line in said.decided)
+    assert any("within 3 weeks, recalibrated:" in line for line in said.decided)
+    html = Path(str(said.wrote["page"])).read_text()
+    assert "intervals held" in html and "recalibrated" in html
 
 
 def test_what_is_done_is_not_done_again(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,16 +112,6 @@ def test_what_is_done_is_not_done_again(filled: Workspace, monkeypatch: pytest.M
     with pytest.raises(ValueError, match="duplicate"):  # the mutant: all is done again
         again(filled, origins=2, seed=9)
     assert len(made) == 3
-
-
-def test_every_forecast_says_how_often_such_intervals_held(filled: Workspace) -> None:
-    again(filled)
-    options: dict[str, Any] = {"runner": "inline", "scenario": "baseline", "draws": 40}
-    said = simulate(filled, SimulateSettings(**options, horizon=4), _quiet)
-    assert any("90% intervals held" in line for line in said.decided)
-    assert any("within 3 weeks, recalibrated:" in line for line in said.decided)
-    html = Path(str(said.wrote["page"])).read_text()
-    assert "intervals held" in html and "recalibrated" in html
 
 
 def test_nothing_that_was_learnt_later_is_looked_at(filled: Workspace) -> None:

@@ -139,7 +139,7 @@ def stepped(case: Case) -> tuple[State, Callable[[int], None]]:
     state = room(case["start"].name.size + int(counts.sum()), given)
     laws = kernel._tables(kernel._by_cell(rows), given, counts)
     laws = laws._replace(beside=np.zeros_like(counts[0]))
-    kernel.tabulate(laws, given, chance)
+    kernel.tabulate.py_func(laws, given, chance)
     begin(state, case["start"], given)
     happened = Outcome(*(field[0] for field in kernel._nothing(case["start"], given, span)))
     return (

@@ -20,7 +20,6 @@ from serving.policy import load_policy
 from serving.releases import own
 from serving.releases.plan import Step
 from serving.slots.elsewhere import NotYet
-from tests.drills import mostly
 from tests.serving import apart_processes, releasing
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from serving.apart.calling import Apart
     from serving.releases.release import Parts
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.drill]  # a Serve of its own; test_apart is without
 SLOW_S, HUNG_S = 1.4, 3.0  # less than a call may take, and more
 SOON_MS = 1_200.0  # the model has 864 of them
 HEAD_S = 0.2  # that who has the candidate asks before the others
@@ -63,7 +62,7 @@ def _arms(service: DecisionService) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.parametrize(
     ("for_s", "is_apart"),
-    mostly([(SLOW_S, True), (SLOW_S, False), (HUNG_S, True), (HUNG_S, False)]),
+    [(SLOW_S, True), (SLOW_S, False), (HUNG_S, True), (HUNG_S, False)],
 )
 def test_nobody_waits_for_a_candidate_but_who_has_it(
     service: DecisionService, for_s: float, is_apart: bool
@@ -91,7 +90,6 @@ def test_nobody_waits_for_a_candidate_but_who_has_it(
         assert "must answer in 2 s" in late["fallback"]["detail"]
 
 
-@pytest.mark.drill
 @pytest.mark.parametrize("is_apart", [True, False], ids=["defence", "mutant"])
 def test_a_candidate_that_dies_takes_nothing_with_it_and_comes_back(
     service: DecisionService, monkeypatch: pytest.MonkeyPatch, is_apart: bool
@@ -132,7 +130,6 @@ def _until_open(service: DecisionService, rows: list[dict[str, Any]]) -> None:
     raise AssertionError("the breaker must open")
 
 
-@pytest.mark.drill
 def test_a_call_that_never_returns_costs_no_replica_of_the_service(
     service: DecisionService,
 ) -> None:

@@ -95,6 +95,7 @@ def _decisions(place: Workspace) -> set[str]:
     return {entry.id for entry in place.journal.entries("decision")}
 
 
+@pytest.mark.drill
 def test_the_next_process_recovers_and_takes_the_candidate_no_more(place: Workspace) -> None:
     """Who asks again with the same key is answered, and there is one decision."""
     before, kept = _decisions(place), _begin(place, ALL)

@@ -17,6 +17,7 @@ setup: .venv/.ready ## install what uv.lock pins into .venv
 
 demo: setup ## synthetic company to report: ingest, materialize, train, score, simulate, report
 	@$(PYTHON) -m jobs.pipeline --pipeline demo
+	@$(PYTHON) -m serving.compiled
 
 serve: setup ## decision service on http://127.0.0.1:8000 (run the demo first)
 	@$(PYTHON) -m serving

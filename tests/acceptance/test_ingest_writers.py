@@ -148,7 +148,7 @@ def _lots(writers: int, lots: int) -> Counter[str]:
 @pytest.mark.parametrize(
     ("place", "writers", "lots", "kills"),
     [
-        pytest.param("sqlite", 3, 8, 2, id="short"),
+        pytest.param("sqlite", 3, 4, 1, id="short"),
         pytest.param("postgresql", 3, 8, 2, id="short-postgresql", marks=pytest.mark.drill),
         pytest.param("sqlite", 8, 50, 20, id="long", marks=pytest.mark.drill),
     ],

@@ -3,6 +3,9 @@ SHELL := bash
 UV_VERSION := 0.13.8
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 PYTHON := .venv/bin/python
+MOVED := $(wildcard tests/serving/test_effects_s*.py)
+APART := tests/serving/% tests/jobs/% tests/test_architecture.py
+REST = $(sort $(filter-out $(APART),$(shell find tests -name "test_*.py"))) $(MOVED) # all end together
 WITH_RAY = $(shell grep -rl "mark\.ray" tests --include "test_*.py")
 export FUNNELCAST_HOME ?= $(CURDIR)/.workspace
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
@@ -15,7 +18,7 @@ help: ## print these verbs
 
 setup: .venv/.ready ## install what uv.lock pins into .venv
 
-demo: setup ## synthetic company to report: ingest, materialize, train, score, simulate, report
+demo: setup ## synthetic company to report: ingest, materialize, train, score, simulate, report; kernels compiled
 	@$(PYTHON) -m jobs.pipeline --pipeline demo
 	@$(PYTHON) -m serving.compiled
 
@@ -35,10 +38,10 @@ test: setup ## every test but the drills and what make check looks at, in three 
 	@mkdir -p .workspace
 	@$(PYTHON) -m pytest -m "not drill and (ray or beside)" tests/jobs $(WITH_RAY) >.workspace/test-beside.log 2>&1 & \
 	beside=$$!; \
-	$(PYTHON) -m pytest -m "not drill and not ray" tests/serving >.workspace/test-serving.log 2>&1 & \
+	$(PYTHON) -m pytest -m "not drill and not ray" tests/serving $(MOVED:%=--ignore %) >.workspace/test-serving.log 2>&1 & \
 	serving=$$!; trap "kill -INT $$beside $$serving" INT TERM; \
 	PYTHONUNBUFFERED=1 $(PYTHON) -m pytest -m "not drill and not ray and not beside" \
-	--ignore tests/serving --ignore tests/jobs --ignore tests/test_architecture.py 2>&1 | tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
+	$(REST) 2>&1 | tee .workspace/test.log; here=$${PIPESTATUS[0]}; \
 	wait $$serving; there=$$?; wait $$beside; there=$$((there + $$?)); \
 	tail -n 40 .workspace/test-serving.log .workspace/test-beside.log; \
 	grep -hE "^(FAILED|ERROR) " .workspace/test.log; exit $$((here + there))

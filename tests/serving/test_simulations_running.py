@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.drill
 PATH, MOST_S = "/v1/simulations", 300.0
 LONG = {"draws": 4_000, "horizon": 52}  # so that there is time to kill it
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
 OVER = {"done", "failed", "cancelled"}
 
 
@@ -124,27 +126,41 @@ def test_a_simulation_that_is_stopped_leaves_no_process(
     assert http.get(f"{where}/result").status_code == 409
 
 
-def test_the_next_runs_in_the_process_that_waits(http: httpx.Client, service: Running) -> None:
+@pytest.fixture
+def spares(service: Running) -> Iterator[Spares]:
+    """The processes of the service that wait."""
+    with Workspace.open(Settings(home=service.home, buckets=4)) as place:
+        yield Spares(place.database)
+
+
+def _ready(http: httpx.Client, service: Running, spares: Spares) -> int:
+    """Look until a process waits, and is ready; return it."""
+    assert _waited(
+        lambda: http.get(PATH).is_success and (there := spares.there(EVER)) and there.code
+    )
+    (number,) = _jobs(service, "spare")
+    return number
+
+
+def test_the_next_runs_in_the_process_that_waits(
+    http: httpx.Client, service: Running, spares: Spares
+) -> None:
     """Which is killed, told, and stopped as any other; one that is dismissed leaves."""
-    assert _waited(lambda: http.get(PATH).is_success and _jobs(service, "spare"))
-    (waits,) = _jobs(service, "spare")
+    waits = _ready(http, service, spares)
     where, _ = _post(http, seed=4, **LONG)
     _until(http, where, "running")
     assert _jobs(service) == [waits]
     os.kill(waits, signal.SIGKILL)
     assert "its job ended (FAILED" in _until(http, where, "failed")["why"]
-    assert _waited(lambda: http.get(PATH).is_success and _jobs(service, "spare"))
-    (waits,) = _jobs(service, "spare")
+    waits = _ready(http, service, spares)
     again, _ = _post(http, seed=4, **LONG)
     _until(http, again, "running")
     assert _jobs(service) == [waits]
     assert http.post(f"{where}/cancel").json()["status"] == "cancelled"
     assert _gone(service, [waits])
-    assert _waited(lambda: http.get(PATH).is_success and _jobs(service, "spare"))
-    left = _jobs(service, "spare")
-    with Workspace.open(Settings(home=service.home, buckets=4)) as place:
-        Spares(place.database).dismiss()
-    assert _gone(service, left)
+    waits = _ready(http, service, spares)
+    spares.dismiss()
+    assert _gone(service, [waits])
 
 
 def test_a_cluster_without_jobs_is_told(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from cluster.yamlfiles import read_yaml
 from features import log
 from jobs.console import option
 from serving import scored
-from serving.forecast import funnels, tested, units
+from serving.forecast import funnels, tested
 from serving.forecast.comparison import Comparison
 from serving.forecast.kinds import Outreach, Price
 from serving.forecast.scenario import Scenario, late
-from serving.simulations import routed
+from serving.simulations import courses, routed
 
 if TYPE_CHECKING:
     from cluster.workspace import Workspace
@@ -126,8 +126,7 @@ def _scenario(settings: SimulateSettings, said: object) -> Scenario:
 
 def course(workspace: Workspace, question: Question) -> Course:
     """Return the courses of all units as known at the time of the question."""
-    events = workspace.tables.read(log.TABLE, question.snapshot, columns=units.COLUMNS)
-    return units.read(events, question.funnel, question.as_of)
+    return courses.read(workspace.tables, question.funnel, question.snapshot, question.as_of)
 
 
 def pins(workspace: Workspace, asked: Question) -> dict[str, str]:

@@ -11,13 +11,13 @@ from cluster.errors import FunnelcastError, Refusal
 from cluster.settings import CONFIGS, load
 from features import log
 from serving.effects import known as effects
-from serving.forecast import effect, units
+from serving.forecast import effect
 from serving.forecast.evidence import Grade
 from serving.forecast.funnels import load_funnel, names
 from serving.forecast.scenario import Scenario
 from serving.planner.plain import words_of
 from serving.planner.view import Choices
-from serving.simulations import known
+from serving.simulations import courses, known
 from serving.simulations.once import Once
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 16
 MEASURED_ACTION = "outreach"  # whose lots the log tells of
-MOST_EVENTS = 1_000_000  # to be read beside decisions; more are for a job
 TOO_MANY = "It is measured when the comparison runs: there are too many events to do it here."
 NO_DATA = "There are no data of it yet."
 NOT_MEASURED = "Nothing is measured of it here: state what you assume."
@@ -104,8 +103,7 @@ class Company:
         return None if found is None else learnt(found)
 
     def _estimated(self, name: str, snapshot: int) -> Evidence:
-        buckets = self._workspace.tables.buckets(log.TABLE, snapshot)
-        if sum(bucket.rows for bucket in buckets) > MOST_EVENTS:
+        if courses.are_many(self._workspace.tables, snapshot):
             return Evidence(said=TOO_MANY)
         try:
             funnel = load_funnel(name)
@@ -115,8 +113,8 @@ class Company:
 
 
 def _of_lots(workspace: Workspace, funnel: Funnel, snapshot: int) -> Evidence:
-    events = workspace.tables.read(log.TABLE, snapshot, columns=units.COLUMNS)
-    course = units.read(events, funnel, log.as_of(None, workspace.tables, snapshot))
+    tables = workspace.tables
+    course = courses.read(tables, funnel, snapshot, log.as_of(None, tables, snapshot))
     found = effect.estimate(effect.lots(course), course.at)
     if isinstance(found, Refusal):
         return Evidence(said=f"{NOT_MEASURED} ({found})")

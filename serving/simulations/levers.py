@@ -9,11 +9,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from cluster.errors import FunnelcastError, Refusal
-from features import log
-from serving.forecast import campaigning, history, person, units
+from serving.forecast import campaigning, history, person
 from serving.forecast.evidence import ESTIMATED
 from serving.forecast.kinds import Campaign, Outreach, Price
-from serving.simulations import estimates
+from serving.simulations import courses, estimates
 from serving.simulations.words import Wrong
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     type Against = Callable[[Course, Person], Refusal | None]
 
-MOST_EVENTS = 1_000_000  # to be read beside decisions; of more the job says it
 FITS = "it fits"
 _CAMPAIGN = {"kind", "stages", "segments", "teams", "budget", "response", "spend_per_step_cents"}
 _MORE = {"kind", "action", "stages"}
@@ -123,12 +121,11 @@ def _read(workspace: Workspace, question: Question) -> tuple[Course, Person] | N
     reads at a time, as it takes memory and processor beside decisions.
     """
     tables, snapshot = workspace.tables, question.snapshot
-    if sum(bucket.rows for bucket in tables.buckets(log.TABLE, snapshot)) > MOST_EVENTS:
+    if courses.are_many(tables, snapshot):
         return None
     with _READING:
         try:
-            events = tables.read(log.TABLE, snapshot, columns=units.COLUMNS)
-            course = units.read(events, question.funnel, question.as_of)
+            course = courses.read(tables, question.funnel, snapshot, question.as_of)
             return course, person.table(course)
         except FunnelcastError:  # of all levers: the job says it
             return None

@@ -117,8 +117,8 @@ class Starting:
             self._adds.release()
 
     def _submit(self, job: str) -> None:
-        runs = [each.run for each in self._store.under_way()]
-        if not self._spares.put(job, self._clock(), self._since(), runs):
+        under_way = [each.run for each in self._store.under_way()]
+        if not self._spares.put(job, self._clock(), self._since(), under_way):
             return
         if self._cluster.submit(job, [SPARE, job], 0.0) is not None:
             self._spares.leave(job)

@@ -15,8 +15,8 @@ from jobs.simulate.question import SimulateSettings
 from jobs.simulate.run import run
 from serving.forecast import units
 from serving.forecast.payoff import spread
+from serving.simulations import courses, questions
 from serving.simulations import levers as fitting
-from serving.simulations import questions
 from serving.simulations.once import Once
 from serving.simulations.words import Wrong
 from serving.wire.simulations import SimulationRequest, SimulationResultOut
@@ -287,7 +287,7 @@ def test_the_log_is_read_once_for_the_campaigns_of_a_question(
         reads.append(at)
         return read(events, funnel, at)
 
-    monkeypatch.setattr(fitting.units, "read", counted)
+    monkeypatch.setattr(courses.units, "read", counted)
 
     def wrong(*budgets: float, **more: object) -> Wrong | None:
         told = {"kind": "campaign", "response": "estimated", "spend_per_step_cents": 1, **more}

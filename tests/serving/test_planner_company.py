@@ -13,6 +13,7 @@ from cluster.workspace import Workspace
 from serving.effects.known import Known
 from serving.planner import company
 from serving.planner.company import Company, learnt, presets
+from serving.simulations import courses
 from tests.serving import asking
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def test_an_effect_is_measured_once_for_all(
     assert made.evidence("sales", "a_call").said == company.NOT_MEASURED
     for path in ("../../x", str(CONFIGS / "funnels" / "sales.yaml")):
         assert made.evidence(path, "outreach").said == company.NO_DATA
-    monkeypatch.setattr(company, "MOST_EVENTS", 10)
+    monkeypatch.setattr(courses, "MOST_EVENTS", 10)
     assert Company(place).evidence("sales", "outreach").said == company.TOO_MANY
 
 

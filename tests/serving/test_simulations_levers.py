@@ -10,7 +10,7 @@ import pytest
 from cluster.settings import Settings
 from cluster.workspace import Workspace
 from serving.effects import definition
-from serving.simulations import estimates, levers
+from serving.simulations import courses, estimates
 from serving.simulations.service import Simulations
 from tests.jobs.test_simulate_known import document
 from tests.serving import asking
@@ -72,7 +72,7 @@ def test_lots_that_say_too_little_are_told(
     found = str(Simulations(place, asking.Cluster()).checked(ESTIMATED))
     assert "lever 1: " in found and "leads in each arm that went forward" in found
     with monkeypatch.context() as patched:
-        patched.setattr(levers, "MOST_EVENTS", 0)
+        patched.setattr(courses, "MOST_EVENTS", 0)
         assert Simulations(place, asking.Cluster()).checked(ESTIMATED) is None
     _learnt(place, 0)
     assert Simulations(place, asking.Cluster()).checked(ESTIMATED) is None

@@ -435,7 +435,7 @@ def test_what_cannot_be_prepared_is_left_to_the_run(
     assert "not prepared: " in capsys.readouterr().err
 
 
-def test_what_nobody_has_asked_for_is_business_as_usual(place: Workspace, tmp_path: Path) -> None:
+def test_what_nobody_has_asked_for_is_business_as_usual(tmp_path: Path) -> None:
     with Workspace.open(Settings(home=tmp_path / "home", buckets=4)) as workspace:
         asking.fill(workspace)
         bases = Bases()
